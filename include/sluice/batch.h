@@ -1,0 +1,142 @@
+/** @file batch.h
+ * Consecutive events of one partition and one stream, as columns: what travels.
+ *
+ * Memory   A batch is made once per worker and schema, prepared again and again; nothing allocates
+ *          per event. `raw` is borrowed and must stay until the batch is prepared anew, with
+ *          SL_PADDING readable bytes behind it.
+ * Layout   columns[f] belongs to schema->fields[f] (the root's is unused). valid[row] is 1 where
+ *          there is a value (for a GROUP: where the object is there). A value whose valid byte is 0
+ *          is undefined.
+ * Threads  One owner at a time; handed over through rings.
+ */
+#pragma once
+
+#include "sluice/schema.h"
+
+#define SL_PADDING 64u
+#define SL_BATCH_ROWS_MAX 4096u
+
+/** Text of a cell: in `raw`, or in the arena when SL_SPAN_ARENA is set in `offset`. */
+typedef struct sl_span {
+    uint32_t offset, length;
+} sl_span;
+#define SL_SPAN_ARENA 0x80000000u
+
+typedef enum sl_verdict {
+    SL_VERDICT_KEEP,
+    SL_VERDICT_FILTERED,
+    SL_VERDICT_DUPLICATE,
+    SL_VERDICT_LATE,
+    SL_VERDICT_DEAD
+} sl_verdict;
+
+/** Why an event was refused: the dead letter's code. One table in batch.c gives the names. */
+typedef enum sl_code {
+    SL_CODE_NONE,
+    SL_CODE_SYNTAX,         /**< "syntax": not JSON by RFC 8259, or not UTF-8. */
+    SL_CODE_NOT_AN_OBJECT,  /**< "not_an_object" */
+    SL_CODE_TOO_LARGE,      /**< "too_large": beyond http.max_event. */
+    SL_CODE_TOO_DEEP,       /**< "too_deep": beyond SL_DEPTH_MAX. */
+    SL_CODE_TYPE,           /**< "type": a member has another type than the schema says. */
+    SL_CODE_RANGE,          /**< "range": a number outside int64 or the decimal's precision. */
+    SL_CODE_FORMAT,         /**< "format": not a date-time or date. */
+    SL_CODE_REQUIRED,       /**< "required": a required member is missing. */
+    SL_CODE_NULL,           /**< "null": null where the schema doesn't allow it. */
+    SL_CODE_ADDITIONAL,     /**< "additional": a member that the closed schema doesn't name. */
+    SL_CODE_NO_STREAM,      /**< "no_stream": no stream takes it. */
+    SL_CODE_EVENT_TIME,     /**< "event_time": no usable event time. */
+    SL_CODE_COUNT
+} sl_code;
+const char *sl_code_name(sl_code code);
+
+/** A column; which member of the union follows from the field's type. */
+typedef struct sl_column {
+    uint8_t *valid;
+    union {
+        int64_t *i64;   /**< INT64, TIMESTAMP, DATE, DECIMAL. */
+        double *f64;    /**< DOUBLE. */
+        uint8_t *truth; /**< BOOL, 0 or 1. */
+        sl_span *span;  /**< STRING, JSON, BYTES. */
+        void *any;      /**< NULL for GROUP. */
+    } values;
+} sl_column;
+
+/** One record of the log that events of this batch came from. */
+typedef struct sl_record {
+    uint64_t position;   /**< Offset in its partition of body[0]. */
+    uint32_t body;       /**< Offset of body[0] from `raw`. */
+    uint32_t length;     /**< Of the body. */
+    int64_t arrival_us;
+    uint32_t source;     /**< Index into the daemon's source names. */
+    uint32_t stream;     /**< Index into the daemon's streams, for the engine. */
+    uint32_t token;      /**< The engine's own. */
+    uint32_t accepted;   /**< Events kept, over all batches that the record was spread on. */
+    uint32_t rejected;
+} sl_record;
+
+/** An event that the decoder refused; it takes no row. */
+typedef struct sl_reject {
+    uint32_t record;   /**< Index into the caller's records. */
+    uint32_t index;    /**< Index of the event within its record, from 0. */
+    uint32_t begin;    /**< First byte of the event, from `raw`. */
+    uint32_t length;   /**< Of the event; for a broken array: to the end of the record. */
+    uint32_t at;       /**< Byte within the event where it broke. */
+    sl_code code;
+    sl_span path;      /**< JSON pointer of the member, "" when the event as a whole. */
+    sl_span message;   /**< One sentence part, in the arena. */
+} sl_reject;
+
+typedef struct sl_batch {
+    const sl_schema *schema; /**< Borrowed; set by sl_batch_prepare(). */
+    const uint8_t *raw;      /**< Borrowed. */
+    uint32_t rows, capacity;
+    uint32_t *row_record; /**< [capacity] index into `records`. */
+    uint32_t *row_begin;  /**< [capacity] first byte of the event, from `raw`. */
+    uint32_t *row_length; /**< [capacity] */
+    uint8_t *verdict;     /**< [capacity] sl_verdict. */
+    sl_column *columns;   /**< [schema->count] */
+    const sl_record *records; /**< Borrowed: all records of the group. */
+    sl_reject *rejects;
+    uint32_t reject_count, reject_capacity;
+    sl_proposal *proposals; /**< In order of first sight; `keys` are in `names`. */
+    sl_arena names;         /**< Holds the proposals' keys. */
+    uint32_t proposal_count, proposal_capacity;
+    sl_buffer arena;      /**< Unescaped strings, `_rest`, messages. At most 2 GiB. */
+    uint64_t drift;       /**< Values that went to `_rest` because their type didn't fit. */
+    void *slab;           /**< One allocation behind all arrays. */
+    size_t slab_bytes;
+    sl_budget *budget;
+} sl_batch;
+
+/** @param budget What the memory is counted in; may be NULL. @return NULL when out of memory. */
+sl_batch *sl_batch_create(sl_budget *budget);
+void sl_batch_destroy(sl_batch *batch); /**< NULL is allowed. */
+/**
+ * Empty the batch for events of `schema`. Rows fit: between 64 and SL_BATCH_ROWS_MAX, fewer the
+ * more fields there are. Reallocates only when the schema needs more than the slab has.
+ * @return SL_OK, SL_ENOMEM, SL_EFULL (budget).
+ */
+SL_CHECKED sl_status sl_batch_prepare(sl_batch *batch, const sl_schema *schema,
+                                      const uint8_t *raw, const sl_record *records);
+size_t sl_batch_memory(const sl_batch *batch); /**< Bytes held. */
+
+static inline const uint8_t *sl_batch_text(const sl_batch *batch, sl_span span) {
+    return (span.offset & SL_SPAN_ARENA) ? batch->arena.bytes + (span.offset & ~SL_SPAN_ARENA)
+                                         : batch->raw + span.offset;
+}
+static inline int64_t sl_batch_arrival(const sl_batch *batch, uint32_t row) {
+    return batch->records[batch->row_record[row]].arrival_us;
+}
+/** Offset of the row's first byte in its partition. */
+static inline uint64_t sl_batch_position(const sl_batch *batch, uint32_t row) {
+    const sl_record *record = &batch->records[batch->row_record[row]];
+    return record->position + (batch->row_begin[row] - record->body);
+}
+/** Is the column's cell there, its enclosing objects included? */
+bool sl_batch_present(const sl_batch *batch, uint32_t field, uint32_t row);
+/** Copy text to the arena. @return a span; length 0 and arena.failed set when out of memory. */
+sl_span sl_batch_keep_text(sl_batch *batch, const void *text, size_t length);
+/** Append a reject. @return false when out of memory. */
+bool sl_batch_reject(sl_batch *batch, const sl_reject *reject);
+/** Fill the columns whose origin is PROCESSED_AT or SOURCE. `sources[record.source]` are the names. */
+void sl_batch_fill_origins(sl_batch *batch, const char *const *sources);

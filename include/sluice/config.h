@@ -1,0 +1,109 @@
+/** @file config.h
+ * The configuration, read, checked and with its defaults filled in.
+ *
+ * Memory   Everything belongs to the sl_config. Immutable once loaded.
+ * Threads  Immutable.
+ * Source   docs/configuration.md is generated from the parameter table in src/app/configuration/.
+ */
+#pragma once
+
+#include "sluice/parquet.h"
+#include "sluice/schema.h"
+#include "sluice/window.h"
+
+typedef struct sl_config_lake {
+    char *to;             /**< Directory (local path). Default DATA_DIR/lake/STREAM. */
+    char **partition_by;  /**< Field paths, or "date", "hour" (of the event time, in `timezone`). */
+    uint32_t partition_count;
+    int64_t max_age_us;
+    uint64_t target_size;
+    sl_parquet_profile profile;
+    sl_parquet_codec codec;
+} sl_config_lake;
+
+typedef struct sl_config_stream {
+    char *name;
+    char **from;          /**< Source names; none: all. */
+    uint32_t from_count;
+    sl_schema *schema;    /**< NULL: inferred. Holds the `add` columns and `_rest`. */
+    char *event_time;     /**< Field path or NULL. */
+    bool processed_at, source; /**< `add: [processed_at, source]`. */
+    int64_t late_limit_us;/**< 0: none. */
+    bool has_lake;
+    sl_config_lake lake;
+    char *warehouse_table;/**< NULL: no rows to the warehouse. */
+    uint32_t line;        /**< Of the file, for messages. */
+} sl_config_stream;
+
+typedef struct sl_config_window {
+    sl_window_definition definition; /**< Text owned by the config. event_time is the stream's. */
+    char *of;             /**< Stream name. */
+    char *warehouse_table;/**< Default: the window's name. */
+    uint32_t line;
+} sl_config_window;
+
+typedef struct sl_config {
+    char *data_dir;
+    char *timezone;       /**< IANA name; checked to exist. */
+    uint64_t memory;
+    uint32_t workers;     /**< Resolved: at least 1. */
+    int64_t cut_every_us;
+    struct {
+        char *listen;
+        bool auth_none;
+        char **tokens;
+        uint32_t token_count;
+        char *tls_cert, *tls_key;
+        uint64_t max_body, max_event;
+        uint32_t max_connections;
+        int64_t header_timeout_us, idle_timeout_us;
+    } http;
+    struct {
+        char *listen;     /**< Resolved by the design's rule; equal to http.listen: same port. */
+    } admin;
+    struct {
+        uint64_t quota, segment_size;
+        bool fsync;
+    } journal;
+    struct {
+        uint64_t quota;
+    } spool;
+    sl_config_lake lake;  /**< Defaults for streams that say nothing. `to` is the parent directory. */
+    struct {
+        char *sqlite;     /**< Path of the SQLite warehouse. */
+    } warehouse;
+    struct {
+        int level;          /**< sl_level */
+        bool json;
+    } log;
+    int64_t idle_after_us;
+    sl_config_stream *streams;
+    uint32_t stream_count;
+    sl_config_window *windows;
+    uint32_t window_count;
+    bool embedded;        /**< No streams configured: they are made as they are named, inferred. */
+    char *text;           /**< As shown by /config: resolved YAML, secrets as "***". */
+} sl_config;
+
+/** Where text comes from, so that tests need no environment. */
+typedef struct sl_config_source {
+    const char *path;             /**< File, or NULL. */
+    const char *text;             /**< Used instead of reading `path`; may be NULL. */
+    const char *const *environment; /**< "NAME=value", NULL-terminated. SLUICE_CONFIG_YAML is read from here. */
+} sl_config_source;
+
+/** Called for warnings, such as an unknown SLUICE_… variable with its nearest name. */
+typedef void sl_config_warn_fn(void *context, const char *message);
+
+/**
+ * Read YAML (or JSON), expand ${VAR}, ${VAR:-default}, ${VAR:?message} in scalars after parsing, apply
+ * SLUICE_… variables over the file, read *_file secrets and schema files (relative to the config file), check everything.
+ * @return SL_OK; SL_EINVAL, SL_ESYNTAX, SL_ENOTFOUND…: `error` says "FILE:LINE:COLUMN: unknown key 'strems' (did you mean 'streams'?)".
+ */
+SL_CHECKED sl_status sl_config_load(const sl_config_source *source, sl_config_warn_fn *warn,
+                                    void *context, sl_config **out, sl_error *error);
+void sl_config_destroy(sl_config *config);
+/** Print the parameter table: for --help ("text"), docs ("markdown") and the man page ("man"). */
+void sl_config_print_parameters(const char *form, sl_buffer *out);
+/** Nearest of `names` to `word` by edit distance, or NULL when none is near. */
+const char *sl_config_nearest(const char *word, const char *const *names, size_t count);

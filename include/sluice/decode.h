@@ -1,0 +1,61 @@
+/** @file decode.h
+ * JSON bytes to columns in one schema-directed pass, without a tree.
+ *
+ * A record's body is one object, an array of objects, or objects one after another (NDJSON: white
+ * space, usually a newline, between them). Told apart by its first byte: `[` is an array.
+ *
+ * Rules    RFC 8259, strictly: UTF-8 checked, no NUL or other control character in strings, no lone
+ *          surrogate escape, no leading zero or '+', nesting up to SL_DEPTH_MAX. Duplicate keys: the last
+ *          wins. Unknown members: syntax-checked, then to `_rest` (nested objects keep their nesting),
+ *          refused when the schema is closed. Numbers are exact or refused: an INT64 outside its range
+ *          is SL_CODE_RANGE; a DECIMAL with more digits than its scale too; a DOUBLE is the nearest.
+ *          JSON columns keep the value's text as it came, without the white space around it.
+ *          A string for a DECIMAL is read as a number. null is "no value" where nullable.
+ * Refusal  A refused event becomes a reject and takes no row; its neighbours are kept. After a syntax
+ *          error in NDJSON the next event begins after the next newline; in an array the rest of the
+ *          record is one reject.
+ * Inferred Members the schema lacks become proposals (and go to `_rest` in this pass); values whose type
+ *          doesn't fit become proposals when a wider type holds both and the schema isn't frozen, else
+ *          drift. The engine merges proposals and decodes again. A string is proposed as TIMESTAMP when
+ *          sl_schema_time_name() and it parses. Objects are groups down to 8 levels, arrays JSON text.
+ *          A null proposes nothing.
+ * Cost     About 150 ns for a 350-byte event of 12 fields with AVX2.
+ * Memory   Plan per decoder; cells go to the batch. No allocation per event.
+ * Threads  One worker owns a decoder.
+ * Source   RFC 8259; RFC 3629; Lemire & Langdale 2019 for what SIMD can and can't buy here.
+ */
+#pragma once
+
+#include "sluice/batch.h"
+
+typedef enum sl_simd { SL_SIMD_AUTO, SL_SIMD_SCALAR, SL_SIMD_SSE2, SL_SIMD_AVX2 } sl_simd;
+
+typedef struct sl_decoder sl_decoder;
+
+typedef struct sl_decoder_options {
+    sl_simd simd;             /**< AUTO: the best this processor has. Same answers from all. */
+    uint32_t event_bytes_max; /**< Larger events are SL_CODE_TOO_LARGE; 0: no limit. */
+} sl_decoder_options;
+
+/** Where a record stands while it is spread over batches. Zero it, set `record`. */
+typedef struct sl_decode_input {
+    uint32_t record;     /**< Index into batch->records: body and length are taken from there. */
+    uint32_t at;         /**< Next byte of the body. */
+    uint32_t index;      /**< Index of the next event. */
+    uint32_t accepted, rejected; /**< So far. */
+    bool array;          /**< Inside the record's array. */
+    bool started;
+} sl_decode_input;
+
+/** @param schema Referenced until destroy. @return SL_OK, SL_ENOMEM, SL_EUNSUPPORTED (simd not on this processor). */
+SL_CHECKED sl_status sl_decoder_create(const sl_schema *schema, const sl_decoder_options *options,
+                                       sl_decoder **out);
+void sl_decoder_destroy(sl_decoder *decoder); /**< NULL is allowed. */
+/**
+ * Append the record's events to the batch (which was prepared with the decoder's schema).
+ * @return SL_OK: the record is done (an empty body is one SYNTAX reject). SL_EFULL: the batch is full (rows, or more than
+ *         4,096 rejects, or a large arena): call again with the same input and a fresh batch. SL_ENOMEM.
+ */
+SL_CHECKED sl_status sl_decode(sl_decoder *decoder, sl_batch *batch, sl_decode_input *input);
+/** Is `bytes` one JSON value by the same rules? For tests, tools and `_rest`. */
+bool sl_json_valid(const uint8_t *bytes, size_t length, size_t *error_at);

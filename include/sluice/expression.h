@@ -1,0 +1,52 @@
+/** @file expression.h
+ * Expressions of the configuration: the Common Expression Language, typed against named columns,
+ * compiled once and evaluated column-wise.
+ *
+ * Built    Literals, field paths, == != < <= > >=, && || !, + - * / %, unary -, ?:, `in` a list of constants, has(),
+ *          size(), startsWith(), endsWith(), contains(). More of CEL comes with the event contract; what isn't
+ *          built is SL_EUNSUPPORTED with its place.
+ * Errors   An error at a row (division by zero, overflow, a missing value) makes that row's result null and
+ *          is counted; && and || absorb it as CEL says (false && error is false).
+ * Numbers  int, double and decimal columns compare and mix: int op int is int (checked), anything with a double is
+ *          double, decimals are compared and added exactly with each other and with ints. int / int is CEL's
+ *          integer division, except in measures (`real_division`), where every `/` gives a double.
+ * Threads  A compiled expression is owned by one thread (it holds scratch columns).
+ * Source   github.com/google/cel-spec, doc/langdef.md.
+ */
+#pragma once
+
+#include "sluice/batch.h"
+#include "sluice/value.h"
+
+/** Names an expression may use. */
+typedef struct sl_expression_name {
+    const char *path; /**< Dotted. */
+    sl_type type;
+    uint8_t scale;
+    uint32_t column; /**< What sl_expression_input gives back at evaluation. */
+} sl_expression_name;
+
+typedef struct sl_expression sl_expression;
+
+/**
+ * Against the fields of a schema (columns are field indices).
+ * @return SL_ESYNTAX, SL_ETYPE, SL_ENOTFOUND (unknown name; the nearest is named), SL_EUNSUPPORTED, with the text
+ *         and a caret line in `error`: "column 9: …\n  amount > 'x'\n         ^".
+ */
+SL_CHECKED sl_status sl_expression_compile(const char *text, const sl_schema *schema,
+                                           sl_expression **out, sl_error *error);
+/** Against plain names (measures). */
+SL_CHECKED sl_status sl_expression_compile_names(const char *text, const sl_expression_name *names,
+                                                 size_t count, bool real_division,
+                                                 sl_expression **out, sl_error *error);
+void sl_expression_destroy(sl_expression *expression);
+sl_type sl_expression_type(const sl_expression *expression); /**< BOOL, INT64, DOUBLE, DECIMAL, STRING, TIMESTAMP, DATE. */
+/** Field indices (or columns) that it reads. */
+const uint32_t *sl_expression_fields(const sl_expression *expression, size_t *count);
+/**
+ * Evaluate for rows 0..batch->rows. @return A column of that many cells, the expression's own until the next
+ * call; NULL when out of memory. `errors` (may be NULL) is increased by the rows that failed.
+ */
+const sl_column *sl_expression_run(sl_expression *expression, const sl_batch *batch, uint64_t *errors);
+/** One row from values: values[i] for names[i]. The result borrows from the expression. */
+sl_value sl_expression_value(sl_expression *expression, const sl_value *values);

@@ -1,0 +1,78 @@
+/** @file http.h
+ * HTTP/1.1 server without sockets: bytes in, bytes out. `io` moves them (TCP, TLS), tests and fuzzers feed
+ * them by hand.
+ *
+ * Rules    RFC 9112, strictly: Content-Length together with Transfer-Encoding, two lengths, bad
+ *          chunk sizes, bare CR or LF, folded lines, space before a colon, a missing or second Host are refused with
+ *          400 and the connection is closed after it. Keep-alive, pipelining (replies leave in order of requests),
+ *          chunked bodies, `Expect: 100-continue`, HEAD, HTTP/1.0 without keep-alive.
+ * Bodies   Collected whole, decoded from gzip, zstd, deflate (zlib and raw), with a limit before and after.
+ *          A body is buffered once: what arrives while Content-Length is known is read to its final place.
+ * Limits   Header 16 KiB, 100 fields; body and expanded body `body_bytes_max`; else 431, 413; unknown
+ *          Content-Encoding 415.
+ * Memory   From `budget`; when it is full the request is answered 429 with Retry-After: 1 and its body is skipped.
+ * Threads  The loop.
+ * Source   RFC 9110, 9112; llhttp does the grammar.
+ */
+#pragma once
+
+#include "sluice/buffer.h"
+
+typedef struct sl_http_connection sl_http_connection;
+typedef struct sl_http_exchange sl_http_exchange; /**< One request that waits for its reply. */
+
+typedef struct sl_http_request {
+    const char *method;    /**< "POST" */
+    const char *path;      /**< Without the query, percent-decoded, 0-terminated. "*" forms are refused. */
+    const char *query;     /**< Raw, "" when there is none. */
+    const uint8_t *body;   /**< Decoded; followed by SL_PADDING readable bytes. */
+    size_t length;
+    sl_http_exchange *exchange;
+} sl_http_request;
+
+/** First value of a header, "" when absent; name in lower case. Valid until the reply. */
+const char *sl_http_header(const sl_http_exchange *exchange, const char *name);
+
+/**
+ * Called with a whole request. The reply may come at once or later, once, by sl_http_reply(); the request's
+ * memory (body included) is valid until this returns.
+ */
+typedef void sl_http_handler_fn(void *context, const sl_http_request *request);
+
+typedef struct sl_http_options {
+    size_t body_bytes_max;
+    sl_budget *budget;
+    sl_http_handler_fn *handler;
+    void *context;
+    /** Asked when the headers are in, before a body is read: 0 go on, else the status to answer (401, 404, 405, 413). May be NULL. */
+    int (*admit)(void *context, const char *method, const char *path, sl_http_exchange *exchange);
+} sl_http_options;
+
+/** Output the connection wants sent. Called on the loop; bytes are borrowed for the call. */
+typedef void sl_http_send_fn(void *context, const void *bytes, size_t length);
+
+/** @param options Borrowed until destroy. NULL when out of memory. */
+sl_http_connection *sl_http_connection_create(const sl_http_options *options, sl_http_send_fn *send,
+                                              void *context);
+/** The peer is gone: exchanges that still wait are dropped when their reply comes. */
+void sl_http_connection_destroy(sl_http_connection *connection);
+/** Where the next bytes are best read to: at least 1 byte of room. Valid until the next call. */
+void *sl_http_connection_room(sl_http_connection *connection, size_t *length);
+/** `length` bytes were read to the room given last, or stand elsewhere (copied then). */
+void sl_http_connection_feed(sl_http_connection *connection, const void *bytes, size_t length);
+/** The peer sent its end. */
+void sl_http_connection_finish(sl_http_connection *connection);
+bool sl_http_connection_wants_close(const sl_http_connection *connection); /**< After everything is sent. */
+bool sl_http_connection_paused(const sl_http_connection *connection); /**< Too many replies outstanding (64): stop reading. */
+/** What is it waiting for? For the slow-client timeouts. */
+typedef enum sl_http_phase { SL_HTTP_IDLE, SL_HTTP_HEADER, SL_HTTP_BODY, SL_HTTP_REPLY } sl_http_phase;
+sl_http_phase sl_http_connection_phase(const sl_http_connection *connection);
+
+/**
+ * Answer. @param headers Extra header lines "Name: value\r\n…", or "". Content-Length and Date are added, Connection as needed.
+ */
+void sl_http_reply(sl_http_exchange *exchange, int status, const char *content_type,
+                   const char *headers, const void *body, size_t length);
+/** `{"error":{"code":…,"message":…}}` with the status; message as printf. */
+void sl_http_reply_error(sl_http_exchange *exchange, int status, const char *code,
+                         const char *format, ...) SL_PRINTF(4, 5);

@@ -1,0 +1,51 @@
+/** @file intake.h
+ * The port between those who receive requests (HTTP) and the engine that makes them durable.
+ *
+ * Threads  The loop.
+ */
+#pragma once
+
+#include "sluice/batch.h"
+
+typedef struct sl_intake_error {
+    uint32_t index;      /**< Of the event in the request. */
+    const char *code;    /**< sl_code_name() */
+    const char *message;
+    uint32_t at;         /**< Byte offset of the fault within the event. */
+    const char *path;    /**< JSON pointer, or "". */
+} sl_intake_error;
+
+#define SL_INTAKE_ERRORS_MAX 100u /**< Errors listed in one reply; `rejected` counts all. */
+
+typedef struct sl_intake_reply {
+    int status;          /**< 200; 400: no record was good; 404, 422, 429, 503. */
+    uint32_t accepted, rejected;
+    const sl_intake_error *errors;
+    uint32_t error_count;
+    uint32_t retry_after_s; /**< With 429 and 503. */
+    const char *message;    /**< For other statuses than 200, 400. */
+} sl_intake_reply;
+
+/** Called once for each submitted request, on the loop, never from inside submit(). Everything is borrowed for the call. */
+typedef void sl_intake_done_fn(void *token, const sl_intake_reply *reply);
+
+typedef struct sl_intake_request {
+    const char *stream;  /**< From the path, or "" (the configuration decides). */
+    size_t stream_length;
+    const char *source;  /**< "http" */
+    const void *key;     /**< Idempotency-Key; length 0: none. */
+    size_t key_length;
+    const uint8_t *body; /**< Borrowed for the call: it is copied into the journal's group. */
+    size_t length;
+    sl_intake_done_fn *done;
+    void *token;
+} sl_intake_request;
+
+typedef struct sl_intake sl_intake;
+struct sl_intake {
+    /**
+     * @return SL_OK: `done` will be called. SL_EFULL: memory budget or queue, answer 429 with Retry-After 1.
+     *         SL_ENOSPC: the journal's quota or disk, answer 503. SL_ELIMIT: body too large, 413. SL_ENOMEM: 503.
+     */
+    sl_status (*submit)(sl_intake *intake, const sl_intake_request *request);
+};

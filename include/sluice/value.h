@@ -1,0 +1,32 @@
+/** @file value.h
+ * One typed cell outside a batch: group keys, aggregates, rows on their way to a warehouse.
+ */
+#pragma once
+
+#include "sluice/schema.h"
+
+typedef struct sl_value {
+    sl_type type;
+    bool null;
+    uint8_t scale; /**< DECIMAL. */
+    union {
+        int64_t i64; /**< INT64, BOOL (0, 1), TIMESTAMP, DATE, DECIMAL. */
+        double f64;
+        struct {
+            const uint8_t *bytes;
+            size_t length;
+        } text; /**< STRING, JSON, BYTES; borrowed. */
+    } as;
+} sl_value;
+
+/** Canonical bytes: type, null, then value; equal values have equal bytes. -0.0 is 0.0, every NaN one NaN. */
+void sl_value_encode(const sl_value *value, sl_buffer *out);
+/** @return bytes read, 0 when they are no value. Text borrows from `bytes`. */
+size_t sl_value_decode(const uint8_t *bytes, size_t length, sl_value *out);
+/** JSON text of the value (timestamps as RFC 3339, decimals as exact numbers, BYTES as base64). */
+void sl_value_json(const sl_value *value, sl_buffer *out);
+/** Order-free row hash: hash of the encodings in column order; sums of them (mod 2^64) are what audit compares. */
+uint64_t sl_value_row_hash(const sl_value *values, size_t count);
+/** Cell of a batch as a value. */
+struct sl_batch;
+sl_value sl_value_of(const struct sl_batch *batch, uint32_t field, uint32_t row);
