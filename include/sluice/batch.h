@@ -106,6 +106,8 @@ typedef struct sl_batch {
     void *slab;           /**< One allocation behind all arrays. */
     size_t slab_bytes;
     sl_budget *budget;
+    size_t charged_bytes; /**< Counted in the budget so far; batch.c's own. */
+    uint32_t field_count; /**< Fields of the schema last prepared for; batch.c's own. */
 } sl_batch;
 
 /** @param budget What the memory is counted in; may be NULL. @return NULL when out of memory. */
