@@ -1,0 +1,137 @@
+/** @file checkpoint.h
+ * The ledger: cursors, outbox, open windows, schema versions and idempotency keys, in one local
+ * database whose transactions make a cut durable (I3).
+ *
+ * Words    A table is rows to one target; an entry is what one cut of it brought, with from and to. The
+ *          next entry's `from` is the last entry's `to`; the cursor may be further on (empty cuts).
+ * Threads  The storage thread; read-only ledgers belong to who opened them.
+ */
+#pragma once
+
+#include "sluice/hash.h"
+#include "sluice/sql.h"
+
+typedef enum sl_table_kind {
+    SL_TABLE_LAKE,      /**< A stream's events as Parquet. */
+    SL_TABLE_DEAD,      /**< A stream's dead letters as Parquet. */
+    SL_TABLE_LATE,      /**< A stream's late events as Parquet. */
+    SL_TABLE_ROWS,      /**< A stream's events as warehouse rows. */
+    SL_TABLE_WINDOW,    /**< A window's aggregates in the warehouse. */
+} sl_table_kind;
+const char *sl_table_kind_name(sl_table_kind kind);
+
+/** What became of the events of a range (I7): received = rows + dead + late + duplicates + filtered. */
+typedef struct sl_counts {
+    uint64_t received, rows, dead, late, duplicates, filtered;
+} sl_counts;
+void sl_counts_add(sl_counts *into, const sl_counts *more);
+
+/** A file of an outbox entry: first in the spool, then under its key. All text owned. */
+typedef struct sl_entry_file {
+    char *spool; /**< File name within the spool. */
+    char *key;   /**< Path below the table's target; derived from the entry. "" for warehouse loads. */
+    uint64_t bytes, rows;
+    sl_hash128 hash;
+} sl_entry_file;
+
+typedef struct sl_entry {
+    int64_t id;
+    int64_t table;     /**< sl_ledger_table.id */
+    uint64_t sequence; /**< Of this table, from 1. */
+    uint64_t from, to;
+    sl_counts counts;
+    uint64_t row_hash; /**< Sum of row hashes, warehouse rows only. */
+    uint32_t schema_version;
+    uint32_t generation; /**< Of the configuration. */
+    int64_t created_us, delivered_us; /**< 0: not delivered. */
+    sl_entry_file *files;
+    uint32_t file_count;
+} sl_entry;
+void sl_entry_fini(sl_entry *entry);
+
+typedef struct sl_ledger_table {
+    int64_t id;
+    const char *name;   /**< "clicks/lake" */
+    const char *stream;
+    sl_table_kind kind;
+    const char *target; /**< Directory, or warehouse table. */
+    const char *window; /**< Window's name, or "". */
+    uint64_t first;     /**< Where it began. */
+    uint64_t last;      /**< `to` of its last entry, else `first`. */
+    uint64_t cursor;
+    uint64_t sequence;  /**< Of its last entry. */
+    int64_t watermark_us; /**< Of the stream at the cursor. */
+} sl_ledger_table;
+
+typedef struct sl_ledger sl_ledger;
+
+/** Open, create or migrate. @param read_only For commands beside a running daemon. */
+SL_CHECKED sl_status sl_ledger_open(const char *path, const sl_sql_options *options,
+                                    sl_ledger **out, sl_error *error);
+void sl_ledger_close(sl_ledger *ledger);
+
+/** Small facts: "journal" (identity), "discovered", "keys", "generation". "" when absent. */
+SL_CHECKED sl_status sl_ledger_get(sl_ledger *ledger, const char *name, sl_buffer *out, sl_error *error);
+SL_CHECKED sl_status sl_ledger_set(sl_ledger *ledger, const char *name, const char *value, sl_error *error);
+
+typedef sl_status sl_ledger_table_fn(void *context, const sl_ledger_table *table);
+SL_CHECKED sl_status sl_ledger_tables(sl_ledger *ledger, sl_ledger_table_fn *each, void *context,
+                                      sl_error *error);
+/** Add a table (or find it by name); table->id is set. */
+SL_CHECKED sl_status sl_ledger_table_add(sl_ledger *ledger, sl_ledger_table *table, sl_error *error);
+
+typedef sl_status sl_ledger_schema_fn(void *context, const char *stream, uint32_t version,
+                                      const char *json, size_t length);
+/** The latest stored schema of every inferred stream. */
+SL_CHECKED sl_status sl_ledger_schemas(sl_ledger *ledger, sl_ledger_schema_fn *each, void *context,
+                                       sl_error *error);
+SL_CHECKED sl_status sl_ledger_schema_put(sl_ledger *ledger, const char *stream, uint32_t version,
+                                          const char *json, size_t length, uint64_t frozen_at,
+                                          sl_error *error);
+
+SL_CHECKED sl_status sl_ledger_begin(sl_ledger *ledger, sl_error *error);
+SL_CHECKED sl_status sl_ledger_commit(sl_ledger *ledger, sl_error *error);
+void sl_ledger_rollback(sl_ledger *ledger);
+/** Inside a transaction: store the entry (id is set), move the table's `last`, cursor, watermark. @return SL_ECONFLICT when from isn't the table's `last`. */
+SL_CHECKED sl_status sl_ledger_entry_add(sl_ledger *ledger, sl_entry *entry, int64_t watermark_us,
+                                         sl_error *error);
+/** Inside a transaction: an empty cut. */
+SL_CHECKED sl_status sl_ledger_cursor_move(sl_ledger *ledger, int64_t table, uint64_t cursor,
+                                           int64_t watermark_us, sl_error *error);
+SL_CHECKED sl_status sl_ledger_delivered(sl_ledger *ledger, int64_t entry, int64_t now_us,
+                                         sl_error *error);
+
+typedef sl_status sl_ledger_entry_fn(void *context, const sl_entry *entry);
+/** Entries of a table in order; `undelivered` only, or all. table 0: of all tables. */
+SL_CHECKED sl_status sl_ledger_entries(sl_ledger *ledger, int64_t table, bool undelivered,
+                                       sl_ledger_entry_fn *each, void *context, sl_error *error);
+
+/** Open windows: state blobs by (start, key). */
+SL_CHECKED sl_status sl_ledger_window_get(sl_ledger *ledger, int64_t table, int64_t start,
+                                          const void *key, size_t key_length, sl_buffer *state,
+                                          sl_error *error);
+SL_CHECKED sl_status sl_ledger_window_put(sl_ledger *ledger, int64_t table, int64_t start,
+                                          const void *key, size_t key_length, const void *state,
+                                          size_t state_length, sl_error *error);
+SL_CHECKED sl_status sl_ledger_window_drop(sl_ledger *ledger, int64_t table, int64_t before,
+                                           sl_error *error);
+typedef sl_status sl_ledger_window_fn(void *context, int64_t start, const void *key,
+                                      size_t key_length, const void *state, size_t state_length);
+/** Newest window first. */
+SL_CHECKED sl_status sl_ledger_windows(sl_ledger *ledger, int64_t table, sl_ledger_window_fn *each,
+                                       void *context, sl_error *error);
+
+/** An Idempotency-Key that was answered. */
+typedef struct sl_ledger_key {
+    sl_hash128 key, body;
+    int64_t arrival_us;
+    const void *result; /**< The engine's own bytes. */
+    size_t result_length;
+} sl_ledger_key;
+SL_CHECKED sl_status sl_ledger_key_put(sl_ledger *ledger, const sl_ledger_key *key, sl_error *error);
+/** @param[out] result Appended to. @return SL_OK, SL_ENOTFOUND. */
+SL_CHECKED sl_status sl_ledger_key_get(sl_ledger *ledger, sl_hash128 key, sl_ledger_key *out,
+                                       sl_buffer *result, sl_error *error);
+SL_CHECKED sl_status sl_ledger_keys_expire(sl_ledger *ledger, int64_t before_us, sl_error *error);
+/** Is there any key at all? Spares the look-up of each request. */
+SL_CHECKED sl_status sl_ledger_keys_any(sl_ledger *ledger, bool *any, sl_error *error);

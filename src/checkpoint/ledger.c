@@ -1,0 +1,592 @@
+#include "sluice/checkpoint.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Positions are text, as the design says: other logs' offsets aren't numbers. The journal's are
+ * written with leading zeros only where a human sorts them, never here. */
+static const char schema_text[] =
+    "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS tables(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " stream TEXT NOT NULL, kind INTEGER NOT NULL, target TEXT NOT NULL, window TEXT NOT NULL,"
+    " first TEXT NOT NULL, last TEXT NOT NULL, cursor TEXT NOT NULL,"
+    " sequence INTEGER NOT NULL, watermark INTEGER);"
+    "CREATE TABLE IF NOT EXISTS entries(id INTEGER PRIMARY KEY, table_id INTEGER NOT NULL,"
+    " sequence INTEGER NOT NULL, first TEXT NOT NULL, next TEXT NOT NULL,"
+    " received INTEGER NOT NULL, rows INTEGER NOT NULL, dead INTEGER NOT NULL,"
+    " late INTEGER NOT NULL, duplicates INTEGER NOT NULL, filtered INTEGER NOT NULL,"
+    " row_hash INTEGER NOT NULL, schema_version INTEGER NOT NULL, generation INTEGER NOT NULL,"
+    " created INTEGER NOT NULL, delivered INTEGER NOT NULL DEFAULT 0,"
+    " UNIQUE(table_id, sequence));"
+    "CREATE INDEX IF NOT EXISTS undelivered ON entries(table_id, sequence) WHERE delivered = 0;"
+    "CREATE TABLE IF NOT EXISTS files(entry_id INTEGER NOT NULL, n INTEGER NOT NULL,"
+    " spool TEXT NOT NULL, key TEXT NOT NULL, bytes INTEGER NOT NULL, rows INTEGER NOT NULL,"
+    " hash TEXT NOT NULL, PRIMARY KEY(entry_id, n)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS open_windows(table_id INTEGER NOT NULL, start INTEGER NOT NULL,"
+    " key BLOB NOT NULL, state BLOB NOT NULL, PRIMARY KEY(table_id, start, key)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS schemas(stream TEXT NOT NULL, version INTEGER NOT NULL,"
+    " json TEXT NOT NULL, frozen_at TEXT NOT NULL, PRIMARY KEY(stream, version)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS keys(key BLOB PRIMARY KEY, body BLOB NOT NULL,"
+    " arrival INTEGER NOT NULL, result BLOB NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS keys_by_arrival ON keys(arrival);";
+
+struct sl_ledger {
+    sl_sql *sql;
+};
+
+const char *sl_table_kind_name(sl_table_kind kind) {
+    static const char *const names[] = {"lake", "dead_letters", "late", "rows", "window"};
+    return (unsigned)kind < sizeof names / sizeof *names ? names[kind] : "unknown";
+}
+
+void sl_counts_add(sl_counts *into, const sl_counts *more) {
+    into->received += more->received;
+    into->rows += more->rows;
+    into->dead += more->dead;
+    into->late += more->late;
+    into->duplicates += more->duplicates;
+    into->filtered += more->filtered;
+}
+
+void sl_entry_fini(sl_entry *entry) {
+    for (uint32_t i = 0; i < entry->file_count; i++) {
+        sl_free(entry->files[i].spool);
+        sl_free(entry->files[i].key);
+    }
+    sl_free(entry->files);
+    entry->files = NULL;
+    entry->file_count = 0;
+}
+
+sl_status sl_ledger_open(const char *path, const sl_sql_options *options, sl_ledger **out,
+                         sl_error *error) {
+    *out = NULL;
+    sl_ledger *ledger = sl_calloc(1, sizeof *ledger);
+    if (ledger == NULL)
+        return sl_error_set(error, SL_ENOMEM, "ledger: out of memory");
+    sl_status status = sl_sql_open(path, options, &ledger->sql, error);
+    if (status == SL_OK && !options->read_only)
+        status = sl_sql_execute(ledger->sql, schema_text, error);
+    if (status != SL_OK) {
+        (void)sl_error_context(error, "ledger");
+        sl_ledger_close(ledger);
+        return status;
+    }
+    *out = ledger;
+    return SL_OK;
+}
+
+void sl_ledger_close(sl_ledger *ledger) {
+    if (ledger == NULL)
+        return;
+    sl_sql_close(ledger->sql);
+    sl_free(ledger);
+}
+
+sl_status sl_ledger_get(sl_ledger *ledger, const char *name, sl_buffer *out, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status =
+        sl_sql_prepare(ledger->sql, "SELECT value FROM meta WHERE name = ?", &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_string(s, 1, name);
+    status = sl_sql_step(s, error);
+    if (status == SL_ENOTFOUND)
+        return SL_OK;
+    if (status != SL_OK)
+        return status;
+    sl_buffer_text(out, sl_sql_text(s, 0, NULL));
+    sl_sql_reset(s);
+    return out->failed ? sl_error_set(error, SL_ENOMEM, "ledger: out of memory") : SL_OK;
+}
+
+sl_status sl_ledger_set(sl_ledger *ledger, const char *name, const char *value, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(
+        ledger->sql, "INSERT OR REPLACE INTO meta(name, value) VALUES(?, ?)", &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_string(s, 1, name);
+    sl_sql_bind_string(s, 2, value);
+    return sl_sql_run(s, error);
+}
+
+static uint64_t position_of(sl_sql_statement *s, int column) {
+    return strtoull(sl_sql_text(s, column, NULL), NULL, 10);
+}
+
+static void bind_position(sl_sql_statement *s, int at, uint64_t position) {
+    char text[24];
+    (void)snprintf(text, sizeof text, "%" PRIu64, position);
+    sl_sql_bind_string(s, at, text);
+}
+
+static void bind_time(sl_sql_statement *s, int at, int64_t us) {
+    if (us == INT64_MIN)
+        sl_sql_bind_null(s, at);
+    else
+        sl_sql_bind_int(s, at, us);
+}
+
+#define TABLE_COLUMNS "id, name, stream, kind, target, window, first, last, cursor, sequence, watermark"
+
+static sl_ledger_table table_of(sl_sql_statement *s) {
+    return (sl_ledger_table){
+        .id = sl_sql_int(s, 0),
+        .name = sl_sql_text(s, 1, NULL),
+        .stream = sl_sql_text(s, 2, NULL),
+        .kind = (sl_table_kind)sl_sql_int(s, 3),
+        .target = sl_sql_text(s, 4, NULL),
+        .window = sl_sql_text(s, 5, NULL),
+        .first = position_of(s, 6),
+        .last = position_of(s, 7),
+        .cursor = position_of(s, 8),
+        .sequence = (uint64_t)sl_sql_int(s, 9),
+        .watermark_us = sl_sql_is_null(s, 10) ? INT64_MIN : sl_sql_int(s, 10),
+    };
+}
+
+sl_status sl_ledger_tables(sl_ledger *ledger, sl_ledger_table_fn *each, void *context,
+                           sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(
+        ledger->sql, "SELECT " TABLE_COLUMNS " FROM tables ORDER BY id", &s, error);
+    while (status == SL_OK && (status = sl_sql_step(s, error)) == SL_OK) {
+        sl_ledger_table table = table_of(s);
+        status = each(context, &table);
+        if (status != SL_OK)
+            sl_sql_reset(s);
+    }
+    return status == SL_ENOTFOUND ? SL_OK : status;
+}
+
+sl_status sl_ledger_table_add(sl_ledger *ledger, sl_ledger_table *table, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(
+        ledger->sql,
+        "INSERT OR IGNORE INTO tables(name, stream, kind, target, window, first, last, cursor,"
+        " sequence, watermark) VALUES(?,?,?,?,?,?,?,?,0,?)",
+        &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_string(s, 1, table->name);
+    sl_sql_bind_string(s, 2, table->stream);
+    sl_sql_bind_int(s, 3, (int64_t)table->kind);
+    sl_sql_bind_string(s, 4, table->target);
+    sl_sql_bind_string(s, 5, table->window);
+    bind_position(s, 6, table->first);
+    bind_position(s, 7, table->last);
+    bind_position(s, 8, table->cursor);
+    bind_time(s, 9, table->watermark_us);
+    status = sl_sql_run(s, error);
+    if (status == SL_OK)
+        status = sl_sql_prepare(ledger->sql, "SELECT id FROM tables WHERE name = ?", &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_string(s, 1, table->name);
+    status = sl_sql_step(s, error);
+    if (status == SL_OK) {
+        table->id = sl_sql_int(s, 0);
+        sl_sql_reset(s);
+    }
+    return status;
+}
+
+sl_status sl_ledger_schemas(sl_ledger *ledger, sl_ledger_schema_fn *each, void *context,
+                            sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(ledger->sql,
+                                      "SELECT stream, version, json FROM schemas AS a WHERE version ="
+                                      " (SELECT max(version) FROM schemas WHERE stream = a.stream)",
+                                      &s, error);
+    while (status == SL_OK && (status = sl_sql_step(s, error)) == SL_OK) {
+        size_t length;
+        const char *json = sl_sql_text(s, 2, &length);
+        status = each(context, sl_sql_text(s, 0, NULL), (uint32_t)sl_sql_int(s, 1), json, length);
+        if (status != SL_OK)
+            sl_sql_reset(s);
+    }
+    return status == SL_ENOTFOUND ? SL_OK : status;
+}
+
+sl_status sl_ledger_schema_put(sl_ledger *ledger, const char *stream, uint32_t version,
+                               const char *json, size_t length, uint64_t frozen_at,
+                               sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(
+        ledger->sql,
+        "INSERT OR REPLACE INTO schemas(stream, version, json, frozen_at) VALUES(?,?,?,?)", &s,
+        error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_string(s, 1, stream);
+    sl_sql_bind_int(s, 2, version);
+    sl_sql_bind_text(s, 3, json, length);
+    bind_position(s, 4, frozen_at);
+    return sl_sql_run(s, error);
+}
+
+sl_status sl_ledger_begin(sl_ledger *ledger, sl_error *error) {
+    return sl_sql_execute(ledger->sql, "BEGIN IMMEDIATE", error);
+}
+
+sl_status sl_ledger_commit(sl_ledger *ledger, sl_error *error) {
+    sl_status status = sl_sql_execute(ledger->sql, "COMMIT", error);
+    if (status != SL_OK)
+        sl_ledger_rollback(ledger);
+    return status;
+}
+
+void sl_ledger_rollback(sl_ledger *ledger) {
+    /* It fails only where there is no transaction left, which is what is wanted. */
+    if (sl_sql_execute(ledger->sql, "ROLLBACK", NULL) != SL_OK) {
+    }
+}
+
+/* The cursor, `last` and sequence move together with the entry (I3). */
+static sl_status table_advance(sl_ledger *ledger, const sl_entry *entry, int64_t watermark_us,
+                               sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(
+        ledger->sql,
+        "UPDATE tables SET last = ?1, cursor = ?1, sequence = ?2, watermark = ?3"
+        " WHERE id = ?4 AND last = ?5 AND sequence = ?2 - 1 RETURNING id",
+        &s, error);
+    if (status != SL_OK)
+        return status;
+    bind_position(s, 1, entry->to);
+    sl_sql_bind_int(s, 2, (int64_t)entry->sequence);
+    bind_time(s, 3, watermark_us);
+    sl_sql_bind_int(s, 4, entry->table);
+    bind_position(s, 5, entry->from);
+    status = sl_sql_step(s, error);
+    if (status == SL_ENOTFOUND)
+        return sl_error_set(error, SL_ECONFLICT,
+                            "ledger: table %" PRId64 " isn't at %" PRIu64 " (entry %" PRIu64 ")",
+                            entry->table, entry->from, entry->sequence);
+    if (status == SL_OK)
+        sl_sql_reset(s);
+    return status;
+}
+
+static sl_status files_put(sl_ledger *ledger, const sl_entry *entry, sl_error *error) {
+    for (uint32_t i = 0; i < entry->file_count; i++) {
+        const sl_entry_file *file = &entry->files[i];
+        char hash[33];
+        sl_hash128_text(file->hash, hash);
+        sl_sql_statement *s;
+        sl_status status = sl_sql_prepare(
+            ledger->sql,
+            "INSERT INTO files(entry_id, n, spool, key, bytes, rows, hash) VALUES(?,?,?,?,?,?,?)",
+            &s, error);
+        if (status != SL_OK)
+            return status;
+        sl_sql_bind_int(s, 1, entry->id);
+        sl_sql_bind_int(s, 2, i);
+        sl_sql_bind_string(s, 3, file->spool);
+        sl_sql_bind_string(s, 4, file->key);
+        sl_sql_bind_int(s, 5, (int64_t)file->bytes);
+        sl_sql_bind_int(s, 6, (int64_t)file->rows);
+        sl_sql_bind_string(s, 7, hash);
+        status = sl_sql_run(s, error);
+        if (status != SL_OK)
+            return status;
+    }
+    return SL_OK;
+}
+
+sl_status sl_ledger_entry_add(sl_ledger *ledger, sl_entry *entry, int64_t watermark_us,
+                              sl_error *error) {
+    sl_status status = table_advance(ledger, entry, watermark_us, error);
+    sl_sql_statement *s;
+    if (status == SL_OK)
+        status = sl_sql_prepare(
+            ledger->sql,
+            "INSERT INTO entries(table_id, sequence, first, next, received, rows, dead, late,"
+            " duplicates, filtered, row_hash, schema_version, generation, created)"
+            " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
+            &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, entry->table);
+    sl_sql_bind_int(s, 2, (int64_t)entry->sequence);
+    bind_position(s, 3, entry->from);
+    bind_position(s, 4, entry->to);
+    sl_sql_bind_int(s, 5, (int64_t)entry->counts.received);
+    sl_sql_bind_int(s, 6, (int64_t)entry->counts.rows);
+    sl_sql_bind_int(s, 7, (int64_t)entry->counts.dead);
+    sl_sql_bind_int(s, 8, (int64_t)entry->counts.late);
+    sl_sql_bind_int(s, 9, (int64_t)entry->counts.duplicates);
+    sl_sql_bind_int(s, 10, (int64_t)entry->counts.filtered);
+    sl_sql_bind_int(s, 11, (int64_t)entry->row_hash);
+    sl_sql_bind_int(s, 12, entry->schema_version);
+    sl_sql_bind_int(s, 13, entry->generation);
+    sl_sql_bind_int(s, 14, entry->created_us);
+    status = sl_sql_step(s, error);
+    if (status != SL_OK)
+        return status == SL_ENOTFOUND ? sl_error_set(error, SL_EIO, "ledger: no id") : status;
+    entry->id = sl_sql_int(s, 0);
+    sl_sql_reset(s);
+    return files_put(ledger, entry, error);
+}
+
+sl_status sl_ledger_cursor_move(sl_ledger *ledger, int64_t table, uint64_t cursor,
+                                int64_t watermark_us, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(
+        ledger->sql, "UPDATE tables SET cursor = ?, watermark = ? WHERE id = ?", &s, error);
+    if (status != SL_OK)
+        return status;
+    bind_position(s, 1, cursor);
+    bind_time(s, 2, watermark_us);
+    sl_sql_bind_int(s, 3, table);
+    return sl_sql_run(s, error);
+}
+
+sl_status sl_ledger_delivered(sl_ledger *ledger, int64_t entry, int64_t now_us, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status =
+        sl_sql_prepare(ledger->sql, "UPDATE entries SET delivered = ? WHERE id = ?", &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, now_us);
+    sl_sql_bind_int(s, 2, entry);
+    return sl_sql_run(s, error);
+}
+
+static sl_status files_load(sl_ledger *ledger, sl_entry *entry, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(
+        ledger->sql, "SELECT spool, key, bytes, rows, hash FROM files WHERE entry_id = ? ORDER BY n",
+        &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, entry->id);
+    uint32_t capacity = 0;
+    while ((status = sl_sql_step(s, error)) == SL_OK) {
+        if (entry->file_count == capacity) {
+            capacity = capacity ? 2 * capacity : 4;
+            sl_entry_file *files = sl_realloc(entry->files, capacity * sizeof *files);
+            if (files == NULL)
+                goto nomem;
+            entry->files = files;
+        }
+        sl_entry_file *file = &entry->files[entry->file_count];
+        *file = (sl_entry_file){
+            .spool = sl_strdup(sl_sql_text(s, 0, NULL)),
+            .key = sl_strdup(sl_sql_text(s, 1, NULL)),
+            .bytes = (uint64_t)sl_sql_int(s, 2),
+            .rows = (uint64_t)sl_sql_int(s, 3),
+        };
+        entry->file_count++;
+        if (file->spool == NULL || file->key == NULL)
+            goto nomem;
+        if (!sl_hash128_parse(sl_sql_text(s, 4, NULL), &file->hash)) {
+            sl_sql_reset(s);
+            return sl_error_set(error, SL_ECORRUPT, "ledger: entry %" PRId64 ": bad hash", entry->id);
+        }
+    }
+    return status == SL_ENOTFOUND ? SL_OK : status;
+nomem:
+    sl_sql_reset(s);
+    return sl_error_set(error, SL_ENOMEM, "ledger: out of memory");
+}
+
+#define ENTRY_COLUMNS                                                                              \
+    "id, table_id, sequence, first, next, received, rows, dead, late, duplicates, filtered,"        \
+    " row_hash, schema_version, generation, created, delivered"
+
+static sl_entry entry_of(sl_sql_statement *s) {
+    return (sl_entry){
+        .id = sl_sql_int(s, 0),
+        .table = sl_sql_int(s, 1),
+        .sequence = (uint64_t)sl_sql_int(s, 2),
+        .from = position_of(s, 3),
+        .to = position_of(s, 4),
+        .counts = {.received = (uint64_t)sl_sql_int(s, 5),
+                   .rows = (uint64_t)sl_sql_int(s, 6),
+                   .dead = (uint64_t)sl_sql_int(s, 7),
+                   .late = (uint64_t)sl_sql_int(s, 8),
+                   .duplicates = (uint64_t)sl_sql_int(s, 9),
+                   .filtered = (uint64_t)sl_sql_int(s, 10)},
+        .row_hash = (uint64_t)sl_sql_int(s, 11),
+        .schema_version = (uint32_t)sl_sql_int(s, 12),
+        .generation = (uint32_t)sl_sql_int(s, 13),
+        .created_us = sl_sql_int(s, 14),
+        .delivered_us = sl_sql_int(s, 15),
+    };
+}
+
+sl_status sl_ledger_entries(sl_ledger *ledger, int64_t table, bool undelivered,
+                            sl_ledger_entry_fn *each, void *context, sl_error *error) {
+    /* One at a time by key, so that `each` may write to the ledger in between. */
+    int64_t after = 0, after_table = table;
+    for (;;) {
+        sl_sql_statement *s;
+        sl_status status = sl_sql_prepare(
+            ledger->sql,
+            table != 0
+                ? (undelivered ? "SELECT " ENTRY_COLUMNS " FROM entries WHERE table_id = ?1 AND"
+                                 " sequence > ?2 AND delivered = 0 ORDER BY sequence LIMIT 1"
+                               : "SELECT " ENTRY_COLUMNS " FROM entries WHERE table_id = ?1 AND"
+                                 " sequence > ?2 ORDER BY sequence LIMIT 1")
+                : (undelivered
+                       ? "SELECT " ENTRY_COLUMNS " FROM entries WHERE (table_id, sequence) >"
+                         " (?1, ?2) AND delivered = 0 ORDER BY table_id, sequence LIMIT 1"
+                       : "SELECT " ENTRY_COLUMNS " FROM entries WHERE (table_id, sequence) >"
+                         " (?1, ?2) ORDER BY table_id, sequence LIMIT 1"),
+            &s, error);
+        if (status != SL_OK)
+            return status;
+        sl_sql_bind_int(s, 1, after_table);
+        sl_sql_bind_int(s, 2, after);
+        status = sl_sql_step(s, error);
+        if (status != SL_OK)
+            return status == SL_ENOTFOUND ? SL_OK : status;
+        sl_entry entry = entry_of(s);
+        sl_sql_reset(s);
+        after = (int64_t)entry.sequence;
+        after_table = entry.table;
+        status = files_load(ledger, &entry, error);
+        if (status == SL_OK)
+            status = each(context, &entry);
+        sl_entry_fini(&entry);
+        if (status != SL_OK)
+            return status;
+    }
+}
+
+sl_status sl_ledger_window_get(sl_ledger *ledger, int64_t table, int64_t start, const void *key,
+                               size_t key_length, sl_buffer *state, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(
+        ledger->sql, "SELECT state FROM open_windows WHERE table_id = ? AND start = ? AND key = ?",
+        &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, table);
+    sl_sql_bind_int(s, 2, start);
+    sl_sql_bind_blob(s, 3, key, key_length);
+    status = sl_sql_step(s, error);
+    if (status == SL_OK) {
+        size_t length;
+        const void *bytes = sl_sql_blob(s, 0, &length);
+        sl_buffer_append(state, bytes, length);
+        sl_sql_reset(s);
+    }
+    return status;
+}
+
+sl_status sl_ledger_window_put(sl_ledger *ledger, int64_t table, int64_t start, const void *key,
+                               size_t key_length, const void *state, size_t state_length,
+                               sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(
+        ledger->sql,
+        "INSERT OR REPLACE INTO open_windows(table_id, start, key, state) VALUES(?,?,?,?)", &s,
+        error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, table);
+    sl_sql_bind_int(s, 2, start);
+    sl_sql_bind_blob(s, 3, key, key_length);
+    sl_sql_bind_blob(s, 4, state, state_length);
+    return sl_sql_run(s, error);
+}
+
+sl_status sl_ledger_window_drop(sl_ledger *ledger, int64_t table, int64_t before,
+                                sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(
+        ledger->sql, "DELETE FROM open_windows WHERE table_id = ? AND start < ?", &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, table);
+    sl_sql_bind_int(s, 2, before);
+    return sl_sql_run(s, error);
+}
+
+sl_status sl_ledger_windows(sl_ledger *ledger, int64_t table, sl_ledger_window_fn *each,
+                            void *context, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status =
+        sl_sql_prepare(ledger->sql,
+                       "SELECT start, key, state FROM open_windows WHERE table_id = ?"
+                       " ORDER BY start DESC, key",
+                       &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, table);
+    while ((status = sl_sql_step(s, error)) == SL_OK) {
+        size_t key_length, state_length;
+        const void *key = sl_sql_blob(s, 1, &key_length);
+        const void *state = sl_sql_blob(s, 2, &state_length);
+        status = each(context, sl_sql_int(s, 0), key, key_length, state, state_length);
+        if (status != SL_OK) {
+            sl_sql_reset(s);
+            return status;
+        }
+    }
+    return status == SL_ENOTFOUND ? SL_OK : status;
+}
+
+sl_status sl_ledger_key_put(sl_ledger *ledger, const sl_ledger_key *key, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(
+        ledger->sql, "INSERT OR REPLACE INTO keys(key, body, arrival, result) VALUES(?,?,?,?)", &s,
+        error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_blob(s, 1, &key->key, sizeof key->key);
+    sl_sql_bind_blob(s, 2, &key->body, sizeof key->body);
+    sl_sql_bind_int(s, 3, key->arrival_us);
+    sl_sql_bind_blob(s, 4, key->result, key->result_length);
+    return sl_sql_run(s, error);
+}
+
+sl_status sl_ledger_key_get(sl_ledger *ledger, sl_hash128 key, sl_ledger_key *out,
+                            sl_buffer *result, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(
+        ledger->sql, "SELECT body, arrival, result FROM keys WHERE key = ?", &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_blob(s, 1, &key, sizeof key);
+    status = sl_sql_step(s, error);
+    if (status != SL_OK)
+        return status;
+    size_t length;
+    const void *body = sl_sql_blob(s, 0, &length);
+    *out = (sl_ledger_key){.key = key, .arrival_us = sl_sql_int(s, 1)};
+    if (length == sizeof out->body)
+        memcpy(&out->body, body, length);
+    const void *bytes = sl_sql_blob(s, 2, &length);
+    sl_buffer_append(result, bytes, length);
+    out->result = result->bytes;
+    out->result_length = result->length;
+    sl_sql_reset(s);
+    return result->failed ? SL_ENOMEM : SL_OK;
+}
+
+sl_status sl_ledger_keys_expire(sl_ledger *ledger, int64_t before_us, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status =
+        sl_sql_prepare(ledger->sql, "DELETE FROM keys WHERE arrival < ?", &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, before_us);
+    return sl_sql_run(s, error);
+}
+
+sl_status sl_ledger_keys_any(sl_ledger *ledger, bool *any, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(ledger->sql, "SELECT 1 FROM keys LIMIT 1", &s, error);
+    if (status != SL_OK)
+        return status;
+    status = sl_sql_step(s, error);
+    *any = status == SL_OK;
+    if (status == SL_OK)
+        sl_sql_reset(s);
+    return status == SL_ENOTFOUND ? SL_OK : status;
+}

@@ -1,0 +1,172 @@
+#include "sluice/checkpoint.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+static sl_ledger *open_memory(void) {
+    sl_ledger *ledger;
+    sl_error error;
+    sl_sql_options options = {.exclusive = true};
+    assert_int_equal(sl_ledger_open(":memory:", &options, &ledger, &error), SL_OK);
+    return ledger;
+}
+
+static int64_t add_table(sl_ledger *ledger) {
+    sl_error error;
+    sl_ledger_table table = {.name = "clicks/lake",
+                             .stream = "clicks",
+                             .kind = SL_TABLE_LAKE,
+                             .target = "lake/clicks",
+                             .window = "",
+                             .first = 4096,
+                             .last = 4096,
+                             .cursor = 4096,
+                             .watermark_us = INT64_MIN};
+    assert_int_equal(sl_ledger_table_add(ledger, &table, &error), SL_OK);
+    return table.id;
+}
+
+static sl_status see_table(void *context, const sl_ledger_table *table) {
+    *(sl_ledger_table *)context = *table;
+    return SL_OK;
+}
+
+static sl_status count_entry(void *context, const sl_entry *entry) {
+    int *count = context;
+    assert_int_equal(entry->sequence, ++*count);
+    assert_int_equal(entry->file_count, 1);
+    assert_string_equal(entry->files[0].key, "a=1/x.parquet");
+    assert_int_equal(entry->files[0].hash.high, 7);
+    assert_int_equal(entry->counts.dead, 2);
+    return SL_OK;
+}
+
+static void entry_and_cursor_move_together(void **state) {
+    (void)state;
+    sl_ledger *ledger = open_memory();
+    sl_error error;
+    int64_t id = add_table(ledger);
+    assert_int_equal(add_table(ledger), id);
+    char spool[] = "x", key[] = "a=1/x.parquet";
+    sl_entry_file file = {.spool = spool, .key = key, .bytes = 10, .rows = 8, .hash = {1, 7}};
+    sl_entry entry = {.table = id, .sequence = 1, .from = 4096, .to = 8192,
+                      .counts = {.received = 10, .rows = 8, .dead = 2}, .files = &file,
+                      .file_count = 1};
+    assert_int_equal(sl_ledger_begin(ledger, &error), SL_OK);
+    assert_int_equal(sl_ledger_entry_add(ledger, &entry, 5, &error), SL_OK);
+    sl_ledger_rollback(ledger);
+    sl_ledger_table seen;
+    assert_int_equal(sl_ledger_tables(ledger, see_table, &seen, &error), SL_OK);
+    assert_int_equal(seen.cursor, 4096);
+    assert_int_equal(sl_ledger_begin(ledger, &error), SL_OK);
+    assert_int_equal(sl_ledger_entry_add(ledger, &entry, 5, &error), SL_OK);
+    assert_int_equal(sl_ledger_commit(ledger, &error), SL_OK);
+    assert_int_equal(sl_ledger_tables(ledger, see_table, &seen, &error), SL_OK);
+    assert_int_equal(seen.cursor, 8192);
+    assert_int_equal(seen.last, 8192);
+    assert_int_equal(seen.watermark_us, 5);
+    /* The same entry again isn't where the table stands. */
+    assert_int_equal(sl_ledger_begin(ledger, &error), SL_OK);
+    assert_int_equal(sl_ledger_entry_add(ledger, &entry, 5, &error), SL_ECONFLICT);
+    sl_ledger_rollback(ledger);
+    /* An empty cut moves the cursor alone; the next entry begins at the last one's end. */
+    assert_int_equal(sl_ledger_cursor_move(ledger, id, 12288, 6, &error), SL_OK);
+    sl_entry next = entry;
+    next.sequence = 2;
+    next.from = 8192;
+    next.to = 16384;
+    assert_int_equal(sl_ledger_entry_add(ledger, &next, 7, &error), SL_OK);
+    int count = 0;
+    assert_int_equal(sl_ledger_entries(ledger, id, false, count_entry, &count, &error), SL_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(sl_ledger_delivered(ledger, entry.id, 99, &error), SL_OK);
+    assert_int_equal(sl_ledger_delivered(ledger, next.id, 99, &error), SL_OK);
+    count = 0;
+    assert_int_equal(sl_ledger_entries(ledger, 0, true, count_entry, &count, &error), SL_OK);
+    assert_int_equal(count, 0);
+    sl_ledger_close(ledger);
+}
+
+static sl_status see_window(void *context, int64_t start, const void *key, size_t key_length,
+                            const void *bytes, size_t length) {
+    (void)key;
+    assert_int_equal(key_length, 1);
+    assert_int_equal(length, 2);
+    assert_memory_equal(bytes, "s2", 2);
+    *(int64_t *)context += start;
+    return SL_OK;
+}
+
+static void open_windows_are_kept_until_dropped(void **state) {
+    (void)state;
+    sl_ledger *ledger = open_memory();
+    sl_error error;
+    sl_buffer out = SL_BUFFER_EMPTY;
+    assert_int_equal(sl_ledger_window_get(ledger, 1, 60, "k", 1, &out, &error), SL_ENOTFOUND);
+    assert_int_equal(sl_ledger_window_put(ledger, 1, 60, "k", 1, "s1", 2, &error), SL_OK);
+    assert_int_equal(sl_ledger_window_put(ledger, 1, 60, "k", 1, "s2", 2, &error), SL_OK);
+    assert_int_equal(sl_ledger_window_put(ledger, 1, 120, "k", 1, "s2", 2, &error), SL_OK);
+    assert_int_equal(sl_ledger_window_get(ledger, 1, 60, "k", 1, &out, &error), SL_OK);
+    assert_memory_equal(out.bytes, "s2", 2);
+    int64_t sum = 0;
+    assert_int_equal(sl_ledger_windows(ledger, 1, see_window, &sum, &error), SL_OK);
+    assert_int_equal(sum, 180);
+    assert_int_equal(sl_ledger_window_drop(ledger, 1, 120, &error), SL_OK);
+    sum = 0;
+    assert_int_equal(sl_ledger_windows(ledger, 1, see_window, &sum, &error), SL_OK);
+    assert_int_equal(sum, 120);
+    sl_buffer_fini(&out);
+    sl_ledger_close(ledger);
+}
+
+static sl_status see_schema(void *context, const char *stream, uint32_t version, const char *json,
+                            size_t length) {
+    assert_string_equal(stream, "clicks");
+    assert_int_equal(length, 2);
+    assert_memory_equal(json, "{}", 2);
+    *(uint32_t *)context = version;
+    return SL_OK;
+}
+
+static void facts_schemas_and_keys_are_kept(void **state) {
+    (void)state;
+    sl_ledger *ledger = open_memory();
+    sl_error error;
+    sl_buffer out = SL_BUFFER_EMPTY;
+    assert_int_equal(sl_ledger_get(ledger, "journal", &out, &error), SL_OK);
+    assert_int_equal(out.length, 0);
+    assert_int_equal(sl_ledger_set(ledger, "journal", "abc", &error), SL_OK);
+    assert_int_equal(sl_ledger_get(ledger, "journal", &out, &error), SL_OK);
+    assert_string_equal(sl_buffer_cstr(&out), "abc");
+    assert_int_equal(sl_ledger_schema_put(ledger, "clicks", 1, "{}", 2, 0, &error), SL_OK);
+    assert_int_equal(sl_ledger_schema_put(ledger, "clicks", 3, "{}", 2, 9, &error), SL_OK);
+    uint32_t version = 0;
+    assert_int_equal(sl_ledger_schemas(ledger, see_schema, &version, &error), SL_OK);
+    assert_int_equal(version, 3);
+    bool any = true;
+    assert_int_equal(sl_ledger_keys_any(ledger, &any, &error), SL_OK);
+    assert_false(any);
+    sl_ledger_key key = {.key = {1, 2}, .body = {3, 4}, .arrival_us = 50, .result = "r",
+                         .result_length = 1},
+                  back;
+    assert_int_equal(sl_ledger_key_put(ledger, &key, &error), SL_OK);
+    sl_buffer_clear(&out);
+    assert_int_equal(sl_ledger_key_get(ledger, key.key, &back, &out, &error), SL_OK);
+    assert_int_equal(back.body.high, 4);
+    assert_int_equal(back.result_length, 1);
+    assert_int_equal(sl_ledger_keys_expire(ledger, 51, &error), SL_OK);
+    assert_int_equal(sl_ledger_key_get(ledger, key.key, &back, &out, &error), SL_ENOTFOUND);
+    sl_buffer_fini(&out);
+    sl_ledger_close(ledger);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(entry_and_cursor_move_together),
+        cmocka_unit_test(open_windows_are_kept_until_dropped),
+        cmocka_unit_test(facts_schemas_and_keys_are_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
