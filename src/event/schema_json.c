@@ -19,6 +19,7 @@
 #define DECLARED_FIELDS_MAX (SL_FIELDS_MAX * 10u)
 #define REST_NAME "_rest"
 #define STORED_FORM 1
+#define POINTER_SHOWN_MAX 300u
 
 static const char *const origin_names[] = {
     [SL_ORIGIN_EVENT] = "event",
@@ -57,13 +58,18 @@ static void leave(reader *r, size_t before) {
         r->pointer.length = before;
 }
 
-// "/properties/a/minimum: text". `key` may be NULL: the schema itself.
+// "/properties/a/minimum: text". `key` may be NULL: the schema itself. Of a long pointer
+// the end is shown, so that the text fits the error.
 static sl_status refuse(reader *r, sl_status status, const char *key, const char *text) {
     size_t before = r->pointer.length;
     if (key != NULL)
         before = enter(r, key);
     const char *where = sl_buffer_cstr(&r->pointer);
-    sl_error_set(r->error, status, "%s: %s", *where == 0 ? "/" : where, text);
+    size_t length = strlen(where);
+    bool cut = length > POINTER_SHOWN_MAX;
+    sl_error_set(r->error, status, "%s%s: %s", cut ? "..." : "",
+                 length == 0 ? "/" : where + (cut ? length - POINTER_SHOWN_MAX : 0),
+                 text);
     leave(r, before);
     return status;
 }
@@ -427,11 +433,12 @@ static sl_status read_root(reader *r, json_t *root, bool with_rest) {
 
 static sl_status parse_text(const char *json, size_t length, json_t **out,
                             sl_error *error) {
-    json_error_t fault;
+    json_error_t fault = {0};
     *out = json_loadb(json, length, JSON_REJECT_DUPLICATES, &fault);
     if (*out != NULL)
         return SL_OK;
-    if (json_error_code(&fault) == json_error_out_of_memory)
+    // jansson leaves the text empty where an allocation of its own failed.
+    if (fault.text[0] == 0 || json_error_code(&fault) == json_error_out_of_memory)
         return sl_error_set(error, SL_ENOMEM, "out of memory");
     return sl_error_set(error, SL_ESYNTAX, "line %d, column %d: %s", fault.line,
                         fault.column, fault.text);
