@@ -30,12 +30,21 @@ typedef enum sl_parquet_codec {
     SL_PARQUET_ZSTD
 } sl_parquet_codec;
 
+/**
+ * What the files of one table taught about its columns (which encoding pays, which pages compress), so
+ * that the next file need not find out. One owner at a time; optional.
+ */
+typedef struct sl_parquet_hints sl_parquet_hints;
+sl_parquet_hints *sl_parquet_hints_create(void); /**< NULL when out of memory. */
+void sl_parquet_hints_destroy(sl_parquet_hints *hints); /**< NULL is allowed; not while a writer uses it. */
+
 typedef struct sl_parquet_options {
     sl_parquet_profile profile;
     sl_parquet_codec codec;
     uint64_t row_group_bytes; /**< Compressed bytes of a row group; 0: 64 MiB. */
     uint32_t page_bytes;      /**< Plain bytes of a page; 0: 256 KiB. */
     sl_budget *budget;        /**< May be NULL. */
+    sl_parquet_hints *hints;  /**< May be NULL; must outlive the writer. */
 } sl_parquet_options;
 
 /** Takes the file's bytes in order; a refusal is returned to the caller and sticks. */

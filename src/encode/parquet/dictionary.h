@@ -1,0 +1,45 @@
+/** @file dictionary.h
+ * The distinct values of a column chunk, numbered as they are first seen.
+ *
+ * Table    Open addressing, linear probing, at most 3/4 full, 16-byte slots: one cache line tells whether
+ *          a value is likely there. Text: (hash, length) and (code + 1, offset of the value); numbers: the
+ *          value itself and code + 1.
+ * Values   Text lies as the dictionary page holds it (4-byte length, bytes); numbers as int64.
+ * Attack   Values chosen to collide are met by a limit on probes: beyond it the dictionary calls itself
+ *          spoilt and the column goes on without.
+ */
+#pragma once
+
+#include "store.h"
+
+typedef struct sl_parquet_slot {
+    uint64_t key;  /**< Text: hash's high half | length; number: the value. */
+    uint64_t code; /**< Code + 1, 0 for an empty slot; text: offset << 32 as well. */
+} sl_parquet_slot;
+
+typedef struct sl_parquet_dictionary {
+    sl_parquet_slot *slots;
+    uint32_t mask;
+    uint32_t count;
+    sl_parquet_block values;
+    size_t length; /**< Bytes of values. */
+    bool spoilt;
+} sl_parquet_dictionary;
+
+typedef struct sl_parquet_piece {
+    const uint8_t *bytes;
+    uint32_t length;
+} sl_parquet_piece;
+
+/** Codes of `count` texts, new ones added. @return SL_OK, SL_ENOMEM, SL_EFULL. */
+SL_CHECKED sl_status sl_parquet_dictionary_texts(sl_parquet_dictionary *dictionary,
+                                                 sl_parquet_store *store,
+                                                 const sl_parquet_piece *pieces, size_t count,
+                                                 uint32_t *codes);
+/** Codes of `count` numbers, new ones added. @return SL_OK, SL_ENOMEM, SL_EFULL. */
+SL_CHECKED sl_status sl_parquet_dictionary_numbers(sl_parquet_dictionary *dictionary,
+                                                   sl_parquet_store *store, const int64_t *numbers,
+                                                   size_t count, uint32_t *codes);
+/** Forget the table; the values stay for the dictionary page. */
+void sl_parquet_dictionary_close(sl_parquet_dictionary *dictionary, sl_parquet_store *store);
+void sl_parquet_dictionary_fini(sl_parquet_dictionary *dictionary, sl_parquet_store *store);
