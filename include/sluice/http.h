@@ -4,18 +4,21 @@
  *
  * Rules    RFC 9112, strictly: Content-Length together with Transfer-Encoding, two lengths, bad
  *          chunk sizes, bare CR or LF, folded lines, space before a colon, a missing or second Host are refused with
- *          400 and the connection is closed after it. Keep-alive, pipelining (replies leave in order of requests),
+ *          400 and the connection is closed after it, and so are chunk extensions and trailers, which no sender of
+ *          events needs. Keep-alive, pipelining (replies leave in order of requests),
  *          chunked bodies, `Expect: 100-continue`, HEAD, HTTP/1.0 without keep-alive.
  * Bodies   Collected whole, decoded from gzip, zstd, deflate (zlib and raw), with a limit before and after.
  *          A body is buffered once: what arrives while Content-Length is known is read to its final place.
  * Limits   Header 16 KiB, 100 fields; body and expanded body `body_bytes_max`; else 431, 413; unknown
  *          Content-Encoding 415.
  * Memory   From `budget`; when it is full the request is answered 429 with Retry-After: 1 and its body is skipped.
+ *          An idle connection holds no buffer: what all share lies in sl_http_shared.
  * Threads  The loop.
- * Source   RFC 9110, 9112; llhttp does the grammar.
+ * Source   RFC 9110, 9112; llhttp reads the head, and a second, stricter reader has to agree with it.
  */
 #pragma once
 
+#include "sluice/batch.h" /* SL_PADDING */
 #include "sluice/buffer.h"
 
 typedef struct sl_http_connection sl_http_connection;
@@ -30,8 +33,13 @@ typedef struct sl_http_request {
     sl_http_exchange *exchange;
 } sl_http_request;
 
-/** First value of a header, "" when absent; name in lower case. Valid until the reply. */
+/**
+ * First value of a header, "" when absent; name in lower case. Valid until admit() or the handler returns, and ""
+ * from then on: a late reply copies what it needs.
+ */
 const char *sl_http_header(const sl_http_exchange *exchange, const char *name);
+/** How often the header came, under the same rule. */
+unsigned sl_http_header_count(const sl_http_exchange *exchange, const char *name);
 
 /**
  * Called with a whole request. The reply may come at once or later, once, by sl_http_reply(); the request's
@@ -39,40 +47,71 @@ const char *sl_http_header(const sl_http_exchange *exchange, const char *name);
  */
 typedef void sl_http_handler_fn(void *context, const sl_http_request *request);
 
+/** What the connections of one loop share: read buffer, output, spare bodies, decompressors, the date. */
+typedef struct sl_http_shared sl_http_shared;
+/** @param budget Borrowed until destroy; may be NULL. @return NULL when out of memory. */
+sl_http_shared *sl_http_shared_create(sl_budget *budget);
+/** After its last connection. */
+void sl_http_shared_destroy(sl_http_shared *shared);
+/**
+ * Now and then, about once a second: sets the Date of replies (none before the first call: no clock is read) and
+ * gives back spare memory that was not used since the last call.
+ */
+void sl_http_shared_tick(sl_http_shared *shared, int64_t unix_seconds);
+
 typedef struct sl_http_options {
     size_t body_bytes_max;
     sl_budget *budget;
     sl_http_handler_fn *handler;
     void *context;
-    /** Asked when the headers are in, before a body is read: 0 go on, else the status to answer (401, 404, 405, 413). May be NULL. */
+    /**
+     * Asked when the headers are in, before a body is read: 0 go on, else the status to answer (401, 404, 405, 413);
+     * it may also have answered by itself (then not 0). The body is skipped. May be NULL.
+     */
     int (*admit)(void *context, const char *method, const char *path, sl_http_exchange *exchange);
+    sl_http_shared *shared; /**< Borrowed; NULL: each connection makes its own. */
 } sl_http_options;
 
-/** Output the connection wants sent. Called on the loop; bytes are borrowed for the call. */
+/**
+ * Output the connection wants sent. Called on the loop; bytes are borrowed for the call. It must not feed or destroy
+ * the connection.
+ */
 typedef void sl_http_send_fn(void *context, const void *bytes, size_t length);
 
 /** @param options Borrowed until destroy. NULL when out of memory. */
 sl_http_connection *sl_http_connection_create(const sl_http_options *options, sl_http_send_fn *send,
                                               void *context);
-/** The peer is gone: exchanges that still wait are dropped when their reply comes. */
+/** The peer is gone: exchanges that still wait are dropped when their reply comes. Not from inside a handler. */
 void sl_http_connection_destroy(sl_http_connection *connection);
-/** Where the next bytes are best read to: at least 1 byte of room. Valid until the next call. */
+/** Where the next bytes are best read to: at least 1 byte of room. Valid until the next call for any connection that shares. */
 void *sl_http_connection_room(sl_http_connection *connection, size_t *length);
-/** `length` bytes were read to the room given last, or stand elsewhere (copied then). */
+/**
+ * `length` bytes were read to the room given last, or stand elsewhere (copied then). With length 0 it goes on with
+ * what it holds, as is needed once after paused() turned false.
+ */
 void sl_http_connection_feed(sl_http_connection *connection, const void *bytes, size_t length);
 /** The peer sent its end. */
 void sl_http_connection_finish(sl_http_connection *connection);
+/** The peer is too slow: 408 for a request half read, and then the end. */
+void sl_http_connection_timeout(sl_http_connection *connection);
+/** Shut down: no request after the present ones; at once when there is none. */
+void sl_http_connection_drain(sl_http_connection *connection);
 bool sl_http_connection_wants_close(const sl_http_connection *connection); /**< After everything is sent. */
 bool sl_http_connection_paused(const sl_http_connection *connection); /**< Too many replies outstanding (64): stop reading. */
 /** What is it waiting for? For the slow-client timeouts. */
 typedef enum sl_http_phase { SL_HTTP_IDLE, SL_HTTP_HEADER, SL_HTTP_BODY, SL_HTTP_REPLY } sl_http_phase;
 sl_http_phase sl_http_connection_phase(const sl_http_connection *connection);
+/** Requests begun so far: tells one slow request from many quick ones. */
+uint64_t sl_http_connection_requests(const sl_http_connection *connection);
 
 /**
  * Answer. @param headers Extra header lines "Name: value\r\n…", or "". Content-Length and Date are added, Connection as needed.
  */
 void sl_http_reply(sl_http_exchange *exchange, int status, const char *content_type,
                    const char *headers, const void *body, size_t length);
-/** `{"error":{"code":…,"message":…}}` with the status; message as printf. */
+/**
+ * `{"error":{"code":…,"message":…}}` with the status; message as printf. 401 gets WWW-Authenticate, 429 and 503 get
+ * Retry-After: 1.
+ */
 void sl_http_reply_error(sl_http_exchange *exchange, int status, const char *code,
                          const char *format, ...) SL_PRINTF(4, 5);
