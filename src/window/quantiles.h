@@ -37,14 +37,14 @@ typedef struct sl_quantiles {
     double least, greatest; // When count > 0.
 } sl_quantiles;
 
-bool sl_bins_prepare_slowly(sl_bins *bins, int32_t bin, sl_window_purse *memory);
-void sl_bins_install(sl_bins *bins, sl_window_purse *memory);
-void sl_quantiles_fini(sl_quantiles *sketch, sl_window_purse *memory);
+bool sl_bins_prepare_slowly(sl_bins *bins, int32_t bin, sl_window_purse *purse);
+void sl_bins_install(sl_bins *bins, sl_window_purse *purse);
+void sl_quantiles_fini(sl_quantiles *sketch, sl_window_purse *purse);
 // The value at rank q (count - 1); NaN when there is none.
 double sl_quantiles_at(const sl_quantiles *sketch, double q);
 void sl_quantiles_write(const sl_quantiles *sketch, sl_buffer *out);
 SL_CHECKED sl_status sl_quantiles_absorb(sl_quantiles *sketch, sl_window_reader *reader,
-                                         sl_window_purse *memory);
+                                         sl_window_purse *purse);
 
 static inline int32_t sl_quantiles_bin(double magnitude) {
     uint64_t bits;
@@ -70,43 +70,56 @@ static inline bool sl_bins_holds(const sl_bins *bins, int32_t bin) {
     return bins->capacity > 0 && bin >= bins->low && bin - bins->low < bins->capacity;
 }
 
-static inline bool sl_bins_prepare(sl_bins *bins, int32_t bin, sl_window_purse *memory) {
+static inline bool sl_bins_prepare(sl_bins *bins, int32_t bin, sl_window_purse *purse) {
     return (bins->next == NULL && sl_bins_holds(bins, bin)) ||
-           sl_bins_prepare_slowly(bins, bin, memory);
+           sl_bins_prepare_slowly(bins, bin, purse);
 }
 
 // After sl_bins_prepare() with the same bin.
 static inline void sl_bins_add(sl_bins *bins, int32_t bin, uint64_t count,
-                               sl_window_purse *memory) {
+                               sl_window_purse *purse) {
     if (bins->next != NULL)
-        sl_bins_install(bins, memory);
+        sl_bins_install(bins, purse);
     if (bin > bins->high)
         bins->high = bin;
     bins->counts[sl_bins_clamp(bins, bin) - bins->low] += count;
 }
 
-static inline bool sl_quantiles_prepare(sl_quantiles *sketch, double value,
-                                        sl_window_purse *memory) {
+// The signed bin of a finite value, which prepare and add both take: found once.
+typedef struct sl_quantiles_place {
+    double value;
+    int32_t bin;
+    int32_t side; // -1, 0 (counts as zero), 1.
+} sl_quantiles_place;
+
+static inline sl_quantiles_place sl_quantiles_find(double value) {
     if (value >= 0x1p-1022)
-        return sl_bins_prepare(&sketch->positive, sl_quantiles_bin(value), memory);
+        return (sl_quantiles_place){value, sl_quantiles_bin(value), 1};
     if (value <= -0x1p-1022)
-        return sl_bins_prepare(&sketch->negative, sl_quantiles_bin(-value), memory);
-    return true;
+        return (sl_quantiles_place){value, sl_quantiles_bin(-value), -1};
+    return (sl_quantiles_place){value, 0, 0};
 }
 
-// After sl_quantiles_prepare() with the same finite value.
-static inline void sl_quantiles_add(sl_quantiles *sketch, double value,
-                                    sl_window_purse *memory) {
+static inline bool sl_quantiles_prepare(sl_quantiles *sketch, sl_quantiles_place place,
+                                        sl_window_purse *purse) {
+    return place.side == 0 ||
+           sl_bins_prepare(place.side > 0 ? &sketch->positive : &sketch->negative,
+                           place.bin, purse);
+}
+
+// After sl_quantiles_prepare() with the same place.
+static inline void sl_quantiles_add(sl_quantiles *sketch, sl_quantiles_place place,
+                                    sl_window_purse *purse) {
+    double value = place.value;
     if (sketch->count++ == 0) {
         sketch->least = sketch->greatest = value;
     } else {
         sketch->least = value < sketch->least ? value : sketch->least;
         sketch->greatest = value > sketch->greatest ? value : sketch->greatest;
     }
-    if (value >= 0x1p-1022)
-        sl_bins_add(&sketch->positive, sl_quantiles_bin(value), 1, memory);
-    else if (value <= -0x1p-1022)
-        sl_bins_add(&sketch->negative, sl_quantiles_bin(-value), 1, memory);
-    else
+    if (place.side == 0)
         sketch->zero++;
+    else
+        sl_bins_add(place.side > 0 ? &sketch->positive : &sketch->negative, place.bin, 1,
+                    purse);
 }

@@ -157,8 +157,8 @@ static void sets_merge_alike_in_any_order(void **state) {
 }
 
 static void quantiles_add(sl_quantiles *sketch, double value, sl_window_purse *purse) {
-    assert_true(sl_quantiles_prepare(sketch, value, purse));
-    sl_quantiles_add(sketch, value, purse);
+    assert_true(sl_quantiles_prepare(sketch, sl_quantiles_find(value), purse));
+    sl_quantiles_add(sketch, sl_quantiles_find(value), purse);
 }
 
 static int ascending(const void *a, const void *b) {
@@ -298,7 +298,8 @@ static void abandoned_preparation_changes_nothing(void **state) {
         uint64_t hash = next_random(&random);
         quantiles_add(&plain, value, &purse);
         unique_add(&set, hash, &purse);
-        assert_true(sl_quantiles_prepare(&disturbed, 1e300 * sample(&random, 3), &purse));
+        assert_true(sl_quantiles_prepare(
+            &disturbed, sl_quantiles_find(1e300 * sample(&random, 3)), &purse));
         assert_true(sl_unique_prepare(&disturbed_set, next_random(&random), &purse));
         quantiles_add(&disturbed, value, &purse);
         unique_add(&disturbed_set, hash, &purse);

@@ -5,11 +5,10 @@
 #include <math.h>
 
 #define SLOTS_FIRST 16u
-#define SLOTS_MAX 1024u      // Three quarters of it are SL_UNIQUE_CODES.
 #define PREFIX_REST_BITS 14u // Bits of a code's prefix behind the register's index.
 #define PACKED_BYTES (SL_UNIQUE_REGISTERS / 4 * 3)
 
-static_assert(SLOTS_MAX / 4 * 3 == SL_UNIQUE_CODES, "the table is never fuller than 3/4");
+static_assert(SL_UNIQUE_CODES < SL_UNIQUE_SLOTS_MAX, "a probe always ends");
 
 // The slot that holds the code's prefix, or the free one where it belongs.
 static uint32_t *find(uint32_t *table, uint32_t slots, uint32_t code) {
@@ -34,9 +33,9 @@ static bool grow(sl_unique *set, sl_window_purse *memory) {
 }
 
 static bool prepare_code(sl_unique *set, uint32_t code, sl_window_purse *memory) {
-    if (sl_unique_is_dense(set) || set->count < set->slots - set->slots / 4)
+    if (sl_unique_is_dense(set) || set->count < sl_unique_room(set))
         return true;
-    if (set->slots < SLOTS_MAX)
+    if (set->slots < SL_UNIQUE_SLOTS_MAX)
         return grow(set, memory);
     if (set->dense != NULL || *find(set->sparse, set->slots, code) != 0)
         return true;

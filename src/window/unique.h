@@ -20,6 +20,7 @@
 #define SL_UNIQUE_PRECISION 12u
 #define SL_UNIQUE_REGISTERS (1u << SL_UNIQUE_PRECISION)
 #define SL_UNIQUE_RANK_MAX (64u - SL_UNIQUE_PRECISION + 1u)
+#define SL_UNIQUE_SLOTS_MAX 1024u
 #define SL_UNIQUE_CODES 768u // Packed registers take 3 KiB; so do 768 codes.
 
 typedef struct sl_unique {
@@ -55,10 +56,16 @@ static inline uint32_t sl_unique_code(uint64_t hash) {
     return (uint32_t)(hash >> 38) << 6 | (uint32_t)(1 + __builtin_clzll(rest));
 }
 
+// Codes that the table takes: half of it, for short probes; the last size is filled to
+// three quarters.
+static inline uint32_t sl_unique_room(const sl_unique *set) {
+    return set->slots == SL_UNIQUE_SLOTS_MAX ? SL_UNIQUE_CODES : set->slots / 2;
+}
+
 // Make sure that adding `hash` needs no memory. false: nothing changed.
 static inline bool sl_unique_prepare(sl_unique *set, uint64_t hash,
                                      sl_window_purse *memory) {
-    if (sl_unique_is_dense(set) || set->count < set->slots - set->slots / 4)
+    if (sl_unique_is_dense(set) || set->count < sl_unique_room(set))
         return true;
     return sl_unique_prepare_slowly(set, hash, memory);
 }

@@ -43,6 +43,15 @@ typedef struct lane_set {
     sl_group *group[LANES];
 } lane_set;
 
+// A measure whose partial may need memory, with what its lanes hold.
+typedef struct growth {
+    uint32_t measure;
+    sl_measure_kind kind;
+    size_t offset;              // Of the partial, from the beginning of a group.
+    uint64_t *hash;             // [lane] UNIQUE.
+    sl_quantiles_place *places; // [lane] QUANTILE.
+} growth;
+
 struct sl_window {
     const sl_window_plan *plan;
     sl_window_purse memory;
@@ -51,8 +60,7 @@ struct sl_window {
     intake time;
     intake *keys, *measures;
     sl_window_cell **cells; // [key][lane]
-    uint64_t **hashes;      // [measure][lane]; for UNIQUE.
-    uint32_t *growing;      // Measures that may need memory.
+    growth *growing;
     uint32_t growing_count;
     lane_set *lanes;
     sl_buffer state;
@@ -254,14 +262,16 @@ static void hash_keys(sl_window *window, const sl_batch *batch) {
 static void prefetch(const sl_window *window) {
     const sl_panes *panes = &window->panes;
     const lane_set *lanes = window->lanes;
-    if (panes->table == NULL)
+    const sl_panes_slot *table = panes->table;
+    uint32_t n = lanes->count, shift = panes->shift;
+    if (panes->count == 0)
         return;
-    for (uint32_t i = 0; i < lanes->count; i++)
-        __builtin_prefetch(&panes->table[lanes->hash[i] >> panes->shift]);
+    for (uint32_t i = 0; i < n; i++)
+        __builtin_prefetch(&table[lanes->hash[i] >> shift]);
     if ((size_t)panes->count * panes->stride < GROUPS_OUT_OF_CACHE_BYTES)
         return;
-    for (uint32_t i = 0; i < lanes->count; i++) {
-        sl_panes_slot slot = panes->table[lanes->hash[i] >> panes->shift];
+    for (uint32_t i = 0; i < n; i++) {
+        sl_panes_slot slot = table[lanes->hash[i] >> shift];
         if (slot.number == 0)
             continue;
         const sl_group *group = sl_panes_group(panes, slot.number - 1);
@@ -270,10 +280,7 @@ static void prefetch(const sl_window *window) {
     }
 }
 
-static bool same_key(const sl_window *window, sl_group *group, uint32_t lane) {
-    const lane_set *lanes = window->lanes;
-    if (group->hash != lanes->hash[lane] || group->start_us != lanes->start_us[lane])
-        return false;
+static bool same_cells(const sl_window *window, sl_group *group, uint32_t lane) {
     for (uint32_t k = 0; k < window->plan->key_count; k++)
         if (!sl_cell_equal(&sl_group_cells(group)[k], &window->cells[k][lane],
                            sl_is_text(window->plan->keys[k].type)))
@@ -281,38 +288,57 @@ static bool same_key(const sl_window *window, sl_group *group, uint32_t lane) {
     return true;
 }
 
-static sl_group *find_group(sl_window *window, uint32_t lane) {
-    sl_panes *panes = &window->panes;
+// The lane's group, or NULL: not there yet.
+static inline sl_group *find_group(const sl_window *window, uint32_t lane,
+                                   const sl_window_cell *only_text) {
+    const sl_panes *panes = &window->panes;
+    const sl_panes_slot *table = panes->table;
     uint64_t hash = window->lanes->hash[lane];
-    if (panes->table != NULL) {
-        uint32_t mask = panes->table_slots - 1;
-        for (uint32_t i = (uint32_t)(hash >> panes->shift); panes->table[i].number != 0;
-             i = (i + 1) & mask)
-            if (panes->table[i].tag == (uint32_t)hash) {
-                sl_group *group = sl_panes_group(panes, panes->table[i].number - 1);
-                if (same_key(window, group, lane))
-                    return group;
-            }
+    int64_t start = window->lanes->start_us[lane];
+    uint32_t mask = panes->table_slots - 1;
+    for (uint32_t i = (uint32_t)(hash >> panes->shift); table[i].number != 0;
+         i = (i + 1) & mask) {
+        if (table[i].tag != (uint32_t)hash)
+            continue;
+        sl_group *group = sl_panes_group(panes, table[i].number - 1);
+        if (group->hash != hash || group->start_us != start)
+            continue;
+        if (only_text != NULL
+                ? sl_cell_equal(sl_group_cells(group), &only_text[lane], true)
+                : same_cells(window, group, lane))
+            return group;
     }
-    return sl_panes_create(panes, hash, window->lanes->start_us[lane],
-                           (const sl_window_cell *const *)window->cells, lane);
+    return NULL;
 }
 
 // @return lanes that have a group; the first that got none ends the lot.
 static uint32_t find_groups(sl_window *window) {
     lane_set *lanes = window->lanes;
+    const sl_window_plan *plan = window->plan;
+    bool one_text = plan->key_count == 1 && sl_is_text(plan->keys[0].type);
+    const sl_window_cell *only_text = one_text ? window->cells[0] : NULL;
+    uint32_t n = lanes->count;
     prefetch(window);
-    for (uint32_t i = 0; i < lanes->count; i++) {
-        lanes->group[i] = find_group(window, i);
-        if (lanes->group[i] == NULL)
+    for (uint32_t i = 0; i < n; i++) {
+        sl_group *group =
+            window->panes.count == 0 ? NULL : find_group(window, i, only_text);
+        if (group == NULL)
+            group = sl_panes_create(&window->panes, lanes->hash[i], lanes->start_us[i],
+                                    (const sl_window_cell *const *)window->cells, i);
+        if (group == NULL)
             return i;
+        lanes->group[i] = group;
     }
-    return lanes->count;
+    return n;
 }
 
-static void *slot_of(const sl_window *window, uint32_t measure, uint32_t lane) {
-    return sl_group_slots(&window->panes, window->lanes->group[lane]) +
-           window->plan->aims[measure].slot;
+// Where a measure's partial lies, from the beginning of a group.
+static size_t offset_of(const sl_window *window, uint32_t measure) {
+    return window->panes.slots_at + window->plan->aims[measure].slot;
+}
+
+static inline void *slot_at(sl_group *group, size_t offset) {
+    return (uint8_t *)group + offset;
 }
 
 // A whole number in a column of doubles hashes like the integer that it was before the
@@ -328,17 +354,18 @@ static uint64_t hash_number(const intake *input, sl_type type, uint32_t row) {
     return XXH3_64bits(bytes, sizeof bytes);
 }
 
-// Hash the lanes' values of UNIQUE measure `m` and prefetch their registers.
-static void hash_values(const sl_window *window, uint32_t m, const sl_batch *batch,
-                        uint32_t n) {
-    const intake *input = &window->measures[m];
+// Hash the lanes' values of a UNIQUE measure and prefetch their registers.
+static void hash_values(const sl_window *window, const growth *growing,
+                        const sl_batch *batch, uint32_t n) {
+    const intake *input = &window->measures[growing->measure];
     const lane_set *lanes = window->lanes;
-    sl_type type = window->plan->measures[m].argument;
-    uint64_t *hash = window->hashes[m];
+    sl_type type = window->plan->measures[growing->measure].argument;
+    const uint8_t *valid = input->valid;
+    uint64_t *hash = growing->hash;
     bool text = sl_is_text(type);
     for (uint32_t i = 0; i < n && input->column != NULL; i++) {
         uint32_t row = lanes->row[i];
-        if (!input->valid[row])
+        if (!valid[row])
             continue;
         if (text) {
             sl_span span = input->column->values.span[row];
@@ -346,7 +373,7 @@ static void hash_values(const sl_window *window, uint32_t m, const sl_batch *bat
         } else {
             hash[i] = hash_number(input, type, row);
         }
-        const sl_unique *set = slot_of(window, m, i);
+        const sl_unique *set = slot_at(lanes->group[i], growing->offset);
         if (sl_unique_is_dense(set))
             __builtin_prefetch(set->dense + (hash[i] >> (64 - SL_UNIQUE_PRECISION)), 1);
     }
@@ -370,11 +397,24 @@ static bool real_value(const intake *input, const sl_measure *measure, uint32_t 
     return *out - *out == 0;
 }
 
+// Find the bins of the lanes' values; side 2 marks a lane without one.
+static void find_bins(const sl_window *window, const growth *growing, uint32_t n) {
+    const intake *input = &window->measures[growing->measure];
+    const sl_measure *measure = &window->plan->measures[growing->measure];
+    for (uint32_t i = 0; i < n; i++) {
+        double value;
+        if (real_value(input, measure, window->lanes->row[i], &value))
+            growing->places[i] = sl_quantiles_find(value);
+        else
+            growing->places[i].side = 2;
+    }
+}
+
 // Is the row's text beyond the extreme so far?
-static bool is_beyond(const sl_window *window, uint32_t m, const sl_batch *batch,
-                      uint32_t lane, const sl_extreme *extreme, sl_span *span) {
-    const intake *input = &window->measures[m];
-    uint32_t row = window->lanes->row[lane];
+static bool is_beyond(const sl_window *window, const growth *growing,
+                      const sl_batch *batch, uint32_t row, const sl_extreme *extreme,
+                      sl_span *span) {
+    const intake *input = &window->measures[growing->measure];
     if (input->column == NULL || !input->valid[row])
         return false;
     *span = input->column->values.span[row];
@@ -382,47 +422,45 @@ static bool is_beyond(const sl_window *window, uint32_t m, const sl_batch *batch
         return true;
     int order = sl_text_compare(sl_batch_text(batch, *span), span->length,
                                 extreme->as.text, extreme->length);
-    return window->plan->measures[m].kind == SL_MEASURE_MIN ? order < 0 : order > 0;
+    return growing->kind == SL_MEASURE_MIN ? order < 0 : order > 0;
+}
+
+static bool has_value(const sl_window *window, const growth *growing, uint32_t row) {
+    const intake *input = &window->measures[growing->measure];
+    return input->column != NULL && input->valid[row];
 }
 
 // Memory for one lane of one growing measure. false: none, and nothing changed.
-static bool prepare_lane(sl_window *window, uint32_t m, const sl_batch *batch,
+static bool prepare_lane(sl_window *window, const growth *growing, const sl_batch *batch,
                          uint32_t lane) {
-    const sl_measure *measure = &window->plan->measures[m];
-    const intake *input = &window->measures[m];
     uint32_t row = window->lanes->row[lane];
-    void *slot = slot_of(window, m, lane);
-    if (measure->kind == SL_MEASURE_UNIQUE)
-        return input->column == NULL || !input->valid[row] ||
-               sl_unique_prepare(slot, window->hashes[m][lane], &window->memory);
-    if (measure->kind == SL_MEASURE_QUANTILE) {
-        double value;
-        return !real_value(input, measure, row, &value) ||
-               sl_quantiles_prepare(slot, value, &window->memory);
-    }
+    void *slot = slot_at(window->lanes->group[lane], growing->offset);
+    if (growing->kind == SL_MEASURE_UNIQUE)
+        return !has_value(window, growing, row) ||
+               sl_unique_prepare(slot, growing->hash[lane], &window->memory);
+    if (growing->kind == SL_MEASURE_QUANTILE)
+        return growing->places[lane].side == 2 ||
+               sl_quantiles_prepare(slot, growing->places[lane], &window->memory);
     sl_span span;
-    return !is_beyond(window, m, batch, lane, slot, &span) ||
+    return !is_beyond(window, growing, batch, row, slot, &span) ||
            sl_extreme_prepare(slot, span.length, &window->memory);
 }
 
 // After prepare_lane().
-static void grow_lane(sl_window *window, uint32_t m, const sl_batch *batch,
+static void grow_lane(sl_window *window, const growth *growing, const sl_batch *batch,
                       uint32_t lane) {
-    const sl_measure *measure = &window->plan->measures[m];
-    const intake *input = &window->measures[m];
     uint32_t row = window->lanes->row[lane];
-    void *slot = slot_of(window, m, lane);
-    if (measure->kind == SL_MEASURE_UNIQUE) {
-        if (input->column != NULL && input->valid[row])
-            sl_unique_add(slot, window->hashes[m][lane], &window->memory);
-    } else if (measure->kind == SL_MEASURE_QUANTILE) {
-        double value;
-        if (real_value(input, measure, row, &value))
-            sl_quantiles_add(slot, value, &window->memory);
+    void *slot = slot_at(window->lanes->group[lane], growing->offset);
+    if (growing->kind == SL_MEASURE_UNIQUE) {
+        if (has_value(window, growing, row))
+            sl_unique_add(slot, growing->hash[lane], &window->memory);
+    } else if (growing->kind == SL_MEASURE_QUANTILE) {
+        if (growing->places[lane].side != 2)
+            sl_quantiles_add(slot, growing->places[lane], &window->memory);
     } else {
         sl_extreme *extreme = slot;
         sl_span span;
-        if (!is_beyond(window, m, batch, lane, extreme, &span))
+        if (!is_beyond(window, growing, batch, row, extreme, &span))
             return;
         if (span.length > 0)
             memcpy(extreme->as.text, sl_batch_text(batch, span), span.length);
@@ -431,39 +469,66 @@ static void grow_lane(sl_window *window, uint32_t m, const sl_batch *batch,
     }
 }
 
+// The common case, one UNIQUE and nothing else that grows, in one tight loop.
+static uint32_t grow_unique(sl_window *window, const growth *growing, uint32_t n) {
+    const intake *input = &window->measures[growing->measure];
+    const lane_set *lanes = window->lanes;
+    const uint8_t *valid = input->valid;
+    const uint64_t *hash = growing->hash;
+    size_t offset = growing->offset;
+    for (uint32_t i = 0; i < n && input->column != NULL; i++) {
+        if (!valid[lanes->row[i]])
+            continue;
+        sl_unique *set = slot_at(lanes->group[i], offset);
+        if (!sl_unique_prepare(set, hash[i], &window->memory))
+            return i;
+        sl_unique_add(set, hash[i], &window->memory);
+    }
+    return n;
+}
+
 // @return lanes folded into every growing measure; the rest into none.
 static uint32_t grow(sl_window *window, const sl_batch *batch, uint32_t n) {
-    for (uint32_t g = 0; g < window->growing_count; g++)
-        if (window->plan->measures[window->growing[g]].kind == SL_MEASURE_UNIQUE)
-            hash_values(window, window->growing[g], batch, n);
-    for (uint32_t i = 0; i < n && window->growing_count > 0; i++) {
-        for (uint32_t g = 0; g < window->growing_count; g++)
-            if (!prepare_lane(window, window->growing[g], batch, i))
+    const growth *growing = window->growing;
+    uint32_t count = window->growing_count;
+    for (uint32_t g = 0; g < count; g++) {
+        if (growing[g].kind == SL_MEASURE_UNIQUE)
+            hash_values(window, &growing[g], batch, n);
+        else if (growing[g].kind == SL_MEASURE_QUANTILE)
+            find_bins(window, &growing[g], n);
+    }
+    if (count == 1 && growing->kind == SL_MEASURE_UNIQUE)
+        return grow_unique(window, growing, n);
+    for (uint32_t i = 0; i < n && count > 0; i++) {
+        for (uint32_t g = 0; g < count; g++)
+            if (!prepare_lane(window, &growing[g], batch, i))
                 return i;
-        for (uint32_t g = 0; g < window->growing_count; g++)
-            grow_lane(window, window->growing[g], batch, i);
+        for (uint32_t g = 0; g < count; g++)
+            grow_lane(window, &growing[g], batch, i);
     }
     return n;
 }
 
 static void fold_count(const sl_window *window, uint32_t m, uint32_t n) {
     const intake *input = &window->measures[m];
+    size_t offset = offset_of(window, m);
     const uint8_t *truth = input->column->values.truth;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t row = window->lanes->row[i];
-        uint64_t *count = slot_of(window, m, i);
+        uint64_t *count = slot_at(window->lanes->group[i], offset);
         *count += input->valid[row] && truth[row];
     }
 }
 
 static void fold_whole(const sl_window *window, uint32_t m, uint32_t n) {
     const intake *input = &window->measures[m];
+    size_t offset = offset_of(window, m);
     const int64_t *values = input->column->values.i64;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t row = window->lanes->row[i];
         if (!input->valid[row])
             continue;
-        sl_sum *sum = slot_of(window, m, i);
+        sl_sum *sum = slot_at(window->lanes->group[i], offset);
         sl_i128 value = values[row];
         sum->as.whole = sum->as.whole + (sl_u128)value;
         sum->count++;
@@ -472,12 +537,13 @@ static void fold_whole(const sl_window *window, uint32_t m, uint32_t n) {
 
 static void fold_double(const sl_window *window, uint32_t m, uint32_t n) {
     const intake *input = &window->measures[m];
+    size_t offset = offset_of(window, m);
     const double *values = input->column->values.f64;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t row = window->lanes->row[i];
         if (!input->valid[row] || !(values[row] - values[row] == 0))
             continue; // Null, infinite or not a number.
-        sl_sum *sum = slot_of(window, m, i);
+        sl_sum *sum = slot_at(window->lanes->group[i], offset);
         sl_sum_add_double(sum, values[row]);
         sum->count++;
     }
@@ -486,10 +552,11 @@ static void fold_double(const sl_window *window, uint32_t m, uint32_t n) {
 static void fold_extreme(const sl_window *window, uint32_t m, uint32_t n) {
     const intake *input = &window->measures[m];
     const sl_measure *measure = &window->plan->measures[m];
+    size_t offset = offset_of(window, m);
     bool least = measure->kind == SL_MEASURE_MIN;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t row = window->lanes->row[i];
-        sl_extreme *extreme = slot_of(window, m, i);
+        sl_extreme *extreme = slot_at(window->lanes->group[i], offset);
         if (!input->valid[row])
             continue;
         if (measure->argument == SL_TYPE_DOUBLE) {
@@ -620,6 +687,24 @@ static bool is_growing(const sl_measure *measure) {
            (is_extreme && measure->type == SL_TYPE_STRING);
 }
 
+static sl_status prepare_growing(sl_window *window, uint32_t measure) {
+    growth *growing = &window->growing[window->growing_count++];
+    growing->measure = measure;
+    growing->kind = window->plan->measures[measure].kind;
+    growing->offset = offset_of(window, measure);
+    if (growing->kind == SL_MEASURE_UNIQUE) {
+        growing->hash =
+            sl_window_purse_get(&window->memory, LANES * sizeof *growing->hash);
+        return growing->hash == NULL ? SL_ENOMEM : SL_OK;
+    }
+    if (growing->kind == SL_MEASURE_QUANTILE) {
+        growing->places =
+            sl_window_purse_get(&window->memory, LANES * sizeof *growing->places);
+        return growing->places == NULL ? SL_ENOMEM : SL_OK;
+    }
+    return SL_OK;
+}
+
 static sl_status prepare_columns(sl_window *window) {
     const sl_window_plan *plan = window->plan;
     sl_status status = compile_input(window, &window->time, plan->event_time, NULL);
@@ -633,13 +718,8 @@ static sl_status prepare_columns(sl_window *window) {
         const sl_window_source *source = &plan->aims[m].source;
         status = compile_input(window, &window->measures[m], source->field,
                                source->expression);
-        if (is_growing(&plan->measures[m]))
-            window->growing[window->growing_count++] = m;
-        if (plan->measures[m].kind != SL_MEASURE_UNIQUE)
-            continue;
-        window->hashes[m] =
-            sl_window_purse_get(&window->memory, LANES * sizeof(uint64_t));
-        status = window->hashes[m] == NULL ? SL_ENOMEM : status;
+        if (status == SL_OK && is_growing(&plan->measures[m]))
+            status = prepare_growing(window, m);
     }
     return status;
 }
@@ -656,12 +736,11 @@ sl_status sl_window_create(const sl_window_plan *plan, sl_budget *budget,
     window->keys = sl_calloc(plan->key_count + 1u, sizeof *window->keys);
     window->cells = sl_calloc(plan->key_count + 1u, sizeof *window->cells);
     window->measures = sl_calloc(plan->measure_count + 1u, sizeof *window->measures);
-    window->hashes = sl_calloc(plan->measure_count + 1u, sizeof *window->hashes);
     window->growing = sl_calloc(plan->measure_count + 1u, sizeof *window->growing);
     window->lanes = sl_window_purse_get(&window->memory, sizeof *window->lanes);
     bool complete = window->keys != NULL && window->cells != NULL &&
-                    window->measures != NULL && window->hashes != NULL &&
-                    window->growing != NULL && window->lanes != NULL;
+                    window->measures != NULL && window->growing != NULL &&
+                    window->lanes != NULL;
     sl_status status = complete ? prepare_columns(window) : SL_ENOMEM;
     if (status != SL_OK) {
         sl_window_destroy(window);
@@ -690,17 +769,17 @@ void sl_window_destroy(sl_window *window) {
             sl_window_purse_give(memory, window->cells[k],
                                  LANES * sizeof(sl_window_cell));
     }
-    for (uint32_t m = 0; m < window->plan->measure_count; m++) {
-        if (window->measures != NULL)
-            input_fini(window, &window->measures[m]);
-        if (window->hashes != NULL)
-            sl_window_purse_give(memory, window->hashes[m], LANES * sizeof(uint64_t));
+    for (uint32_t m = 0; m < window->plan->measure_count && window->measures != NULL; m++)
+        input_fini(window, &window->measures[m]);
+    for (uint32_t g = 0; g < window->growing_count; g++) {
+        growth *growing = &window->growing[g];
+        sl_window_purse_give(memory, growing->hash, LANES * sizeof *growing->hash);
+        sl_window_purse_give(memory, growing->places, LANES * sizeof *growing->places);
     }
     sl_window_purse_give(memory, window->lanes, sizeof *window->lanes);
     sl_free(window->keys);
     sl_free(window->cells);
     sl_free(window->measures);
-    sl_free(window->hashes);
     sl_free(window->growing);
     sl_buffer_fini(&window->state);
     sl_free(window);
