@@ -1,0 +1,139 @@
+/* The fixed sections: what isn't said is filled in, and what must fit together is
+ * compared. */
+#include "loader.h"
+
+#include <stdio.h>
+
+/** 127.0.0.0/8, ::1 and the name localhost. */
+bool sl_address_is_loopback(const char *address) {
+    return !strncmp(address, "127.", 4) || !strncmp(address, "localhost:", 10) ||
+           !strncmp(address, "[::1]:", 6);
+}
+
+static void check_auth(sl_loader *l) {
+    sl_config *c = l->config;
+    static const struct {
+        const char *path, *words;
+    } doors[] = {{"http.listen", "http.listen"}, {"admin.listen", "admin.listen"}};
+    bool open = c->http.auth_none || c->http.token_count;
+    const char *listen[] = {c->http.listen, c->admin.listen};
+    for (size_t i = 0; i < 2 && !open; i++)
+        if (!sl_address_is_loopback(listen[i])) {
+            sl_problem_add(
+                &l->problems, sl_loader_at(l, doors[i].path), false, SL_EINVAL,
+                "%s: %.100s is reachable from other machines and http.auth is not set: "
+                "either http: { auth: { tokens: [\"${SLUICE_TOKEN}\"] } }, or "
+                "http: { auth: none } to let everybody in",
+                doors[i].words, listen[i]);
+            return;
+        }
+}
+
+static void check_sizes(sl_loader *l) {
+    const sl_config *c = l->config;
+    char a[32], b[32];
+    if (c->http.max_event > c->http.max_body) {
+        sl_size_format(c->http.max_event, a);
+        sl_size_format(c->http.max_body, b);
+        sl_problem_add(&l->problems, sl_loader_at(l, "http.max_event"), false, SL_EINVAL,
+                       "http.max_event: %s is more than http.max_body (%s)", a, b);
+    }
+    if (c->http.max_body > c->memory / 4) {
+        sl_size_format(c->http.max_body, a);
+        sl_size_format(c->memory, b);
+        sl_problem_add(&l->problems, sl_loader_at(l, "http.max_body"), false, SL_EINVAL,
+                       "http.max_body: %s is more than a quarter of memory (%s)", a, b);
+    }
+    /* A group that holds the largest body and its framing must fit in a segment. */
+    if (c->journal.segment_size < c->http.max_body + (UINT64_C(1) << 20)) {
+        sl_size_format(c->journal.segment_size, a);
+        sl_size_format(c->http.max_body, b);
+        sl_problem_add(
+            &l->problems, sl_loader_at(l, "journal.segment_size"), false, SL_EINVAL,
+            "journal.segment_size: %s is less than http.max_body (%s) and 1MiB", a, b);
+    }
+    if (c->journal.quota < 2 * c->journal.segment_size) {
+        sl_size_format(c->journal.quota, a);
+        sl_size_format(c->journal.segment_size, b);
+        sl_problem_add(
+            &l->problems, sl_loader_at(l, "journal.quota"), false, SL_EINVAL,
+            "journal.quota: %s is less than two segments (journal.segment_size: %s)", a,
+            b);
+    }
+}
+
+/** `warehouse.url` is another way to say `warehouse.sqlite`; the environment goes before
+ * the file. */
+static void read_url(sl_loader *l) {
+    const sl_node *section = sl_tree_child(l->tree.root, "warehouse");
+    const sl_node *url = sl_tree_child(section, "url");
+    const sl_node *sqlite = sl_tree_child(section, "sqlite");
+    if (!url || sl_tree_is_empty(url))
+        return;
+    if (sqlite && !sl_tree_is_empty(sqlite)) {
+        if (sqlite->origin && !url->origin)
+            return;
+        if (!url->origin == !sqlite->origin) {
+            sl_problem_add(
+                &l->problems, url, false, SL_EINVAL,
+                "warehouse.url and warehouse.sqlite name two targets: remove one");
+            return;
+        }
+    }
+    static const char *const later[][2] = {{"postgres:", "PostgreSQL"},
+                                           {"postgresql:", "PostgreSQL"},
+                                           {"redshift:", "Redshift"}};
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+        if (!strncmp(url->text, later[i][0], strlen(later[i][0]))) {
+            /* Without the URL, which may hold a password. */
+            sl_problem_add(&l->problems, url, false, SL_EUNSUPPORTED,
+                           "warehouse.url: this build doesn't have delivery to %s yet; "
+                           "expected sqlite:PATH",
+                           later[i][1]);
+            return;
+        }
+    if (strncmp(url->text, "sqlite:", 7) || !url->text[7]) {
+        sl_problem_add(
+            &l->problems, url, false, SL_EINVAL,
+            "warehouse.url: expected sqlite:PATH, such as sqlite:/data/warehouse.db");
+        return;
+    }
+    l->config->warehouse.sqlite = sl_loader_keep(l, url->text + 7, strlen(url->text + 7));
+}
+
+static void check_timezone(sl_loader *l) {
+    int64_t standard, summer;
+    sl_status status =
+        sl_timezone_read(SL_ZONES, l->config->timezone, &standard, &summer);
+    if (!status)
+        return;
+    const sl_node *at = sl_loader_at(l, "timezone");
+    if (status == SL_ENOTFOUND)
+        sl_problem_add(&l->problems, at, false, status,
+                       "timezone: no time zone '%.100s' below " SL_ZONES
+                       " (names look like Europe/Berlin; is tzdata installed?)",
+                       l->config->timezone);
+    else
+        sl_problem_add(&l->problems, at, false, status,
+                       "timezone: " SL_ZONES "/%.100s is not a time zone file",
+                       l->config->timezone);
+}
+
+void sl_loader_check_root(sl_loader *l) {
+    sl_config *c = l->config;
+    if (!c->lake.to)
+        c->lake.to = sl_loader_printf(l, "%s/lake", c->data_dir);
+    read_url(l);
+    if (!c->warehouse.sqlite)
+        c->warehouse.sqlite = sl_loader_printf(l, "%s/warehouse.db", c->data_dir);
+    if (!c->admin.listen)
+        c->admin.listen = sl_address_is_loopback(c->http.listen)
+                              ? c->http.listen
+                              : sl_loader_keep(l, "127.0.0.1:8081", 14);
+    if (!c->http.tls_cert != !c->http.tls_key)
+        sl_problem_add(&l->problems, sl_loader_at(l, "http.tls"), false, SL_EINVAL,
+                       "http.tls: needs both cert and key");
+    check_auth(l);
+    check_sizes(l);
+    check_timezone(l);
+}

@@ -1,0 +1,1240 @@
+#include "loader.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#ifndef SLUICE_SOURCE_DIR
+#define SLUICE_SOURCE_DIR "."
+#endif
+
+typedef struct warnings {
+    char text[2048];
+    unsigned count;
+} warnings;
+
+static void on_warning(void *context, const char *message) {
+    warnings *w = context;
+    size_t used = strlen(w->text);
+    snprintf(w->text + used, sizeof w->text - used, "%s%s", used ? "\n" : "", message);
+    w->count++;
+}
+
+static warnings last;
+static sl_error wrong;
+
+/** Load a text with an environment; NULL and `wrong` when it is refused. */
+static sl_config *load_with(const char *text, const char *const *environment) {
+    sl_config_source source = {.text = text, .environment = environment};
+    sl_config *config = NULL;
+    memset(&last, 0, sizeof last);
+    memset(&wrong, 0, sizeof wrong);
+    sl_status status = sl_config_load(&source, on_warning, &last, &config, &wrong);
+    assert_true((status == SL_OK) == (config != NULL));
+    assert_int_equal(status, wrong.status);
+    return config;
+}
+
+static sl_config *load(const char *text) {
+    static const char *const environment[] = {
+        "SET=value", "EMPTY=", "PORT=9000", "QUOTE=a: [b", "DOLLARS=$$ ${SET}", NULL};
+    return load_with(text, environment);
+}
+
+static sl_config *must_load(const char *text) {
+    sl_config *config = load(text);
+    if (!config)
+        fail_msg("%s", wrong.text);
+    return config;
+}
+
+/* ---- what is refused, and how
+ * ---------------------------------------------------------- */
+
+#define STREAM(more)                                                                     \
+    "streams:\n  s:\n    schema: { type: object, properties: { t: { type: string, "      \
+    "format: "                                                                           \
+    "date-time }, user: { type: string }, o: { type: object, properties: { c: { type: "  \
+    "string } "                                                                          \
+    "} }, l: { type: array } } }\n" more
+
+static const struct {
+    const char *text, *message;
+    sl_status status;
+} broken[] = {
+    /* YAML */
+    {"a: [1, 2",
+     "configuration:2:1: did not find expected ',' or ']' (while parsing a flow "
+     "sequence from line 1)",
+     SL_ESYNTAX},
+    {"memory: 1GiB\nmemory: 2GiB\n",
+     "configuration:2:1: duplicate key 'memory' (first on line 1)", SL_ESYNTAX},
+    {"memory: 1GiB\n---\nmemory: 2GiB\n",
+     "configuration:2:1: a second document: a configuration is one", SL_ESYNTAX},
+    {"- a\n- b\n",
+     "configuration:1:1: expected keys and values, such as 'data_dir: ./sluice-data'",
+     SL_ESYNTAX},
+    {"hello",
+     "configuration:1:1: expected keys and values, such as 'data_dir: ./sluice-data'",
+     SL_ESYNTAX},
+    {"? [a]\n: b\n", "configuration:1:3: a key must be a plain word", SL_ESYNTAX},
+    {"data_dir: *x\n", "configuration:1:11: no anchor '&x' before this alias",
+     SL_ESYNTAX},
+    {"lake: &x { a: *x }\n", "configuration:1:15: alias '*x' inside its own anchor",
+     SL_ESYNTAX},
+    {"lake: { <<: 3 }\n", "configuration:1:7: '<<' needs a map or a list of maps",
+     SL_ESYNTAX},
+    {"data_dir: !shell x\n", "configuration:1:11: unknown tag '!shell'", SL_ESYNTAX},
+    {"data_dir: \"a\\0b\"\n", "configuration:1:11: a text with a NUL character",
+     SL_ESYNTAX},
+    {"data_dir: \"\xff\"\n", "configuration:1:12: invalid leading UTF-8 octet",
+     SL_ESYNTAX},
+    {"http: { listen: ${SET} }\n",
+     "configuration:1:18: did not find expected ',' or '}' (while parsing a flow mapping "
+     "from line "
+     "1); inside { } and [ ] put \"${…}\" in quotes",
+     SL_ESYNTAX},
+    /* keys */
+    {"strems: {}\n", "configuration:1:1: unknown key 'strems' (did you mean 'streams'?)",
+     SL_EINVAL},
+    {"http:\n  listne: x\n",
+     "configuration:2:3: unknown key 'listne' (did you mean 'listen'?)", SL_EINVAL},
+    {"http: { tls: { zzz: x } }\n",
+     "configuration:1:16: unknown key 'zzz' (known here: cert, key)", SL_EINVAL},
+    {"http: 8080\n",
+     "configuration:1:7: http: expected a map with keys such as listen, auth, tls, "
+     "max_body, "
+     "max_event, max_connections, header_timeout, idle_timeout",
+     SL_EINVAL},
+    {"streams: [a]\n", "configuration:1:10: streams: expected a map of names", SL_EINVAL},
+    {"streams: { s: { lake: { compres: zstd } } }\n",
+     "configuration:1:25: unknown key 'compres' (known here: to, partition_by, max_age, "
+     "target_size, profile, codec)",
+     SL_EINVAL},
+    {"data_dirr: x\nmemry: y\n",
+     "configuration:1:1: unknown key 'data_dirr' (did you mean 'data_dir'?)\n"
+     "configuration:2:1: unknown key 'memry' (did you mean 'memory'?)",
+     SL_EINVAL},
+    /* values */
+    {"memory: lots\n",
+     "configuration:1:9: memory: 'lots' is not a size such as 512MiB, 10GB or 4096",
+     SL_EINVAL},
+    {"memory: 1MiB\n", "configuration:1:9: memory: 1MiB is below the minimum of 64MiB",
+     SL_EINVAL},
+    {"http: { max_body: 1GiB }\n",
+     "configuration:1:19: http.max_body: 1GiB is above the maximum of 256MiB", SL_EINVAL},
+    {"memory: 99999999999999999999\n",
+     "configuration:1:9: memory: '99999999999999999999' is not a size such as 512MiB, "
+     "10GB or 4096",
+     SL_EINVAL},
+    {"memory: 16777216TiB\n",
+     "configuration:1:9: memory: '16777216TiB' is not a size such as 512MiB, 10GB or "
+     "4096",
+     SL_EINVAL},
+    {"memory: [1]\n",
+     "configuration:1:9: memory: expected a size such as 512MiB, 10GB or 4096, "
+     "not a list",
+     SL_EINVAL},
+    {"workers: 0\n", "configuration:1:10: workers: 0 is below the minimum of 1",
+     SL_EINVAL},
+    {"workers: -1\n", "configuration:1:10: workers: '-1' is not a whole number",
+     SL_EINVAL},
+    {"cut: { every: 10 }\n",
+     "configuration:1:15: cut.every: '10' is not a duration such as 250ms, 10s, 5m, 1h "
+     "or 7d",
+     SL_EINVAL},
+    {"journal: { durability: fsynk }\n",
+     "configuration:1:24: journal.durability: 'fsynk' is not one of os, fsync (did you "
+     "mean "
+     "'fsync'?)",
+     SL_EINVAL},
+    {"log: { level: loud }\n",
+     "configuration:1:15: log.level: 'loud' is not one of error, warn, info, debug",
+     SL_EINVAL},
+    {"http: { listen: \"8080\" }\n",
+     "configuration:1:17: http.listen: '8080' is not an address such as 127.0.0.1:8080, "
+     "[::1]:8080 "
+     "or :8080",
+     SL_EINVAL},
+    {"http: { listen: \"127.0.0.1:99999\" }\n",
+     "configuration:1:17: http.listen: '127.0.0.1:99999' is not an address such as "
+     "127.0.0.1:8080, [::1]:8080 or :8080",
+     SL_EINVAL},
+    {"timezone: Europe/Berln\n",
+     "configuration:1:11: timezone: no time zone 'Europe/Berln' below "
+     "/usr/share/zoneinfo (names "
+     "look like Europe/Berlin; is tzdata installed?)",
+     SL_ENOTFOUND},
+    {"timezone: ../../../etc/passwd\n",
+     "configuration:1:11: timezone: no time zone '../../../etc/passwd' below "
+     "/usr/share/zoneinfo "
+     "(names look like Europe/Berlin; is tzdata installed?)",
+     SL_ENOTFOUND},
+    /* variables */
+    {"data_dir: ${NOBODY}\n",
+     "configuration:1:11: the environment variable NOBODY is not set (${NOBODY:-} makes "
+     "it empty, "
+     "${NOBODY:-x} gives it a default)",
+     SL_EINVAL},
+    {"data_dir: ${NOBODY:?say where}\n", "configuration:1:11: NOBODY: say where",
+     SL_EINVAL},
+    {"data_dir: ${EMPTY:?say where}\n", "configuration:1:11: EMPTY: say where",
+     SL_EINVAL},
+    {"data_dir: ${SET\n",
+     "configuration:1:11: '${' without '}' (write '$$' for a dollar sign)", SL_EINVAL},
+    {"data_dir: ${1a}\n",
+     "configuration:1:11: '${1a}': expected ${NAME}, ${NAME:-default} or "
+     "${NAME:?message}",
+     SL_EINVAL},
+    {"data_dir: ${A:-${A:-${A:-${A:-${A:-${A:-${A:-${A:-${A:-x}}}}}}}}}\n",
+     "configuration:1:11: defaults within defaults: more than 8 levels", SL_EINVAL},
+    {"workers: ${SET}\n", "configuration:1:10: workers: 'value' is not a whole number",
+     SL_EINVAL},
+    /* who may listen where */
+    {"http: { listen: 0.0.0.0:8080 }\n",
+     "configuration:1:17: http.listen: 0.0.0.0:8080 is reachable from other machines and "
+     "http.auth "
+     "is not set: either http: { auth: { tokens: [\"${SLUICE_TOKEN}\"] } }, or http: { "
+     "auth: none } "
+     "to let everybody in",
+     SL_EINVAL},
+    {"http: { listen: \":80\", auth: { tokens: [] } }\n",
+     "configuration:1:17: http.listen: :80 is reachable from other machines and "
+     "http.auth is not "
+     "set: either http: { auth: { tokens: [\"${SLUICE_TOKEN}\"] } }, or http: { auth: "
+     "none } to let "
+     "everybody in",
+     SL_EINVAL},
+    {"admin: { listen: 10.0.0.1:8081 }\n",
+     "configuration:1:18: admin.listen: 10.0.0.1:8081 is reachable from other machines "
+     "and "
+     "http.auth is not set: either http: { auth: { tokens: [\"${SLUICE_TOKEN}\"] } }, or "
+     "http: { "
+     "auth: none } to let everybody in",
+     SL_EINVAL},
+    {"http: { auth: nobody }\n",
+     "configuration:1:15: http.auth: expected the word none, or a section such as { "
+     "tokens: "
+     "[\"…\"] }",
+     SL_EINVAL},
+    {"http: { auth: { tokens: [\"\"] } }\n",
+     "configuration:1:26: http.auth.tokens: an empty text", SL_EINVAL},
+    {"http: { auth: { tokens: [\"a b\"] } }\n",
+     "configuration:1:26: http.auth.tokens: a token may hold letters, digits and -._~+/= "
+     "only",
+     SL_EINVAL},
+    {"http: { auth: { token_file: /nowhere/token } }\n",
+     "configuration:1:29: http.auth.token_file: cannot read '/nowhere/token': No such "
+     "file or "
+     "directory",
+     SL_ENOTFOUND},
+    {"http: { tls: { cert: a.pem } }\n",
+     "configuration:1:14: http.tls: needs both cert and key", SL_EINVAL},
+    /* sizes that must fit together */
+    {"http: { max_body: 1MiB, max_event: 2MiB }\n",
+     "configuration:1:36: http.max_event: 2MiB is more than http.max_body (1MiB)",
+     SL_EINVAL},
+    {"memory: 64MiB\nhttp:\n  max_body: 20MiB\n",
+     "configuration:3:13: http.max_body: 20MiB is more than a quarter of memory (64MiB)",
+     SL_EINVAL},
+    {"journal: { segment_size: 4MiB }\n",
+     "configuration:1:26: journal.segment_size: 4MiB is less than http.max_body (10MiB) "
+     "and 1MiB",
+     SL_EINVAL},
+    {"journal: { quota: 100MiB }\n",
+     "configuration:1:19: journal.quota: 100MiB is less than two segments "
+     "(journal.segment_size: "
+     "64MiB)",
+     SL_EINVAL},
+    /* targets */
+    {"lake: { to: s3://shop/curated }\n",
+     "configuration:1:13: lake.to: 's3://shop/curated': this build doesn't have delivery "
+     "to S3 yet; "
+     "give a directory",
+     SL_EUNSUPPORTED},
+    {"lake: { to: gs://shop/curated }\n",
+     "configuration:1:13: lake.to: 'gs://shop/curated' is a URL; expected a path",
+     SL_EINVAL},
+    {"warehouse: { url: postgres://u:secret@h/d }\n",
+     "configuration:1:19: warehouse.url: this build doesn't have delivery to PostgreSQL "
+     "yet; "
+     "expected sqlite:PATH",
+     SL_EUNSUPPORTED},
+    {"warehouse: { url: mysql://h }\n",
+     "configuration:1:19: warehouse.url: expected sqlite:PATH, such as "
+     "sqlite:/data/warehouse.db",
+     SL_EINVAL},
+    {"warehouse: { url: \"sqlite:a\", sqlite: b }\n",
+     "configuration:1:19: warehouse.url and warehouse.sqlite name two targets: remove "
+     "one",
+     SL_EINVAL},
+    /* what later builds know */
+    {"sources: { o: { kafka: { brokers: b } } }\n",
+     "configuration:1:17: sources.o.kafka: this build doesn't have Kafka sources yet",
+     SL_EUNSUPPORTED},
+    {"lookups: { u: {} }\n",
+     "configuration:1:1: lookups: this build doesn't have lookup tables yet",
+     SL_EUNSUPPORTED},
+    {"s3: { region: eu }\n",
+     "configuration:1:1: s3: this build doesn't have delivery to S3 yet",
+     SL_EUNSUPPORTED},
+    {"streams: { s: { steps: [ { require: {} } ], dedupe: 1h } }\n",
+     "configuration:1:17: streams.s.steps: this build doesn't have steps yet\n"
+     "configuration:1:45: streams.s.dedupe: this build doesn't have removal of "
+     "duplicates yet",
+     SL_EUNSUPPORTED},
+    {"sources: { o: { kafk: 1 } }\n",
+     "configuration:1:17: unknown key 'kafk' (did you mean 'kafka'?)", SL_EINVAL},
+    /* streams */
+    {"streams: { \"a b\": {} }\n",
+     "configuration:1:12: stream 'a b': a name is letters, digits, '_', '-' and '.', "
+     "begins with a "
+     "letter, a digit or '_', and has at most 128 characters",
+     SL_EINVAL},
+    {"streams: { ../x: {} }\n",
+     "configuration:1:12: stream '../x': a name is letters, digits, '_', '-' and '.', "
+     "begins with a "
+     "letter, a digit or '_', and has at most 128 characters",
+     SL_EINVAL},
+    {"streams: { s: { from: [htpt] } }\n",
+     "configuration:1:23: from: no source 'htpt' (did you mean 'http'?)", SL_ENOTFOUND},
+    {"streams: { s: { from: [http, kinesis_x] } }\n",
+     "configuration:1:23: from: no source 'kinesis_x' (there are: http)", SL_ENOTFOUND},
+    {"streams: { s: { schema: nowhere.json } }\n",
+     "configuration:1:25: schema: cannot read 'nowhere.json': No such file or directory",
+     SL_ENOTFOUND},
+    {"streams: { s: { schema: [a] } }\n",
+     "configuration:1:25: stream s: schema: expected a path or a map, not a list",
+     SL_EINVAL},
+    {"streams: { s: { schema: { type: object, properties: { a: { type: integer, minimum: "
+     "0 } } } } }\n",
+     "configuration:1:25: stream s: schema: /properties/a/minimum: this keyword is not "
+     "supported",
+     SL_EUNSUPPORTED},
+    {STREAM("    event_time: time\n"),
+     "configuration:4:17: event_time: the schema of stream s has no field 'time'",
+     SL_ENOTFOUND},
+    {STREAM("    event_time: usr\n"),
+     "configuration:4:17: event_time: the schema of stream s has no field 'usr' (did you "
+     "mean "
+     "'user'?)",
+     SL_ENOTFOUND},
+    {STREAM("    event_time: user\n"),
+     "configuration:4:17: event_time: 'user' is of type string; expected a string with "
+     "format "
+     "date-time",
+     SL_ETYPE},
+    {STREAM("    lake: { partition_by: [o] }\n"),
+     "configuration:4:27: partition_by: 'o' is of type group; a directory needs a single "
+     "value",
+     SL_ETYPE},
+    {STREAM("    lake: { partition_by: [l, date] }\n"),
+     "configuration:4:27: partition_by: 'l' is of type json; a directory needs a single "
+     "value",
+     SL_ETYPE},
+    {STREAM("    lake: { partition_by: [o.d] }\n"),
+     "configuration:4:27: partition_by: the schema of stream s has no field 'o.d' (did "
+     "you mean "
+     "'o.c'?)",
+     SL_ENOTFOUND},
+    {STREAM("    lake: { partition_by: [date, date] }\n"),
+     "configuration:4:34: streams.NAME.lake.partition_by: 'date' is there twice",
+     SL_EINVAL},
+    {STREAM("    late_limit: 1h\n"),
+     "configuration:4:17: stream s: late_limit needs event_time: by arrival nothing is "
+     "late",
+     SL_EINVAL},
+    {STREAM("    add: [processed]\n"),
+     "configuration:4:11: streams.NAME.add: 'processed' is not one of processed_at, "
+     "source "
+     "(did you mean 'processed_at'?)",
+     SL_EINVAL},
+    {"streams: { s: { add: [source], schema: { type: object, properties: { source: { "
+     "type: string } "
+     "} } } }\n",
+     "configuration:1:22: stream s: the schema has a member 'source' already; `add` "
+     "can't add it",
+     SL_EINVAL},
+    /* windows */
+    {"windows: { w: { of: s, every: 1m, measures: { n: count() } } }\n",
+     "configuration:1:21: window w: of: no stream 's' (no stream is configured)",
+     SL_ENOTFOUND},
+    {"streams: { clicks: {} }\nwindows: { w: { of: click, every: 1m, measures: { n: "
+     "count() } } }\n",
+     "configuration:2:21: window w: of: no stream 'click' (did you mean 'clicks'?)",
+     SL_ENOTFOUND},
+    {"streams: { s: {} }\nwindows:\n  w: { of: s }\n",
+     "configuration:3:3: window w: needs `every`, such as 1m\n"
+     "configuration:3:3: window w: needs measures, such as { events: count() }",
+     SL_EINVAL},
+    {"streams: { s: {} }\nwindows: { w: { of: s, every: 1m, measures: { n: [a] } } }\n",
+     "configuration:2:50: window w: measure n: expected a text such as sum(amount)",
+     SL_EINVAL},
+    {"streams: { s: {} }\nwindows: { w: { of: s, every: 1m, measures: { a-b: count() } } "
+     "}\n",
+     "configuration:2:47: window w: measure 'a-b': a name is letters, digits and '_'",
+     SL_EINVAL},
+    {"streams: { s: {} }\nwindows: { w-x: { of: s, every: 1m, measures: { n: count() } } "
+     "}\n",
+     "configuration:2:12: window 'w-x': a name is letters, digits and '_', begins with a "
+     "letter or "
+     "'_', and has at most 63 characters",
+     SL_EINVAL},
+    {"timezone: Europe/Berlin\nstreams: { s: {} }\n"
+     "windows: { w: { of: s, every: 1d, measures: { n: count() } } }\n",
+     "configuration:3:31: window w: every: this build can't align windows of 1d in "
+     "Europe/Berlin, "
+     "which has daylight saving time; use timezone: UTC or windows that divide an hour",
+     SL_EUNSUPPORTED},
+    /* tables */
+    {"streams: { a: { warehouse: { table: T } }, b: { warehouse: { table: t } } }\n",
+     "configuration:1:44: stream b: table 't' is that of stream a already", SL_EEXIST},
+    {"streams: { a: { warehouse: {} } }\n"
+     "windows: { w: { of: a, every: 1m, measures: { n: count() }, warehouse: { table: a "
+     "} } }\n",
+     "configuration:2:12: window w: table 'a' is that of stream a already", SL_EEXIST},
+    {"streams: { a: { lake: { to: /x/ } }, b: { lake: { to: /x } } }\n",
+     "configuration:1:38: stream b: the directory '/x' is that of stream a already",
+     SL_EEXIST},
+    {"streams: { a: { warehouse: { table: a.b } } }\n",
+     "configuration:1:37: stream a: table 'a.b': a name is letters, digits and '_', "
+     "begins with a "
+     "letter or '_', and has at most 63 characters",
+     SL_EINVAL},
+    {"streams: { a: { warehouse: { table: sluice_ledger_a } } }\n",
+     "configuration:1:37: stream a: table 'sluice_ledger_a': names that begin with "
+     "'sluice_' and "
+     "'sqlite_' are taken",
+     SL_EINVAL},
+};
+
+static void every_mistake_has_its_message_and_place(void **state) {
+    (void)state;
+    unsigned bad = 0;
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        sl_config *config = load(broken[i].text);
+        bool same = !config && !strcmp(wrong.text, broken[i].message) &&
+                    wrong.status == broken[i].status;
+        if (!same) {
+            bad++;
+            print_error("text: %s\n wanted: (%s) %s\n    got: (%s) %s\n", broken[i].text,
+                        sl_status_name(broken[i].status), broken[i].message,
+                        sl_status_name(wrong.status), config ? "loaded" : wrong.text);
+        }
+        sl_config_destroy(config);
+    }
+    assert_int_equal(bad, 0);
+}
+
+static void many_problems_are_listed_in_order_as_far_as_they_fit(void **state) {
+    (void)state;
+    assert_null(
+        load("z12345: 1\ny12345: 1\nx12345: 1\nw12345: 1\nv12345: 1\nu12345: 1\n"
+             "t12345: 1\ns12345: 1\nr12345: 1\nq12345: 1\np12345: 1\no12345: 1\n"));
+    assert_ptr_equal(strstr(wrong.text, "configuration:1:1: unknown key 'z12345'"),
+                     wrong.text);
+    assert_non_null(strstr(wrong.text, " more)"));
+}
+
+/* ---- what is accepted
+ * ------------------------------------------------------------------ */
+
+static void nothing_configured_gives_the_documented_defaults(void **state) {
+    (void)state;
+    static const char *const texts[] = {"",   "# nothing\n", "---\n...\n",
+                                        "{}", "null",        "http:\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        sl_config *c = must_load(texts[i]);
+        assert_true(c->embedded);
+        assert_string_equal(c->data_dir, "./sluice-data");
+        assert_string_equal(c->timezone, "UTC");
+        assert_string_equal(c->http.listen, "127.0.0.1:8080");
+        assert_string_equal(c->admin.listen, c->http.listen);
+        assert_string_equal(c->lake.to, "./sluice-data/lake");
+        assert_string_equal(c->warehouse.sqlite, "./sluice-data/warehouse.db");
+        assert_int_equal(c->memory, UINT64_C(512) << 20);
+        assert_int_equal(c->journal.quota, UINT64_C(10) << 30);
+        assert_int_equal(c->spool.quota, UINT64_C(10) << 30);
+        assert_int_equal(c->http.max_body, 10 << 20);
+        assert_int_equal(c->http.max_event, 1 << 20);
+        assert_int_equal(c->lake.max_age_us, 60 * SL_SECOND_US);
+        assert_int_equal(c->lake.target_size, 128 << 20);
+        assert_int_equal(c->cut_every_us, 10 * SL_SECOND_US);
+        assert_true(c->workers >= 1);
+        assert_true(c->journal.fsync);
+        assert_false(c->http.auth_none);
+        assert_int_equal(c->http.token_count, 0);
+        assert_int_equal(c->stream_count, 0);
+        assert_int_equal(last.count, 0);
+        sl_config_destroy(c);
+    }
+}
+
+static void json_is_accepted(void **state) {
+    (void)state;
+    sl_config *c =
+        must_load("{\"data_dir\": \"/d\", \"workers\": 3,\n\t\"http\": {\"listen\": "
+                  "\"[::1]:1\"}, \"streams\": {\"s\": {\"from\": [\"http\"]}}}");
+    assert_string_equal(c->data_dir, "/d");
+    assert_int_equal(c->workers, 3);
+    assert_string_equal(c->streams[0].lake.to, "/d/lake/s");
+    sl_config_destroy(c);
+}
+
+static void variables_are_expanded_after_parsing(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *expected;
+    } cases[] = {
+        {"data_dir: ${SET}", "value"},
+        {"data_dir: /a/${SET}/${EMPTY}b", "/a/value/b"},
+        {"data_dir: ${EMPTY:-x}", "x"},
+        {"data_dir: ${NOBODY:-x y}", "x y"},
+        {"data_dir: ${SET:-x}", "value"},
+        {"data_dir: ${SET:?gone}", "value"},
+        {"data_dir: ${NOBODY:-${SET}}/z", "value/z"},
+        {"data_dir: '${NOBODY:-${EMPTY:-c}}'", "c"},
+        {"data_dir: $$SET", "$SET"},
+        {"data_dir: $${SET}", "${SET}"},
+        {"data_dir: a$b", "a$b"},
+        {"data_dir: ${QUOTE}", "a: [b"},
+        {"data_dir: \"${DOLLARS}\"", "$$ ${SET}"},
+        {"data_dir: ${NOBODY:-}", "./sluice-data"},
+        {"data_dir: ~", "./sluice-data"},
+        {"data_dir: \"~\"", "~"},
+        {"data_dir: !!str 5", "5"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sl_config *c = must_load(cases[i].text);
+        assert_string_equal(c->data_dir, cases[i].expected);
+        sl_config_destroy(c);
+    }
+    sl_config *c = must_load(
+        "http: { listen: \"127.0.0.1:${PORT:-1}\", max_connections: \"${PORT}\" }");
+    assert_string_equal(c->http.listen, "127.0.0.1:9000");
+    assert_int_equal(c->http.max_connections, 9000);
+    sl_config_destroy(c);
+}
+
+static void sizes_and_durations_have_their_units(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = {{"0", 0},
+                {"4096", 4096},
+                {"1B", 1},
+                {"1KiB", 1024},
+                {"1kB", 1000},
+                {"1KB", 1000},
+                {"2MiB", 2 << 20},
+                {"10GB", UINT64_C(10000000000)},
+                {"1 GiB", 1 << 30},
+                {"1TiB", UINT64_C(1) << 40},
+                {"3TB", UINT64_C(3000000000000)}};
+    static const char *const bad[] = {"",   "B",     "1K",   "1M",     "1 G", "1.5GiB",
+                                      "-1", "1GiBs", "0x10", "1  GiB", " 1"};
+    uint64_t bytes;
+    char text[32];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(sl_size_parse(good[i].text, &bytes));
+        assert_int_equal(bytes, good[i].bytes);
+        sl_size_format(bytes, text);
+        assert_true(sl_size_parse(text, &bytes));
+        assert_int_equal(bytes, good[i].bytes);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(sl_size_parse(bad[i], &bytes));
+    static const int64_t durations[] = {0,
+                                        1,
+                                        1000,
+                                        1500,
+                                        250000,
+                                        SL_SECOND_US,
+                                        90 * SL_SECOND_US,
+                                        SL_HOUR_US,
+                                        7 * SL_DAY_US};
+    for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
+        int64_t us;
+        sl_duration_format(durations[i], text);
+        assert_true(sl_duration_parse(text, strlen(text), &us));
+        assert_int_equal(us, durations[i]);
+    }
+}
+
+static void addresses_and_the_admin_rule(void **state) {
+    (void)state;
+    static const struct {
+        const char *listen, *admin;
+    } cases[] = {{"127.0.0.1:1", "127.0.0.1:1"},  {"127.9.9.9:1", "127.9.9.9:1"},
+                 {"localhost:1", "localhost:1"},  {"[::1]:1", "[::1]:1"},
+                 {"0.0.0.0:1", "127.0.0.1:8081"}, {":1", "127.0.0.1:8081"},
+                 {"[::]:1", "127.0.0.1:8081"},    {"192.0.2.1:65535", "127.0.0.1:8081"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[100];
+        snprintf(text, sizeof text, "http: { listen: \"%s\", auth: none }",
+                 cases[i].listen);
+        sl_config *c = must_load(text);
+        assert_string_equal(c->http.listen, cases[i].listen);
+        assert_string_equal(c->admin.listen, cases[i].admin);
+        sl_config_destroy(c);
+    }
+    sl_config *c = must_load(
+        "http: { listen: \":1\", auth: { tokens: [t] } }\nadmin: { listen: \":2\" }");
+    assert_string_equal(c->admin.listen, ":2");
+    sl_config_destroy(c);
+}
+
+static void anchors_aliases_and_merges(void **state) {
+    (void)state;
+    sl_config *c = must_load("streams:\n"
+                             "  a: { lake: &base { max_age: 5m, codec: none } }\n"
+                             "  b: { lake: *base }\n"
+                             "  c: { lake: { <<: *base, codec: snappy } }\n"
+                             "  d: { lake: { <<: [{ target_size: 1MiB }, *base] } }\n");
+    assert_int_equal(c->streams[1].lake.max_age_us, 5 * SL_MINUTE_US);
+    assert_int_equal(c->streams[2].lake.max_age_us, 5 * SL_MINUTE_US);
+    assert_int_equal(c->streams[2].lake.codec, SL_PARQUET_SNAPPY);
+    assert_int_equal(c->streams[3].lake.codec, SL_PARQUET_NONE);
+    assert_int_equal(c->streams[3].lake.target_size, 1 << 20);
+    sl_config_destroy(c);
+}
+
+static void an_alias_bomb_is_refused(void **state) {
+    (void)state;
+    char text[2000] = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+    for (int i = 1; i < 9; i++) {
+        char line[128];
+        snprintf(line, sizeof line,
+                 "a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i, i,
+                 i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
+        strcat(text, line);
+    }
+    assert_null(load(text));
+    assert_int_equal(wrong.status, SL_ELIMIT);
+    assert_non_null(strstr(wrong.text, "aliases make more than 10000 values"));
+}
+
+static void depth_and_number_of_values_are_limited(void **state) {
+    (void)state;
+    char deep[300] = "a: ";
+    memset(deep + 3, '[', 200);
+    assert_null(load(deep));
+    assert_non_null(strstr(wrong.text, "configuration:1:67: deeper than 64 levels"));
+
+    char *many = calloc(1, 200000);
+    assert_non_null(many);
+    strcpy(many, "a: [");
+    for (size_t i = 4; i < 4 + 2 * 60000; i += 2)
+        memcpy(many + i, "1,", 2);
+    assert_null(load(many));
+    assert_non_null(strstr(wrong.text, "more than 50000 values"));
+    free(many);
+}
+
+static void a_stream_goes_to_the_lake_unless_it_says_otherwise(void **state) {
+    (void)state;
+    sl_config *c =
+        must_load("data_dir: /d\nlake: { max_age: 7s, partition_by: [date] }\n"
+                  "streams:\n  a:\n  b: { warehouse: {} }\n"
+                  "  c-d: { warehouse: { table: t }, lake: { to: /e, codec: zstd } }\n"
+                  "  e.f: { warehouse: , lake: { partition_by: [] } }\n");
+    assert_false(c->embedded);
+    assert_true(c->streams[0].has_lake);
+    assert_string_equal(c->streams[0].lake.to, "/d/lake/a");
+    assert_int_equal(c->streams[0].lake.max_age_us, 7 * SL_SECOND_US);
+    assert_string_equal(c->streams[0].lake.partition_by[0], "date");
+    assert_null(c->streams[0].warehouse_table);
+    assert_false(c->streams[1].has_lake);
+    assert_string_equal(c->streams[1].warehouse_table, "b");
+    assert_true(c->streams[2].has_lake);
+    assert_string_equal(c->streams[2].lake.to, "/e");
+    assert_string_equal(c->streams[2].warehouse_table, "t");
+    assert_int_equal(c->streams[2].lake.codec, SL_PARQUET_ZSTD);
+    assert_string_equal(c->streams[3].warehouse_table, "e_f");
+    assert_int_equal(c->streams[3].lake.partition_count, 0);
+    assert_int_equal(c->streams[2].line, 6);
+    sl_config_destroy(c);
+}
+
+static void added_columns_come_behind_the_events_own_and_rest_last(void **state) {
+    (void)state;
+    sl_config *c =
+        must_load("streams:\n"
+                  "  open: { add: [source, processed_at], schema: { type: object, "
+                  "properties: { a: { type: string } } } }\n"
+                  "  closed: { schema: { type: object, properties: { a: { type: string } "
+                  "}, additionalProperties: false } }\n"
+                  "  inferred: { add: source }\n");
+    const sl_schema *s = c->streams[0].schema;
+    assert_int_equal(s->count, 5);
+    assert_string_equal(s->fields[2].name, "processed_at");
+    assert_int_equal(s->fields[2].origin, SL_ORIGIN_PROCESSED_AT);
+    assert_int_equal(s->fields[2].type, SL_TYPE_TIMESTAMP);
+    assert_false(s->fields[2].nullable);
+    assert_string_equal(s->fields[3].name, "source");
+    assert_int_equal(s->fields[3].origin, SL_ORIGIN_SOURCE);
+    assert_int_equal(s->fields[3].type, SL_TYPE_STRING);
+    assert_string_equal(s->fields[4].name, "_rest");
+    assert_int_equal(s->fields[4].origin, SL_ORIGIN_REST);
+    assert_int_equal(s->fields[4].type, SL_TYPE_JSON);
+    assert_true(s->fields[4].nullable);
+    assert_int_equal(s->rest, 4);
+    s = c->streams[1].schema;
+    assert_int_equal(s->count, 2);
+    assert_int_equal(s->rest, SL_NO_FIELD);
+    assert_null(c->streams[2].schema);
+    assert_true(c->streams[2].source && !c->streams[2].processed_at);
+    sl_config_destroy(c);
+}
+
+static void windows_take_over_their_streams_event_time(void **state) {
+    (void)state;
+    sl_config *c = must_load(
+        STREAM("    event_time: t\n") "windows:\n  w: { of: s, every: 5m, by: [o.c, "
+                                      "user], lateness: 1h, measures: { n: count(), "
+                                      "u: unique(user), share: u / n } }\n  v: { of: s, "
+                                      "every: 1h, measures: { n: count() }, "
+                                      "warehouse: { table: other } }\n");
+    const sl_config_window *w = &c->windows[0];
+    assert_string_equal(w->of, "s");
+    assert_string_equal(w->definition.event_time, "t");
+    assert_int_equal(w->definition.width_us, 5 * SL_MINUTE_US);
+    assert_int_equal(w->definition.lateness_us, SL_HOUR_US);
+    assert_int_equal(w->definition.by_count, 2);
+    assert_string_equal(w->definition.by[0], "o.c");
+    assert_int_equal(w->definition.measure_count, 3);
+    assert_string_equal(w->definition.measures[2].text, "u / n");
+    assert_string_equal(w->warehouse_table, "w");
+    assert_string_equal(c->windows[1].warehouse_table, "other");
+    sl_config_destroy(c);
+}
+
+static void a_window_that_does_not_compile_is_refused_at_its_measure(void **state) {
+    (void)state;
+    static const char head[] = STREAM("") "windows:\n  w:\n    of: s\n    every: 1m\n";
+    static const struct {
+        const char *tail, *place;
+    } cases[] = {
+        {"    measures:\n      n: count()\n      x: sum(nobody)\n",
+         "configuration:10:10: "},
+        {"    measures:\n      n: count(\n", "configuration:9:10: "},
+        {"    by: [nobody]\n    measures: { n: count() }\n", "configuration:8:9: "}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[1000];
+        snprintf(text, sizeof text, "%s%s", head, cases[i].tail);
+        assert_null(load(text));
+        assert_ptr_equal(strstr(wrong.text, cases[i].place), wrong.text);
+        assert_non_null(strstr(wrong.text, "window w"));
+    }
+}
+
+static void windows_follow_a_time_zone_without_daylight_saving(void **state) {
+    (void)state;
+    static const struct {
+        const char *zone, *every;
+        int64_t offset_us;
+    } cases[] = {{"Asia/Kolkata", "1d", 330 * SL_MINUTE_US},
+                 {"Asia/Kolkata", "1h", 30 * SL_MINUTE_US},
+                 {"Asia/Kolkata", "1m", 0},
+                 {"America/Phoenix", "1d", 17 * SL_HOUR_US},
+                 {"Europe/Berlin", "1h", 0},
+                 {"UTC", "1d", 0}};
+    if (access(SL_ZONES "/Asia/Kolkata", R_OK)) {
+        print_message("skipped: no time zones below " SL_ZONES "\n");
+        skip();
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[200];
+        snprintf(text, sizeof text,
+                 "timezone: %s\nstreams: { s: {} }\nwindows: { w: { of: s, every: %s, "
+                 "measures: { n: "
+                 "count() } } }\n",
+                 cases[i].zone, cases[i].every);
+        sl_config *c = must_load(text);
+        assert_int_equal(c->windows[0].definition.offset_us, cases[i].offset_us);
+        sl_config_destroy(c);
+    }
+}
+
+/* ---- environment
+ * ----------------------------------------------------------------------- */
+
+static void environment_goes_before_the_file(void **state) {
+    (void)state;
+    static const char *const environment[] = {"SLUICE_DATA_DIR=/e",
+                                              "SLUICE_HTTP_LISTEN=127.0.0.1:7",
+                                              "SLUICE_MEMORY=1GiB",
+                                              "SLUICE_WORKERS=",
+                                              "SLUICE_LAKE_PARTITION_BY=date, hour",
+                                              "SLUICE_JOURNAL_DURABILITY=os",
+                                              "SLUICE_HTTP_TLS_CERT=$x${y}",
+                                              "SLUICE_HTTP_TLS_KEY=k",
+                                              "SLUICE_LOG_FORMAT=json",
+                                              "OTHER=1",
+                                              NULL};
+    sl_config *c = load_with(
+        "data_dir: /f\nworkers: 2\nhttp: { listen: \"127.0.0.1:8\" }\n", environment);
+    assert_non_null(c);
+    assert_string_equal(c->data_dir, "/e");
+    assert_string_equal(c->http.listen, "127.0.0.1:7");
+    assert_int_equal(c->memory, 1 << 30);
+    assert_int_equal(c->workers, 2);
+    assert_int_equal(c->lake.partition_count, 2);
+    assert_string_equal(c->lake.partition_by[1], "hour");
+    assert_false(c->journal.fsync);
+    assert_true(c->log.json);
+    assert_string_equal(c->http.tls_cert, "$x${y}");
+    assert_int_equal(last.count, 0);
+    sl_config_destroy(c);
+}
+
+static void every_fixed_leaf_answers_to_its_variable(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sl_parameter_count; i++) {
+        const sl_parameter *p = &sl_parameters[i];
+        if (!sl_parameter_has_variable(p))
+            continue;
+        char name[128], variable[200];
+        sl_parameter_variable(p->path, name);
+        snprintf(variable, sizeof variable, "%s=\x01 no value of any kind", name);
+        const char *const environment[] = {variable, NULL};
+        sl_config *c = load_with("", environment);
+        assert_int_equal(last.count, 0);
+        /* It is taken as a text, or refused under the variable's own name. */
+        assert_true(c || !strncmp(wrong.text, name, strlen(name)));
+        if (c)
+            assert_non_null(strstr(c->text, "no value of any kind"));
+        sl_config_destroy(c);
+    }
+}
+
+static void a_mistake_in_a_variable_is_reported_under_its_name(void **state) {
+    (void)state;
+    static const struct {
+        const char *variable, *message;
+    } cases[] = {
+        {"SLUICE_MEMORY=lots",
+         "SLUICE_MEMORY: memory: 'lots' is not a size such as 512MiB, 10GB or 4096"},
+        {"SLUICE_HTTP_LISTEN=0.0.0.0:1", "SLUICE_HTTP_LISTEN: http.listen: 0.0.0.0:1 is "
+                                         "reachable from other machines and http.auth "
+                                         "is not set: either http: { auth: { tokens: "
+                                         "[\"${SLUICE_TOKEN}\"] } }, or http: { auth: "
+                                         "none } to let everybody in"},
+        {"SLUICE_LAKE=s3://b/p",
+         "SLUICE_LAKE: lake.to: 's3://b/p': this build doesn't have delivery "
+         "to S3 yet; give a directory"},
+        {"SLUICE_WAREHOUSE_URL=redshift://u:p@h/d",
+         "SLUICE_WAREHOUSE_URL: warehouse.url: this build doesn't have delivery to "
+         "Redshift yet; "
+         "expected sqlite:PATH"},
+        {"SLUICE_KAFKA_BROKERS=b:9092",
+         "SLUICE_KAFKA_BROKERS: this build doesn't have Kafka sources "
+         "yet"},
+        {"SLUICE_S3_ENDPOINT=http://x",
+         "SLUICE_S3_ENDPOINT: this build doesn't have delivery to S3 "
+         "yet"},
+        {"SLUICE_INGEST_LOG=kafka://x",
+         "SLUICE_INGEST_LOG: this build doesn't have a Kafka topic as its log yet"},
+        {"SLUICE_SCHEMA=/nowhere.json",
+         "SLUICE_SCHEMA: schema: cannot read '/nowhere.json': No such "
+         "file or directory"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *const environment[] = {cases[i].variable, NULL};
+        assert_null(load_with("", environment));
+        assert_string_equal(wrong.text, cases[i].message);
+    }
+}
+
+static void an_unknown_variable_is_a_warning_with_the_nearest_name(void **state) {
+    (void)state;
+    static const char *const environment[] = {"SLUICE_HTTP_LISTN=x",
+                                              "SLUICE_SERVICE_HOST=10.0.0.1",
+                                              "SLUICE_PORT=tcp://10.0.0.1:80",
+                                              "SLUICE_PORT_80_TCP=x",
+                                              "SLUICE_SHARED_DATA=/x",
+                                              "SLUICE_LONG=1",
+                                              "SLUICE_MINE=/d",
+                                              "SLUICE_QQQQQQQQ=1",
+                                              NULL};
+    sl_config *c = load_with("data_dir: ${SLUICE_MINE}", environment);
+    assert_non_null(c);
+    assert_string_equal(last.text,
+                        "unknown environment variable SLUICE_HTTP_LISTN (did you mean "
+                        "SLUICE_HTTP_LISTEN?)\n"
+                        "unknown environment variable SLUICE_QQQQQQQQ");
+    sl_config_destroy(c);
+}
+
+static void a_whole_file_fits_in_a_variable(void **state) {
+    (void)state;
+    static const char *const environment[] = {
+        "SLUICE_CONFIG_YAML=data_dir: /y\nmemry: 1\n", NULL};
+    sl_config_source source = {.environment = environment};
+    sl_config *c = NULL;
+    sl_error error = {0};
+    assert_int_equal(sl_config_load(&source, NULL, NULL, &c, &error), SL_EINVAL);
+    assert_string_equal(
+        error.text,
+        "SLUICE_CONFIG_YAML:2:1: unknown key 'memry' (did you mean 'memory'?)");
+    /* A text or file that is given goes before it, with a warning. */
+    c = load_with("data_dir: /z", environment);
+    assert_non_null(c);
+    assert_string_equal(c->data_dir, "/z");
+    assert_string_equal(last.text,
+                        "SLUICE_CONFIG_YAML is not used: a configuration file is given");
+    sl_config_destroy(c);
+}
+
+static void a_container_needs_variables_only(void **state) {
+    (void)state;
+    static const char *const environment[] = {
+        "SLUICE_SCHEMA={\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"number\"},"
+        "\"ts\":{\"type\":\"string\",\"format\":\"date-time\"}}}",
+        "SLUICE_LAKE=/lake",
+        "SLUICE_WAREHOUSE_URL=sqlite:/w.db",
+        "SLUICE_TOKEN=abc",
+        "SLUICE_HTTP_LISTEN=:8080",
+        NULL};
+    sl_config *c = load_with("", environment);
+    if (!c)
+        fail_msg("%s", wrong.text);
+    assert_false(c->embedded);
+    assert_int_equal(c->stream_count, 1);
+    assert_string_equal(c->streams[0].name, "events");
+    assert_string_equal(c->streams[0].event_time, "ts");
+    assert_true(c->streams[0].has_lake);
+    assert_string_equal(c->streams[0].lake.to, "/lake/events");
+    assert_string_equal(c->streams[0].warehouse_table, "events");
+    assert_string_equal(c->warehouse.sqlite, "/w.db");
+    assert_string_equal(c->http.tokens[0], "abc");
+    assert_string_equal(c->admin.listen, "127.0.0.1:8081");
+    assert_int_equal(c->window_count, 1);
+    assert_string_equal(c->windows[0].warehouse_table, "events_per_minute");
+    assert_null(strstr(c->text, "abc"));
+    sl_config_destroy(c);
+    /* Over a file: the one stream's schema; of two, none can be meant. */
+    c = load_with("streams: { only: { from: http } }", environment);
+    assert_non_null(c);
+    assert_non_null(c->streams[0].schema);
+    assert_int_equal(c->window_count, 0);
+    sl_config_destroy(c);
+    assert_null(load_with("streams: { a: {}, b: {} }", environment));
+    assert_string_equal(wrong.text,
+                        "SLUICE_SCHEMA: the configuration has 2 streams: name the schema "
+                        "in each of them");
+}
+
+static void a_token_and_auth_none_contradict_each_other(void **state) {
+    (void)state;
+    static const char *const both[] = {"SLUICE_HTTP_AUTH=none", "SLUICE_TOKEN=abc", NULL};
+    assert_null(load_with("", both));
+    assert_string_equal(wrong.text,
+                        "SLUICE_HTTP_AUTH: contradicts SLUICE_TOKEN: unset one of them");
+    /* Over a file that lets everybody in, a token closes the door. */
+    sl_config *c = load_with("http: { auth: none }", both + 1);
+    assert_non_null(c);
+    assert_false(c->http.auth_none);
+    assert_int_equal(c->http.token_count, 1);
+    sl_config_destroy(c);
+}
+
+/* ---- files
+ * ----------------------------------------------------------------------------- */
+
+static char directory[64];
+
+static const char *in_directory(const char *name) {
+    static char path[4][200];
+    static unsigned turn;
+    char *out = path[turn++ % 4];
+    snprintf(out, sizeof path[0], "%s/%s", directory, name);
+    return out;
+}
+
+static void write_file(const char *name, const char *text) {
+    FILE *file = fopen(in_directory(name), "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static int make_directory(void **state) {
+    (void)state;
+    snprintf(directory, sizeof directory, "configuration_test.XXXXXX");
+    return mkdtemp(directory) ? 0 : -1;
+}
+
+static int remove_directory(void **state) {
+    (void)state;
+    static const char *const names[] = {"c.yaml", "s.json", "tokens", "token", "empty"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        (void)remove(in_directory(names[i]));
+    return rmdir(directory);
+}
+
+static sl_config *load_file(const char *path, const char *const *environment) {
+    sl_config_source source = {.path = path, .environment = environment};
+    sl_config *config = NULL;
+    memset(&last, 0, sizeof last);
+    wrong.text[0] = 0;
+    sl_status status = sl_config_load(&source, on_warning, &last, &config, &wrong);
+    assert_true((status == SL_OK) == (config != NULL));
+    return config;
+}
+
+static void secrets_are_read_from_files_beside_the_configuration(void **state) {
+    (void)state;
+    write_file("tokens", "first\n\n  second  \r\nthird");
+    write_file("token", "fourth\n");
+    write_file("empty", "\n \n");
+    write_file("c.yaml",
+               "http:\n  auth:\n    tokens: [zero, first]\n    tokens_file: tokens\n");
+    const char *path = in_directory("c.yaml");
+    char variable[300];
+    snprintf(variable, sizeof variable, "SLUICE_TOKEN_FILE=%s", in_directory("token"));
+    const char *const environment[] = {variable, NULL};
+    sl_config *c = load_file(path, environment);
+    if (!c)
+        fail_msg("%s", wrong.text);
+    static const char *const expected[] = {"zero", "first", "second", "third", "fourth"};
+    assert_int_equal(c->http.token_count, 5);
+    for (size_t i = 0; i < 5; i++) {
+        assert_string_equal(c->http.tokens[i], expected[i]);
+        assert_null(strstr(c->text, expected[i]));
+    }
+    assert_non_null(
+        strstr(c->text, "    tokens: [\"***\", \"***\", \"***\", \"***\", \"***\"]\n"));
+    sl_config_destroy(c);
+
+    write_file("c.yaml", "http: { auth: { tokens_file: empty } }\n");
+    assert_null(load_file(path, NULL));
+    assert_non_null(strstr(wrong.text, ":1:30: http.auth.tokens_file: no token in '"));
+}
+
+static void a_schema_file_is_relative_to_the_configuration(void **state) {
+    (void)state;
+    write_file("s.json",
+               "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}}}");
+    write_file("c.yaml", "streams: { s: { schema: s.json } }\n");
+    const char *path = in_directory("c.yaml");
+    sl_config *c = load_file(path, NULL);
+    if (!c)
+        fail_msg("%s", wrong.text);
+    assert_int_not_equal(sl_schema_find(c->streams[0].schema, "a"), SL_NO_FIELD);
+    char expected[300];
+    snprintf(expected, sizeof expected, "schema: \"%s\"\n", in_directory("s.json"));
+    sl_config_destroy(c);
+    write_file("s.json",
+               "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"intger\"}}}");
+    assert_null(load_file(path, NULL));
+    snprintf(expected, sizeof expected,
+             "%s:1:25: stream s: schema s.json: /properties/a/type: ", path);
+    assert_ptr_equal(strstr(wrong.text, expected), wrong.text);
+    assert_null(load_file("nowhere.yaml", NULL));
+    assert_string_equal(wrong.text, "nowhere.yaml: No such file or directory");
+    assert_int_equal(wrong.status, SL_ENOTFOUND);
+    assert_null(load_file(directory, NULL));
+    assert_non_null(strstr(wrong.text, ": Is a directory"));
+}
+
+static void the_examples_load(void **state) {
+    (void)state;
+    static const char *const paths[] = {"/config/sluice.yaml",
+                                        "/config/examples/clickstream/sluice.yaml"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        char path[1000];
+        snprintf(path, sizeof path, "%s%s", SLUICE_SOURCE_DIR, paths[i]);
+        sl_config *c = load_file(path, NULL);
+        if (!c)
+            fail_msg("%s", wrong.text);
+        assert_int_equal(c->stream_count, i);
+        sl_config_destroy(c);
+    }
+}
+
+/** Reads a file of the checkout; the caller frees. */
+static char *read_all(const char *name) {
+    char path[1000];
+    snprintf(path, sizeof path, "%s%s", SLUICE_SOURCE_DIR, name);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    char *text = calloc(1, 1 << 20);
+    assert_non_null(text);
+    assert_true(fread(text, 1, (1 << 20) - 1, file) > 0);
+    fclose(file);
+    return text;
+}
+
+static void the_starting_files_commented_settings_load(void **state) {
+    (void)state;
+    char *text = read_all("/config/sluice.yaml");
+    /* "#key" and "#  key" are settings, "# word" is a comment. */
+    for (char *line = text; line && *line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (line[0] == '#' && line[1] != '\n' && (line[1] != ' ' || line[2] == ' ')) {
+            char *end = strchr(line, '\n');
+            memmove(line, line + 1, (size_t)(end - line) - 1);
+            end[-1] = ' ';
+        }
+    }
+    sl_config *c = must_load(text);
+    assert_int_equal(c->stream_count, 1);
+    assert_int_equal(c->window_count, 1);
+    assert_int_equal(c->http.token_count, 1);
+    sl_config_destroy(c);
+    free(text);
+}
+
+/* ---- what is shown
+ * --------------------------------------------------------------------- */
+
+static const char shown_input[] =
+    "data_dir: /d\ntimezone: UTC\nmemory: 600MiB\nworkers: 3\n"
+    "http: { auth: none, max_body: 1000kB, idle_timeout: 1500ms, max_event: 100KiB }\n"
+    "streams:\n  a-b:\n    from: http\n    schema: { type: object, title: \"it's ${SET} "
+    "$$5\", "
+    "properties: { t: { type: string, format: date-time }, \"x\": { type: [number, "
+    "\"null\"] } } }\n"
+    "    event_time: t\n    add: [source]\n    late_limit: 90s\n    lake: { "
+    "partition_by: [x, date] }\n"
+    "  b: { warehouse: {} }\n"
+    "windows:\n  w:\n    of: a-b\n    every: 1m\n    by: [x]\n    measures: { n: "
+    "count(), s: sum(x) }\n";
+
+static void what_is_shown_loads_again_and_is_the_same(void **state) {
+    (void)state;
+    sl_config *c = must_load(shown_input);
+    assert_non_null(strstr(c->text, "  auth: none\n"));
+    assert_non_null(strstr(c->text, "  max_body: 1000000\n"));
+    assert_non_null(strstr(
+        c->text, "    schema: {\"type\": \"object\", \"title\": \"it's value $$5\", "));
+    assert_non_null(strstr(c->text, "      partition_by: [x, date]\n"));
+    assert_non_null(strstr(c->text, "    warehouse:\n      table: b\n"));
+    sl_config *again = must_load(c->text);
+    assert_string_equal(c->text, again->text);
+    assert_string_equal(again->data_dir, "/d");
+    assert_int_equal(again->streams[0].late_limit_us, 90 * SL_SECOND_US);
+    assert_false(again->streams[1].has_lake);
+    sl_config_destroy(again);
+    sl_config_destroy(c);
+    c = must_load("");
+    again = must_load(c->text);
+    assert_string_equal(c->text, again->text);
+    sl_config_destroy(again);
+    sl_config_destroy(c);
+}
+
+static void the_table_prints_in_three_forms(void **state) {
+    (void)state;
+    static const char *const forms[] = {"text", "markdown", "man"};
+    for (size_t i = 0; i < 3; i++) {
+        sl_buffer out = SL_BUFFER_EMPTY;
+        sl_config_print_parameters(forms[i], &out);
+        const char *text = sl_buffer_cstr(&out);
+        for (size_t k = 0; k < sl_parameter_count; k++)
+            assert_non_null(strstr(text, sl_parameters[k].path));
+        for (size_t k = 0; k < sl_variable_count; k++)
+            if (!sl_variables[k].later)
+                assert_non_null(strstr(text, sl_variables[k].name));
+        sl_buffer_fini(&out);
+    }
+}
+
+static void the_documentation_is_the_tables(void **state) {
+    (void)state;
+    char *page = read_all("/docs/configuration.md");
+    sl_buffer out = SL_BUFFER_EMPTY;
+    sl_config_print_parameters("markdown", &out);
+    if (strcmp(page, sl_buffer_cstr(&out)))
+        fail_msg("docs/configuration.md is old: build the target configuration_docs");
+    sl_buffer_fini(&out);
+    free(page);
+}
+
+static void the_nearest_name_is_near(void **state) {
+    (void)state;
+    static const char *const names[] = {"streams", "windows", "warehouse", "http"};
+    assert_string_equal(sl_config_nearest("stream", names, 4), "streams");
+    assert_string_equal(sl_config_nearest("Windows", names, 4), "windows");
+    assert_string_equal(sl_config_nearest("wnidows", names, 4), "windows");
+    assert_string_equal(sl_config_nearest("htp", names, 4), "http");
+    assert_string_equal(sl_config_nearest("wearhouse", names, 4), "warehouse");
+    assert_null(sl_config_nearest("lookups", names, 4));
+    assert_null(sl_config_nearest("", names, 4));
+    assert_null(sl_config_nearest("x", NULL, 0));
+}
+
+static void a_failing_allocation_anywhere_is_reported_or_changes_nothing(void **state) {
+    (void)state;
+    static const char *const environment[] = {
+        "SET=value",       "SLUICE_MEMORY=700MiB",
+        "SLUICE_TOKEN=t1", "SLUICE_HTTP_AUTH_TOKENS=t2,t3",
+        "SLUICE_LAKE=/l",  NULL};
+    sl_config_source source = {.text = shown_input, .environment = environment};
+    sl_config *whole = load_with(shown_input, environment);
+    assert_non_null(whole);
+    unsigned refused = 0;
+    for (uint64_t n = 1;; n++) {
+        sl_config *config = NULL;
+        sl_error error = {0};
+        sl_memory_fail_at(n);
+        sl_status status = sl_config_load(&source, NULL, NULL, &config, &error);
+        uint64_t calls = sl_memory_calls();
+        sl_memory_fail_at(0);
+        /* A schema's reader does without the text that only its messages need. */
+        if (status == SL_OK)
+            assert_string_equal(config->text, whole->text);
+        else if (status != SL_ENOMEM)
+            fail_msg("allocation %llu: %s: %s", (unsigned long long)n,
+                     sl_status_name(status), error.text);
+        refused += status == SL_ENOMEM;
+        sl_config_destroy(config);
+        if (calls < n)
+            break;
+    }
+    assert_true(refused > 10);
+    sl_config_destroy(whole);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_mistake_has_its_message_and_place),
+        cmocka_unit_test(many_problems_are_listed_in_order_as_far_as_they_fit),
+        cmocka_unit_test(nothing_configured_gives_the_documented_defaults),
+        cmocka_unit_test(json_is_accepted),
+        cmocka_unit_test(variables_are_expanded_after_parsing),
+        cmocka_unit_test(sizes_and_durations_have_their_units),
+        cmocka_unit_test(addresses_and_the_admin_rule),
+        cmocka_unit_test(anchors_aliases_and_merges),
+        cmocka_unit_test(an_alias_bomb_is_refused),
+        cmocka_unit_test(depth_and_number_of_values_are_limited),
+        cmocka_unit_test(a_stream_goes_to_the_lake_unless_it_says_otherwise),
+        cmocka_unit_test(added_columns_come_behind_the_events_own_and_rest_last),
+        cmocka_unit_test(windows_take_over_their_streams_event_time),
+        cmocka_unit_test(a_window_that_does_not_compile_is_refused_at_its_measure),
+        cmocka_unit_test(windows_follow_a_time_zone_without_daylight_saving),
+        cmocka_unit_test(environment_goes_before_the_file),
+        cmocka_unit_test(every_fixed_leaf_answers_to_its_variable),
+        cmocka_unit_test(a_mistake_in_a_variable_is_reported_under_its_name),
+        cmocka_unit_test(an_unknown_variable_is_a_warning_with_the_nearest_name),
+        cmocka_unit_test(a_whole_file_fits_in_a_variable),
+        cmocka_unit_test(a_container_needs_variables_only),
+        cmocka_unit_test(a_token_and_auth_none_contradict_each_other),
+        cmocka_unit_test(secrets_are_read_from_files_beside_the_configuration),
+        cmocka_unit_test(a_schema_file_is_relative_to_the_configuration),
+        cmocka_unit_test(the_examples_load),
+        cmocka_unit_test(the_starting_files_commented_settings_load),
+        cmocka_unit_test(what_is_shown_loads_again_and_is_the_same),
+        cmocka_unit_test(the_table_prints_in_three_forms),
+        cmocka_unit_test(the_documentation_is_the_tables),
+        cmocka_unit_test(the_nearest_name_is_near),
+        cmocka_unit_test(a_failing_allocation_anywhere_is_reported_or_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}

@@ -1,0 +1,252 @@
+/* The environment goes over the tree before anything is read from it, so that a value
+ * means the same wherever it comes from, and a mistake in it is reported under the
+ * variable's name. */
+#include "loader.h"
+
+/** Put `node` at a dotted path below the root, making sections (and replacing what is
+ * none). */
+static void put_at(sl_loader *l, const char *path, sl_node *node) {
+    sl_node *map = l->tree.root;
+    while (node) {
+        size_t length = strcspn(path, ".");
+        char *key = sl_arena_strndup(&l->tree.arena, path, length);
+        if (!key)
+            break;
+        if (!path[length]) {
+            sl_tree_put(map, key, node);
+            return;
+        }
+        sl_node *child = sl_tree_child(map, key);
+        if (!child || child->kind != SL_NODE_MAP) {
+            child = sl_tree_node(&l->tree, SL_NODE_MAP, node->origin);
+            if (!child)
+                break;
+            sl_tree_put(map, key, child);
+        }
+        map = child;
+        path += length + 1;
+    }
+    l->problems.out_of_memory = true;
+}
+
+/** "a, b" as a list. */
+static sl_node *split(sl_loader *l, const char *text, const char *origin) {
+    sl_node *list = sl_tree_node(&l->tree, SL_NODE_LIST, origin);
+    for (; list && *text;) {
+        size_t all = strcspn(text, ","), begin = strspn(text, " "), end = all;
+        while (end > begin && text[end - 1] == ' ')
+            end--;
+        begin = begin < end ? begin : end;
+        char *part = sl_arena_strndup(&l->tree.arena, text + begin, end - begin);
+        sl_node *node = part ? sl_tree_scalar(&l->tree, part, origin) : NULL;
+        if (!node)
+            return NULL;
+        sl_tree_put(list, NULL, node);
+        text += all + (text[all] == ',');
+    }
+    return list;
+}
+
+/** @return the value of a variable, NULL when it isn't set or empty. */
+static const char *value_of(sl_loader *l, const char *name) {
+    const char *value = sl_environment_get(&l->environment, name, strlen(name));
+    return value && *value ? value : NULL;
+}
+
+static void put_variable(sl_loader *l, const sl_parameter *p, const char *name) {
+    const char *value = value_of(l, name);
+    if (!value)
+        return;
+    const char *origin = sl_arena_strndup(&l->tree.arena, name, strlen(name));
+    bool list = p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_SECRETS;
+    sl_node *node = !origin ? NULL
+                    : list  ? split(l, value, origin)
+                            : sl_tree_scalar(&l->tree, value, origin);
+    put_at(l, p->path, node);
+}
+
+static const sl_parameter *parameter_at(const char *path) {
+    size_t i = 0;
+    while (strcmp(sl_parameters[i].path, path))
+        i++;
+    return &sl_parameters[i];
+}
+
+/** `SLUICE_HTTP_AUTH=none` and a token say opposite things; neither wins silently. */
+static void check_auth(sl_loader *l) {
+    static const char *const others[] = {"SLUICE_HTTP_AUTH_TOKENS",
+                                         "SLUICE_HTTP_AUTH_TOKEN",
+                                         "SLUICE_HTTP_AUTH_TOKENS_FILE",
+                                         "SLUICE_HTTP_AUTH_TOKEN_FILE",
+                                         "SLUICE_TOKEN",
+                                         "SLUICE_TOKEN_FILE"};
+    if (!value_of(l, "SLUICE_HTTP_AUTH"))
+        return;
+    const sl_node at = {.origin = "SLUICE_HTTP_AUTH"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (value_of(l, others[i]))
+            sl_problem_add(&l->problems, &at, false, SL_EINVAL,
+                           "contradicts %s: unset one of them", others[i]);
+}
+
+/** The one stream of a container: defaults that a file would have to spell out. */
+static void make_stream(sl_loader *l, sl_node *schema) {
+    sl_tree *t = &l->tree;
+    const char *origin = schema->origin;
+    l->container = true;
+    put_at(l, "streams.events.schema", schema);
+    put_at(l, "streams.events.lake", sl_tree_node(t, SL_NODE_MAP, origin));
+    if (value_of(l, "SLUICE_WAREHOUSE_URL"))
+        put_at(l, "streams.events.warehouse", sl_tree_node(t, SL_NODE_MAP, origin));
+    const sl_node *windows = sl_tree_child(t->root, "windows");
+    if (windows && !sl_tree_is_empty(windows))
+        return;
+    put_at(l, "windows.events_per_minute.of", sl_tree_scalar(t, "events", origin));
+    put_at(l, "windows.events_per_minute.every", sl_tree_scalar(t, "1m", origin));
+    put_at(l, "windows.events_per_minute.measures.events",
+           sl_tree_scalar(t, "count()", origin));
+}
+
+static void put_schema(sl_loader *l) {
+    const char *value = value_of(l, "SLUICE_SCHEMA");
+    if (!value)
+        return;
+    sl_node *schema = sl_tree_scalar(&l->tree, value, "SLUICE_SCHEMA");
+    if (!schema) {
+        l->problems.out_of_memory = true;
+        return;
+    }
+    const sl_node *streams = sl_tree_child(l->tree.root, "streams");
+    if (!streams || sl_tree_is_empty(streams) || !streams->count) {
+        make_stream(l, schema);
+    } else if (streams->kind == SL_NODE_MAP && streams->count == 1) {
+        sl_node *stream = streams->first;
+        if (stream->kind == SL_NODE_SCALAR && sl_tree_is_empty(stream)) {
+            stream->kind = SL_NODE_MAP; /* `clicks:` alone. */
+            stream->text = NULL;
+        }
+        if (stream->kind == SL_NODE_MAP)
+            sl_tree_put(stream, "schema", schema);
+    } else {
+        sl_problem_add(
+            &l->problems, schema, false, SL_EINVAL,
+            "the configuration has %u streams: name the schema in each of them",
+            streams->count);
+    }
+}
+
+static void refuse_later(sl_loader *l, const char *name, const char *what) {
+    const sl_node at = {.origin = name};
+    sl_problem_add(&l->problems, &at, false, SL_EUNSUPPORTED,
+                   "this build doesn't have %s yet", what);
+}
+
+static void check_later(sl_loader *l) {
+    for (size_t i = 0; i < sl_variable_count; i++)
+        if (sl_variables[i].later && value_of(l, sl_variables[i].name))
+            refuse_later(l, sl_variables[i].name, sl_variables[i].later);
+    for (size_t i = 0; l->environment.variables && l->environment.variables[i]; i++) {
+        const char *variable = l->environment.variables[i];
+        const char *equals = strchr(variable, '=');
+        if (strncmp(variable, "SLUICE_", 7) || !equals || !equals[1])
+            continue;
+        for (size_t k = 0; k < sl_later_count; k++) {
+            char prefix[128];
+            sl_parameter_variable(sl_later_keys[k].path, prefix);
+            size_t length = strlen(prefix);
+            if (!sl_later_keys[k].environment || strncmp(variable, prefix, length) ||
+                (variable[length] != '=' && variable[length] != '_'))
+                continue;
+            l->environment.used[i] = true;
+            char name[128];
+            size_t all = (size_t)(equals - variable);
+            memcpy(name, variable, all < 127 ? all : 127);
+            name[all < 127 ? all : 127] = 0;
+            refuse_later(l, name, sl_later_keys[k].what);
+        }
+    }
+}
+
+void sl_loader_environment(sl_loader *l) {
+    char name[128];
+    if (!value_of(l, "SLUICE_LAKE_TO"))
+        put_variable(l, parameter_at("lake.to"), "SLUICE_LAKE");
+    for (size_t i = 0; i < sl_parameter_count; i++) {
+        if (!sl_parameter_has_variable(&sl_parameters[i]))
+            continue;
+        sl_parameter_variable(sl_parameters[i].path, name);
+        put_variable(l, &sl_parameters[i], name);
+    }
+    if (!value_of(l, "SLUICE_HTTP_AUTH_TOKEN"))
+        put_variable(l, parameter_at("http.auth.token"), "SLUICE_TOKEN");
+    if (!value_of(l, "SLUICE_HTTP_AUTH_TOKEN_FILE"))
+        put_variable(l, parameter_at("http.auth.token_file"), "SLUICE_TOKEN_FILE");
+    check_auth(l);
+    put_schema(l);
+    check_later(l);
+}
+
+/* ---- unknown ones
+ * ---------------------------------------------------------------------- */
+
+/** Not a word of the daemon: the project's tests' own, and what Kubernetes injects for a
+ * service named sluice. */
+static bool is_foreign(const char *name) {
+    return !strcmp(name, "SLUICE_SHARED_DATA") || !strcmp(name, "SLUICE_LONG") ||
+           !strncmp(name, "SLUICE_SERVICE_", 15) || !strcmp(name, "SLUICE_PORT") ||
+           !strncmp(name, "SLUICE_PORT_", 12);
+}
+
+static bool is_variable(const char *name) {
+    char known[128];
+    for (size_t i = 0; i < sl_variable_count; i++)
+        if (!strcmp(name, sl_variables[i].name))
+            return true;
+    for (size_t i = 0; i < sl_parameter_count; i++) {
+        sl_parameter_variable(sl_parameters[i].path, known);
+        if (sl_parameter_has_variable(&sl_parameters[i]) && !strcmp(name, known))
+            return true;
+    }
+    return false;
+}
+
+static void warn_one(sl_loader *l, const char *name) {
+    enum { MOST = 64 };
+    char names[MOST][128];
+    const char *list[MOST];
+    size_t count = 0;
+    for (size_t i = 0; i < sl_variable_count && count < MOST; i++)
+        list[count++] = sl_variables[i].name;
+    for (size_t i = 0; i < sl_parameter_count && count < MOST; i++)
+        if (sl_parameter_has_variable(&sl_parameters[i])) {
+            sl_parameter_variable(sl_parameters[i].path, names[count]);
+            list[count] = names[count];
+            count++;
+        }
+    /* The common beginning says nothing about nearness. */
+    const char *tails[MOST];
+    for (size_t i = 0; i < count; i++)
+        tails[i] = list[i] + 7;
+    const char *near = sl_config_nearest(name + 7, tails, count);
+    sl_error text;
+    sl_error_set(&text, SL_OK, "unknown environment variable %s%s%s%s", name,
+                 near ? " (did you mean SLUICE_" : "", near ? near : "",
+                 near ? "?)" : "");
+    l->warn(l->context, text.text);
+}
+
+void sl_loader_warn_unknown(sl_loader *l) {
+    for (size_t i = 0; l->warn && l->environment.variables && l->environment.variables[i];
+         i++) {
+        const char *variable = l->environment.variables[i];
+        size_t length = strcspn(variable, "=");
+        char name[128];
+        if (strncmp(variable, "SLUICE_", 7) || l->environment.used[i] ||
+            length >= sizeof name)
+            continue;
+        memcpy(name, variable, length);
+        name[length] = 0;
+        if (!is_foreign(name) && !is_variable(name))
+            warn_one(l, name);
+    }
+}

@@ -1,0 +1,71 @@
+/** @file loader.h
+ * What the parts of loading share. The stages, in order: parse the file, put the
+ * environment over the tree, expand `${…}`, read every value by the parameter table,
+ * check what belongs together, write the text of /config.
+ */
+#pragma once
+
+#include "expand.h"
+#include "parameters.h"
+
+/** What sl_config_load() gives out: the public part first. */
+typedef struct sl_config_box {
+    sl_config config;
+    sl_arena arena; /**< All texts and arrays of `config`. */
+} sl_config_box;
+
+typedef struct sl_loader {
+    const sl_config_source *source;
+    sl_config_warn_fn *warn;
+    void *context;
+    sl_environment environment;
+    sl_tree tree; /**< Until the end of loading. */
+    sl_problems problems;
+    sl_config *config;
+    sl_arena *arena;       /**< The box's. */
+    const char *directory; /**< Of the file, with a closing '/'; "" for none. */
+    bool container;        /**< SLUICE_SCHEMA made the stream. */
+} sl_loader;
+
+#define SL_CONFIG_FILE_BYTES (UINT64_C(1) << 20)
+
+/** Copies into the box; "" and a remembered failure when out of memory. */
+char *sl_loader_keep(sl_loader *l, const char *text, size_t length);
+char *sl_loader_printf(sl_loader *l, const char *format, ...) SL_PRINTF(2, 3);
+/** Zeroed memory of the box; NULL and a remembered failure when out of memory. */
+void *sl_loader_get(sl_loader *l, size_t count, size_t size);
+/** Whole file into the tree's arena. @return NULL after a problem at `node`. */
+const char *sl_loader_read(sl_loader *l, const sl_node *node, const char *what,
+                           const char *path, size_t *length);
+/** The node at a path of the file, or the deepest above it that is there. */
+const sl_node *sl_loader_at(const sl_loader *l, const char *path);
+
+/** values.c: one value of the table into the structure at `base`. */
+void sl_loader_value(sl_loader *l, const sl_parameter *parameter, const sl_node *node,
+                     void *base);
+void sl_loader_defaults(sl_loader *l, sl_parameter_scope scope, void *base);
+/** environment.c: SLUICE_… over the tree; then, after expansion, a word on those nobody
+ * knows. */
+void sl_loader_environment(sl_loader *l);
+void sl_loader_warn_unknown(sl_loader *l);
+/** walk.c: every key of the tree, known or refused. */
+void sl_loader_walk(sl_loader *l);
+/** check.c: the fixed sections, filled up and compared. */
+void sl_loader_check_root(sl_loader *l);
+bool sl_address_is_loopback(const char *address);
+/** streams.c */
+void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream, const sl_node *node);
+void sl_loader_check_tables(sl_loader *l);
+/** windows.c */
+void sl_loader_finish_window(sl_loader *l, sl_config_window *window, const sl_node *node);
+/** @return whether it is a name that tables can have. */
+bool sl_name_is_identifier(const char *name);
+/** `name` with '_' for what identifiers lack. */
+char *sl_loader_identifier(sl_loader *l, const char *name);
+/** timezone.c: @return SL_ENOTFOUND (no such zone), SL_ECORRUPT. Offsets east of UTC,
+ * today's rules. */
+sl_status sl_timezone_read(const char *directory, const char *name, int64_t *standard_us,
+                           int64_t *summer_us);
+#define SL_ZONES "/usr/share/zoneinfo"
+/** show.c: the text of /config. */
+void sl_loader_show(sl_loader *l, sl_buffer *out);

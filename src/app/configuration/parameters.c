@@ -1,0 +1,346 @@
+#include "parameters.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#define ROOT(member) SL_SCOPE_ROOT, offsetof(sl_config, member)
+#define STREAM(member) SL_SCOPE_STREAM, offsetof(sl_config_stream, member)
+#define WINDOW(member) SL_SCOPE_WINDOW, offsetof(sl_config_window, member)
+#define KIB(n) (UINT64_C(n) << 10)
+#define MIB(n) (UINT64_C(n) << 20)
+#define GIB(n) (UINT64_C(n) << 30)
+#define MS(n) ((uint64_t)(n)*1000)
+#define SECONDS(n) MS((n)*UINT64_C(1000))
+#define DAYS(n) SECONDS((n)*UINT64_C(86400))
+
+static_assert(offsetof(sl_config_stream, source) ==
+                  offsetof(sl_config_stream, processed_at) + sizeof(bool),
+              "flags are stored one after another");
+static_assert(sizeof(sl_parquet_profile) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(sl_parquet_codec) == sizeof(int), "choices are stored as int");
+
+/* What the streams' own lake says, and the root's for those that say nothing, differ in
+ * scope only. */
+#define PROFILE_TEXT                                                                     \
+    "How Parquet is written. `lake`: zstd and delta encoding. `compatible`: snappy and " \
+    "plain "                                                                             \
+    "encodings, which every reader takes."
+#define CODEC_TEXT                                                                       \
+    "Compression of Parquet pages. `default` is zstd in the profile `lake`, snappy in "  \
+    "`compatible`."
+#define PARTITION_TEXT                                                                   \
+    "Directories by value, in Hive's way (`country=US/date=2026-01-01`): field paths, "  \
+    "and "                                                                               \
+    "`date` and `hour` of the event time in `timezone`."
+#define MAX_AGE_TEXT "A file is closed when its first row is this old."
+#define TARGET_SIZE_TEXT "A file is closed when it has about this size."
+
+const sl_parameter sl_parameters[] = {
+    {"data_dir", SL_PARAMETER_PATH, ROOT(data_dir), 0, "./sluice-data", NULL, 0, 0, NULL,
+     "Journal, ledger, spool and, unless said otherwise, what goes out. One daemon per "
+     "directory."},
+    {"timezone", SL_PARAMETER_TEXT, ROOT(timezone), 0, "UTC", NULL, 0, 0, NULL,
+     "IANA name of the time zone of `date` and `hour` partitions and of windows of hours "
+     "and "
+     "days."},
+    {"memory", SL_PARAMETER_SIZE, ROOT(memory), 0, "512MiB", NULL, MIB(64), GIB(1024),
+     NULL,
+     "The budget that everything is counted in. When it is used up, open files are "
+     "closed early "
+     "and producers wait."},
+    {"workers", SL_PARAMETER_COUNT, ROOT(workers), 0, NULL, "processors - 1, at least 1",
+     1, 64, NULL, "Threads that decode, aggregate and encode."},
+    {"idle_after", SL_PARAMETER_DURATION, ROOT(idle_after_us), 0, "1m", NULL, SECONDS(1),
+     DAYS(7), NULL,
+     "A partition without events for this long no longer holds the watermark back."},
+    {"cut.every", SL_PARAMETER_DURATION, ROOT(cut_every_us), 0, "10s", NULL, MS(100),
+     DAYS(1), NULL, "How often aggregates and rows are handed over to the warehouse."},
+
+    {"http.listen", SL_PARAMETER_ADDRESS, ROOT(http.listen), 0, "127.0.0.1:8080", NULL, 0,
+     0, NULL,
+     "Where events are taken in: HOST:PORT. Beyond loopback it needs `http.auth`."},
+    {"http.auth", SL_PARAMETER_AUTH, ROOT(http.auth_none), 0, NULL,
+     "no tokens; loopback only", 0, 0, NULL,
+     "The word `none` lets everybody in who reaches the port. Otherwise a section with "
+     "the keys "
+     "below."},
+    {"http.auth.tokens", SL_PARAMETER_SECRETS, ROOT(http.tokens),
+     offsetof(sl_config, http.token_count), NULL, NULL, 0, 0, NULL,
+     "Bearer tokens that producers may send (`Authorization: Bearer …`). In the "
+     "variable: "
+     "separated by commas."},
+    {"http.auth.token", SL_PARAMETER_SECRETS, ROOT(http.tokens),
+     offsetof(sl_config, http.token_count), NULL, NULL, 0, 0, NULL, "One more token."},
+    {"http.auth.tokens_file", SL_PARAMETER_SECRETS_FILE, ROOT(http.tokens),
+     offsetof(sl_config, http.token_count), NULL, NULL, 0, 0, NULL,
+     "File with tokens, one on a line; they are added to `tokens`."},
+    {"http.auth.token_file", SL_PARAMETER_SECRETS_FILE, ROOT(http.tokens),
+     offsetof(sl_config, http.token_count), NULL, NULL, 0, 0, NULL,
+     "The same under the name that suits a file with one token."},
+    {"http.tls.cert", SL_PARAMETER_PATH, ROOT(http.tls_cert), 0, NULL, NULL, 0, 0, NULL,
+     "Certificate chain, PEM. With `key`: HTTPS."},
+    {"http.tls.key", SL_PARAMETER_PATH, ROOT(http.tls_key), 0, NULL, NULL, 0, 0, NULL,
+     "Private key, PEM."},
+    {"http.max_body", SL_PARAMETER_SIZE, ROOT(http.max_body), 0, "10MiB", NULL, KIB(1),
+     MIB(256), NULL, "Largest request body, also after decompression; beyond it: 413."},
+    {"http.max_event", SL_PARAMETER_SIZE, ROOT(http.max_event), 0, "1MiB", NULL, 64,
+     MIB(256), NULL, "Largest event; beyond it: the dead letter `too_large`."},
+    {"http.max_connections", SL_PARAMETER_COUNT, ROOT(http.max_connections), 0, "4096",
+     NULL, 1, 1000000, NULL,
+     "Open connections; further ones wait in the kernel's queue."},
+    {"http.header_timeout", SL_PARAMETER_DURATION, ROOT(http.header_timeout_us), 0, "10s",
+     NULL, MS(100), DAYS(1), NULL,
+     "How long a client may take to send a request's head."},
+    {"http.idle_timeout", SL_PARAMETER_DURATION, ROOT(http.idle_timeout_us), 0, "60s",
+     NULL, MS(100), DAYS(1), NULL, "How long a kept connection may be silent."},
+
+    {"admin.listen", SL_PARAMETER_ADDRESS, ROOT(admin.listen), 0, NULL,
+     "`http.listen` while that is loopback, else 127.0.0.1:8081", 0, 0, NULL,
+     "Where metrics, health and the dashboard are."},
+
+    {"journal.quota", SL_PARAMETER_SIZE, ROOT(journal.quota), 0, "10GiB", NULL, MIB(4),
+     GIB(1048576), NULL,
+     "Disk for events that are acknowledged and not yet delivered. When it is used up, "
+     "producers "
+     "get 503 with Retry-After."},
+    {"journal.segment_size", SL_PARAMETER_SIZE, ROOT(journal.segment_size), 0, "64MiB",
+     NULL, MIB(1), GIB(1), NULL, "Size of the journal's files; they are recycled."},
+    {"journal.durability", SL_PARAMETER_SWITCH, ROOT(journal.fsync), 0, "fsync", NULL, 0,
+     0, "os|fsync",
+     "`fsync`: an acknowledged event survives a power cut. `os`: it survives a crash of "
+     "the "
+     "daemon, not of the machine."},
+    {"spool.quota", SL_PARAMETER_SIZE, ROOT(spool.quota), 0, "10GiB", NULL, MIB(4),
+     GIB(1048576), NULL, "Disk for files that are built and not yet delivered."},
+
+    {"lake.to", SL_PARAMETER_PATH, ROOT(lake.to), 0, NULL, "DATA_DIR/lake", 0, 0, NULL,
+     "Directory below which every stream has its own, for streams that don't name one."},
+    {"lake.partition_by", SL_PARAMETER_LIST, ROOT(lake.partition_by),
+     offsetof(sl_config, lake.partition_count), NULL, "none", 0, 16, NULL,
+     PARTITION_TEXT},
+    {"lake.max_age", SL_PARAMETER_DURATION, ROOT(lake.max_age_us), 0, "60s", NULL,
+     SECONDS(1), DAYS(1), NULL, MAX_AGE_TEXT},
+    {"lake.target_size", SL_PARAMETER_SIZE, ROOT(lake.target_size), 0, "128MiB", NULL,
+     KIB(64), GIB(4), NULL, TARGET_SIZE_TEXT},
+    {"lake.profile", SL_PARAMETER_CHOICE, ROOT(lake.profile), 0, "lake", NULL, 0, 0,
+     "lake|compatible", PROFILE_TEXT},
+    {"lake.codec", SL_PARAMETER_CHOICE, ROOT(lake.codec), 0, "default", NULL, 0, 0,
+     "default|none|snappy|zstd", CODEC_TEXT},
+
+    {"warehouse.sqlite", SL_PARAMETER_PATH, ROOT(warehouse.sqlite), 0, NULL,
+     "DATA_DIR/warehouse.db", 0, 0, NULL, "The SQLite database that tables go to."},
+    {"warehouse.url", SL_PARAMETER_TEXT, SL_SCOPE_ROOT, 0, 0, NULL, NULL, 0, 0, NULL,
+     "The same as `sqlite:PATH`, for containers that are told a URL."},
+
+    {"log.level", SL_PARAMETER_CHOICE, ROOT(log.level), 0, "info", NULL, 0, 0,
+     "error|warn|info|debug", "What the daemon says about itself on stderr."},
+    {"log.format", SL_PARAMETER_SWITCH, ROOT(log.json), 0, "text", NULL, 0, 0,
+     "text|json", "`text`: key=value. `json`: one object on a line."},
+
+    {"streams.NAME.from", SL_PARAMETER_LIST, STREAM(from),
+     offsetof(sl_config_stream, from_count), NULL, "all sources", 0, 64, NULL,
+     "Sources whose records may belong to the stream: `http`."},
+    {"streams.NAME.schema", SL_PARAMETER_SCHEMA, STREAM(schema), 0, NULL,
+     "inferred from the events", 0, 0, NULL,
+     "JSON Schema: a path (relative to the configuration file), or the schema itself as "
+     "a map."},
+    {"streams.NAME.event_time", SL_PARAMETER_TEXT, STREAM(event_time), 0, NULL, "arrival",
+     0, 0, NULL,
+     "Field that says when it happened: the path of a string with format date-time."},
+    {"streams.NAME.add", SL_PARAMETER_FLAGS, STREAM(processed_at), 0, NULL, "none", 0, 2,
+     "processed_at|source",
+     "Columns to add: `processed_at`, the arrival time in the log, and `source`, the "
+     "source's "
+     "name."},
+    {"streams.NAME.late_limit", SL_PARAMETER_DURATION, STREAM(late_limit_us), 0, "0s",
+     "0s: no limit", 0, DAYS(3650), NULL,
+     "Events older than the watermark by more than this go to the late table."},
+    {"streams.NAME.lake.to", SL_PARAMETER_PATH, STREAM(lake.to), 0, NULL,
+     "`lake.to`/NAME", 0, 0, NULL, "Directory of the stream's Parquet files."},
+    {"streams.NAME.lake.partition_by", SL_PARAMETER_LIST, STREAM(lake.partition_by),
+     offsetof(sl_config_stream, lake.partition_count), NULL, "`lake.partition_by`", 0, 16,
+     NULL, PARTITION_TEXT},
+    {"streams.NAME.lake.max_age", SL_PARAMETER_DURATION, STREAM(lake.max_age_us), 0, NULL,
+     "`lake.max_age`", SECONDS(1), DAYS(1), NULL, MAX_AGE_TEXT},
+    {"streams.NAME.lake.target_size", SL_PARAMETER_SIZE, STREAM(lake.target_size), 0,
+     NULL, "`lake.target_size`", KIB(64), GIB(4), NULL, TARGET_SIZE_TEXT},
+    {"streams.NAME.lake.profile", SL_PARAMETER_CHOICE, STREAM(lake.profile), 0, NULL,
+     "`lake.profile`", 0, 0, "lake|compatible", PROFILE_TEXT},
+    {"streams.NAME.lake.codec", SL_PARAMETER_CHOICE, STREAM(lake.codec), 0, NULL,
+     "`lake.codec`", 0, 0, "default|none|snappy|zstd", CODEC_TEXT},
+    {"streams.NAME.warehouse.table", SL_PARAMETER_TEXT, STREAM(warehouse_table), 0, NULL,
+     "NAME, where the section is there", 0, 0, NULL,
+     "Table of the stream's rows. Without the section `warehouse` they don't go there."},
+
+    {"windows.NAME.of", SL_PARAMETER_TEXT, WINDOW(of), 0, NULL, "needed", 0, 0, NULL,
+     "The stream that is aggregated."},
+    {"windows.NAME.every", SL_PARAMETER_DURATION, WINDOW(definition.width_us), 0, NULL,
+     "needed", SECONDS(1), DAYS(366), NULL,
+     "Width of the windows; they follow each other without a gap."},
+    {"windows.NAME.by", SL_PARAMETER_LIST, WINDOW(definition.by),
+     offsetof(sl_config_window, definition.by_count), NULL, "one group", 0, 16, NULL,
+     "Field paths: one row per window and combination of their values."},
+    {"windows.NAME.lateness", SL_PARAMETER_DURATION, WINDOW(definition.lateness_us), 0,
+     "0s", NULL, 0, DAYS(366), NULL,
+     "How long a window waits, in event time, before it counts as closed."},
+    {"windows.NAME.measures", SL_PARAMETER_MEASURES, WINDOW(definition.measures), 0, NULL,
+     "needed", 0, 0, NULL,
+     "Column names and what they hold: `count()`, `count(condition)`, `sum(x)`, "
+     "`min(x)`, "
+     "`max(x)`, `avg(x)`, `unique(x)`, `quantile(x, 0.99)`, and expressions over other "
+     "measures."},
+    {"windows.NAME.warehouse.table", SL_PARAMETER_TEXT, WINDOW(warehouse_table), 0, NULL,
+     "NAME", 0, 0, NULL, "Table of the window's rows."},
+};
+const size_t sl_parameter_count = sizeof sl_parameters / sizeof *sl_parameters;
+
+const sl_later sl_later_keys[] = {
+    {"sources.NAME.kafka", "Kafka sources", false},
+    {"sources.NAME.kinesis", "Kinesis sources", false},
+    {"sources.NAME.file", "file sources", false},
+    {"lookups", "lookup tables", false},
+    {"alerts", "alerts", false},
+    {"tests", "tests in the configuration", false},
+    {"s3", "delivery to S3", true},
+    {"ingest", "a Kafka topic as its log", true},
+    {"warehouse.redshift", "delivery to Redshift", true},
+    {"warehouse.postgres", "delivery to PostgreSQL", true},
+    {"http.auth.aws_keys", "the Kinesis and Firehose producer APIs", true},
+    {"journal.compression", "a compressed journal", true},
+    {"streams.NAME.when", "conditions on streams", false},
+    {"streams.NAME.id", "event ids", false},
+    {"streams.NAME.dedupe", "removal of duplicates", false},
+    {"streams.NAME.steps", "steps", false},
+    {"streams.NAME.raw", "the raw zone", false},
+    {"windows.NAME.final", "final rows", false},
+};
+const size_t sl_later_count = sizeof sl_later_keys / sizeof *sl_later_keys;
+
+const sl_variable sl_variables[] = {
+    {"SLUICE_CONFIG_YAML", "The whole configuration as text, where no file is given.",
+     NULL},
+    {"SLUICE_SCHEMA",
+     "Schema of the one stream: a path, or the JSON Schema itself. Without streams in "
+     "the file it "
+     "makes the stream `events`, with the window `events_per_minute` and, where "
+     "`SLUICE_WAREHOUSE_URL` is set, its rows in the table `events`.",
+     NULL},
+    {"SLUICE_LAKE", "The same as `SLUICE_LAKE_TO`.", NULL},
+    {"SLUICE_TOKEN", "A bearer token, added to those of the file.", NULL},
+    {"SLUICE_TOKEN_FILE", "A file with a token, as containers are handed secrets.", NULL},
+    {"SLUICE_KAFKA_BROKERS", NULL, "Kafka sources"},
+    {"SLUICE_KAFKA_TOPICS", NULL, "Kafka sources"},
+    {"SLUICE_KAFKA_GROUP", NULL, "Kafka sources"},
+};
+const size_t sl_variable_count = sizeof sl_variables / sizeof *sl_variables;
+
+void sl_parameter_variable(const char *path, char *out) {
+    size_t length = (size_t)snprintf(out, 128, "SLUICE_%s", path);
+    assert(length < 128);
+    for (size_t i = 7; i < length; i++) {
+        if (out[i] == '.')
+            out[i] = '_';
+        else if (out[i] >= 'a' && out[i] <= 'z')
+            out[i] = (char)(out[i] - 'a' + 'A');
+    }
+}
+
+bool sl_parameter_has_variable(const sl_parameter *parameter) {
+    return parameter->scope == SL_SCOPE_ROOT;
+}
+
+sl_path_match sl_path_compare(const char *pattern, const char *const *keys,
+                              uint32_t depth) {
+    for (uint32_t i = 0; i < depth; i++) {
+        if (!*pattern)
+            return SL_PATH_OTHER;
+        size_t length = strcspn(pattern, ".");
+        bool any = length == 4 && !memcmp(pattern, "NAME", 4);
+        if (!any && (strlen(keys[i]) != length || memcmp(pattern, keys[i], length)))
+            return SL_PATH_OTHER;
+        pattern += length;
+        pattern += *pattern == '.';
+    }
+    return *pattern ? SL_PATH_SECTION : SL_PATH_EXACT;
+}
+
+/* ---- values
+ * ---------------------------------------------------------------------------- */
+
+static const struct {
+    const char *unit;
+    uint64_t bytes;
+} units[] = {{"TiB", UINT64_C(1) << 40},
+             {"GiB", UINT64_C(1) << 30},
+             {"MiB", UINT64_C(1) << 20},
+             {"KiB", UINT64_C(1) << 10},
+             {"TB", UINT64_C(1000000000000)},
+             {"GB", UINT64_C(1000000000)},
+             {"MB", UINT64_C(1000000)},
+             {"kB", 1000},
+             {"KB", 1000},
+             {"B", 1},
+             {"", 1}};
+
+bool sl_size_parse(const char *text, uint64_t *bytes) {
+    uint64_t value = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        if (value > (UINT64_MAX - 9) / 10)
+            return false;
+        value = value * 10 + (uint64_t)(*at - '0');
+    }
+    if (at == text)
+        return false;
+    at += *at == ' ';
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (!strcmp(at, units[i].unit)) {
+            if (value > UINT64_MAX / units[i].bytes)
+                return false;
+            *bytes = value * units[i].bytes;
+            return true;
+        }
+    return false;
+}
+
+void sl_size_format(uint64_t bytes, char *out) {
+    size_t i = 0;
+    while (i < 4 && (!bytes || bytes % units[i].bytes))
+        i++;
+    if (i < 4)
+        snprintf(out, 32, "%llu%s", (unsigned long long)(bytes / units[i].bytes),
+                 units[i].unit);
+    else
+        snprintf(out, 32, "%llu", (unsigned long long)bytes);
+}
+
+void sl_duration_format(int64_t us, char *out) {
+    static const struct {
+        const char *unit;
+        int64_t us;
+    } steps[] = {{"d", SL_DAY_US},    {"h", SL_HOUR_US}, {"m", SL_MINUTE_US},
+                 {"s", SL_SECOND_US}, {"ms", 1000},      {"us", 1}};
+    size_t i = us ? 0 : 3;
+    while (us % steps[i].us)
+        i++;
+    snprintf(out, 32, "%lld%s", (long long)(us / steps[i].us), steps[i].unit);
+}
+
+int sl_choice_find(const char *choices, const char *word) {
+    char each[32];
+    for (unsigned i = 0; sl_choice_word(choices, i, each); i++)
+        if (!strcmp(each, word))
+            return (int)i;
+    return -1;
+}
+
+bool sl_choice_word(const char *choices, unsigned index, char *out) {
+    for (; index; index--) {
+        choices = strchr(choices, '|');
+        if (!choices)
+            return false;
+        choices++;
+    }
+    snprintf(out, 32, "%.*s", (int)strcspn(choices, "|"), choices);
+    return true;
+}

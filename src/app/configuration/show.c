@@ -1,0 +1,248 @@
+/* The text of /config: YAML that gives the same configuration when it is loaded again
+ * (secrets apart), with every default filled in. */
+#include "loader.h"
+
+#include <stdio.h>
+
+/** A text that needs no quotes, means itself, and isn't empty. */
+static bool is_bare(const char *text) {
+    static const char *const words[] = {"null", "Null",  "NULL",  "true", "True",
+                                        "TRUE", "false", "False", "FALSE"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(text, words[i]))
+            return false;
+    return *text &&
+           strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                        "0123456789_./") == strlen(text) &&
+           !(*text >= '0' && *text <= '9') && strspn(text, ".") != strlen(text);
+}
+
+static void show_text(const char *text, sl_buffer *out) {
+    if (is_bare(text)) {
+        sl_buffer_text(out, text);
+        return;
+    }
+    const sl_node node = {.kind = SL_NODE_SCALAR, .text = text};
+    sl_tree_json(&node, true, out);
+}
+
+static void show_list(const sl_parameter *p, const char *base, sl_buffer *out) {
+    const char *const *list;
+    uint32_t count;
+    memcpy(&list, base + p->offset, sizeof list);
+    memcpy(&count, base + p->count_offset, sizeof count);
+    sl_buffer_text(out, "[");
+    for (uint32_t i = 0; i < count; i++) {
+        if (i)
+            sl_buffer_text(out, ", ");
+        show_text(p->type == SL_PARAMETER_SECRETS ? "***" : list[i], out);
+    }
+    sl_buffer_text(out, "]");
+}
+
+static void show_choice(const sl_parameter *p, const char *at, sl_buffer *out) {
+    char word[32];
+    int index = 0;
+    bool second = false;
+    if (p->type == SL_PARAMETER_SWITCH) {
+        memcpy(&second, at, sizeof second);
+        index = second;
+    } else {
+        memcpy(&index, at, sizeof index);
+    }
+    if (sl_choice_word(p->choices, (unsigned)index, word))
+        sl_buffer_text(out, word);
+}
+
+static void show_flags(const sl_parameter *p, const char *at, sl_buffer *out) {
+    char word[32];
+    const char *comma = "";
+    sl_buffer_text(out, "[");
+    for (unsigned i = 0; sl_choice_word(p->choices, i, word); i++) {
+        bool yes;
+        memcpy(&yes, at + i * sizeof yes, sizeof yes);
+        if (yes) {
+            sl_buffer_printf(out, "%s%s", comma, word);
+            comma = ", ";
+        }
+    }
+    sl_buffer_text(out, "]");
+}
+
+static void show_number(const sl_parameter *p, const char *at, sl_buffer *out) {
+    char text[32];
+    uint32_t count;
+    uint64_t size;
+    int64_t us;
+    if (p->type == SL_PARAMETER_COUNT) {
+        memcpy(&count, at, sizeof count);
+        snprintf(text, sizeof text, "%u", count);
+    } else if (p->type == SL_PARAMETER_SIZE) {
+        memcpy(&size, at, sizeof size);
+        sl_size_format(size, text);
+    } else {
+        memcpy(&us, at, sizeof us);
+        sl_duration_format(us, text);
+    }
+    sl_buffer_text(out, text);
+}
+
+/** Is there anything to show? Texts may be absent, lists and flags empty. */
+static bool has_value(const sl_parameter *p, const char *base) {
+    const char *text;
+    uint32_t count;
+    switch (p->type) {
+    case SL_PARAMETER_TEXT:
+    case SL_PARAMETER_PATH:
+    case SL_PARAMETER_ADDRESS:
+        if (!strcmp(p->path, "warehouse.url"))
+            return false;
+        memcpy(&text, base + p->offset, sizeof text);
+        return text != NULL;
+    case SL_PARAMETER_LIST:
+    case SL_PARAMETER_SECRETS:
+        memcpy(&count, base + p->count_offset, sizeof count);
+        return count && strcmp(p->path, "http.auth.token");
+    case SL_PARAMETER_FLAGS:
+        return base[p->offset] || base[p->offset + 1];
+    case SL_PARAMETER_AUTH:
+        return base[p->offset] != 0;
+    case SL_PARAMETER_SECRETS_FILE:
+    case SL_PARAMETER_SCHEMA:
+    case SL_PARAMETER_MEASURES:
+        return false;
+    case SL_PARAMETER_COUNT:
+    case SL_PARAMETER_SIZE:
+    case SL_PARAMETER_DURATION:
+    case SL_PARAMETER_CHOICE:
+    case SL_PARAMETER_SWITCH:
+        break;
+    }
+    return true;
+}
+
+static void show_value(const sl_parameter *p, const char *base, sl_buffer *out) {
+    const char *at = base + p->offset, *text;
+    switch (p->type) {
+    case SL_PARAMETER_COUNT:
+    case SL_PARAMETER_SIZE:
+    case SL_PARAMETER_DURATION:
+        show_number(p, at, out);
+        break;
+    case SL_PARAMETER_CHOICE:
+    case SL_PARAMETER_SWITCH:
+        show_choice(p, at, out);
+        break;
+    case SL_PARAMETER_FLAGS:
+        show_flags(p, at, out);
+        break;
+    case SL_PARAMETER_LIST:
+    case SL_PARAMETER_SECRETS:
+        show_list(p, base, out);
+        break;
+    case SL_PARAMETER_TEXT:
+    case SL_PARAMETER_PATH:
+    case SL_PARAMETER_ADDRESS:
+        memcpy(&text, at, sizeof text);
+        show_text(text, out);
+        break;
+    case SL_PARAMETER_AUTH:
+        sl_buffer_text(out, "none");
+        break;
+    case SL_PARAMETER_SECRETS_FILE:
+    case SL_PARAMETER_SCHEMA:
+    case SL_PARAMETER_MEASURES:
+        break;
+    }
+    sl_buffer_text(out, "\n");
+}
+
+static void indent(uint32_t depth, sl_buffer *out) {
+    for (uint32_t i = 0; i < depth; i++)
+        sl_buffer_text(out, "  ");
+}
+
+/** One scope of the table as nested maps. @param skip Keys of the paths that are written
+ * already. */
+static void show_scope(sl_parameter_scope scope, const void *base, uint32_t skip,
+                       bool lake, sl_buffer *out) {
+    char section[128] = "";
+    for (size_t i = 0; i < sl_parameter_count; i++) {
+        const sl_parameter *p = &sl_parameters[i];
+        if (p->scope != scope || !has_value(p, base))
+            continue;
+        const char *path = p->path;
+        for (uint32_t k = 0; k < skip; k++)
+            path = strchr(path, '.') + 1;
+        if (!lake && !strncmp(path, "lake.", 5))
+            continue;
+        /* The sections that this path opens and the last one didn't. */
+        uint32_t depth = skip;
+        const char *at = path;
+        for (const char *dot = strchr(at, '.'); dot; dot = strchr(at, '.')) {
+            size_t length = (size_t)(dot - path) + 1;
+            if (strncmp(section, path, length)) {
+                indent(depth, out);
+                sl_buffer_printf(out, "%.*s:\n", (int)(dot - at), at);
+            }
+            depth++;
+            at = dot + 1;
+        }
+        snprintf(section, sizeof section, "%.*s", (int)(at - path), path);
+        indent(depth, out);
+        sl_buffer_printf(out, "%s: ", at);
+        show_value(p, base, out);
+    }
+}
+
+static void show_schema(sl_loader *l, const sl_node *node, sl_buffer *out) {
+    if (!node || sl_tree_is_empty(node))
+        return;
+    sl_buffer_text(out, "    schema: ");
+    if (node->kind == SL_NODE_MAP || node->text[strspn(node->text, " \t\r\n")] == '{') {
+        sl_tree_json(node, true, out);
+    } else {
+        const char *path = node->text;
+        if (!node->origin && *path != '/')
+            path = sl_loader_printf(l, "%s%s", l->directory, path);
+        show_text(path, out);
+    }
+    sl_buffer_text(out, "\n");
+}
+
+static void show_key(const char *name, sl_buffer *out) {
+    /* A key is not expanded, so its `$` stays single. */
+    sl_buffer_text(out, "  ");
+    if (is_bare(name))
+        sl_buffer_text(out, name);
+    else
+        sl_buffer_json_string(out, name, strlen(name));
+    sl_buffer_text(out, ":\n");
+}
+
+void sl_loader_show(sl_loader *l, sl_buffer *out) {
+    const sl_config *c = l->config;
+    show_scope(SL_SCOPE_ROOT, c, 0, true, out);
+    const sl_node *node = sl_tree_child(l->tree.root, "streams");
+    node = c->stream_count && node ? node->first : NULL;
+    if (node)
+        sl_buffer_text(out, "streams:\n");
+    for (uint32_t i = 0; node && i < c->stream_count; i++, node = node->next) {
+        show_key(c->streams[i].name, out);
+        show_schema(l, sl_tree_child(node, "schema"), out);
+        show_scope(SL_SCOPE_STREAM, &c->streams[i], 2, c->streams[i].has_lake, out);
+    }
+    if (c->window_count)
+        sl_buffer_text(out, "windows:\n");
+    for (uint32_t i = 0; i < c->window_count; i++) {
+        const sl_window_definition *d = &c->windows[i].definition;
+        show_key(d->name, out);
+        show_scope(SL_SCOPE_WINDOW, &c->windows[i], 2, true, out);
+        sl_buffer_text(out, "    measures:\n");
+        for (uint32_t k = 0; k < d->measure_count; k++) {
+            sl_buffer_printf(out, "      %s: ", d->measures[k].name);
+            show_text(d->measures[k].text, out);
+            sl_buffer_text(out, "\n");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+/* A stream's parts, put together: its schema with the columns that are added, its event
+ * time, its lake and its table. */
+#include "loader.h"
+
+#include <stdio.h>
+
+enum { NAME_LONGEST = 63, STREAM_LONGEST = 128 };
+
+static bool is_letter(char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+}
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+bool sl_name_is_identifier(const char *name) {
+    size_t length = strlen(name);
+    if (!length || length > NAME_LONGEST || !is_letter(*name))
+        return false;
+    for (; *name; name++)
+        if (!is_letter(*name) && !is_digit(*name))
+            return false;
+    return true;
+}
+
+/** Streams answer to Kinesis names too (its API reference, CreateStream:
+ * [a-zA-Z0-9_.-]{1,128}), and are directories. */
+static bool is_stream_name(const char *name) {
+    size_t length = strlen(name);
+    if (!length || length > STREAM_LONGEST || !(is_letter(*name) || is_digit(*name)))
+        return false;
+    for (; *name; name++)
+        if (!is_letter(*name) && !is_digit(*name) && *name != '-' && *name != '.')
+            return false;
+    return true;
+}
+
+char *sl_loader_identifier(sl_loader *l, const char *name) {
+    char *text = sl_loader_keep(l, name, strlen(name));
+    for (char *c = text; *c; c++)
+        if (!is_letter(*c) && !is_digit(*c))
+            *c = '_';
+    return text;
+}
+
+/* ---- schema
+ * ---------------------------------------------------------------------------- */
+
+static bool add_column(sl_loader *l, sl_config_stream *stream, const sl_node *at,
+                       const char *name, sl_type type, sl_origin origin) {
+    sl_schema *schema = stream->schema;
+    if (sl_schema_child(schema, 0, name, strlen(name)) != SL_NO_FIELD) {
+        sl_problem_add(
+            &l->problems, at, false, SL_EINVAL,
+            "stream %s: the schema has a member '%s' already; `add` can't add it",
+            stream->name, name);
+        return false;
+    }
+    uint32_t index = sl_schema_add(schema, 0, name, strlen(name), type);
+    if (index == SL_NO_FIELD) {
+        l->problems.out_of_memory = true;
+        return false;
+    }
+    schema->fields[index].origin = origin;
+    schema->fields[index].nullable = origin == SL_ORIGIN_REST;
+    if (origin == SL_ORIGIN_REST)
+        schema->rest = index;
+    return true;
+}
+
+/** The JSON text of a schema, wherever it is. @return NULL after a problem. */
+static const char *schema_text(sl_loader *l, const sl_config_stream *stream,
+                               const sl_node *node, size_t *length) {
+    if (node->kind == SL_NODE_LIST) {
+        sl_problem_add(&l->problems, node, false, SL_EINVAL,
+                       "stream %s: schema: expected a path or a map, not a list",
+                       stream->name);
+        return NULL;
+    }
+    if (node->kind == SL_NODE_SCALAR &&
+        node->text[strspn(node->text, " \t\r\n")] == '{') {
+        *length = strlen(node->text);
+        return node->text;
+    }
+    if (node->kind == SL_NODE_SCALAR) {
+        const char *path = node->text;
+        if (!node->origin && *path != '/')
+            path = sl_loader_printf(l, "%s%s", l->directory, path);
+        return sl_loader_read(l, node, "schema", path, length);
+    }
+    sl_buffer json = SL_BUFFER_EMPTY;
+    sl_tree_json(node, false, &json);
+    const char *text = sl_buffer_cstr(&json);
+    char *kept = json.failed ? NULL : sl_arena_strndup(&l->tree.arena, text, json.length);
+    *length = json.length;
+    if (!kept)
+        l->problems.out_of_memory = true;
+    sl_buffer_fini(&json);
+    return kept;
+}
+
+/** "stream clicks: schema schemas/clicks.json: " or without the path. */
+static void schema_problem(sl_loader *l, const sl_config_stream *stream,
+                           const sl_node *node, sl_status status, const char *text) {
+    bool path =
+        node->kind == SL_NODE_SCALAR && node->text[strspn(node->text, " \t\r\n")] != '{';
+    sl_problem_add(&l->problems, node, false, status, "stream %s: schema%s%.100s: %s",
+                   stream->name, path ? " " : "", path ? node->text : "", text);
+}
+
+static void read_schema(sl_loader *l, sl_config_stream *stream, const sl_node *section) {
+    const sl_node *node = sl_tree_child(section, "schema");
+    const sl_node *add = sl_tree_child(section, "add");
+    if (!node || sl_tree_is_empty(node))
+        return;
+    size_t length = 0;
+    const char *text = schema_text(l, stream, node, &length);
+    if (!text)
+        return;
+    sl_error error = {0};
+    sl_status status =
+        sl_schema_from_json(stream->name, text, length, false, &stream->schema, &error);
+    if (status) {
+        schema_problem(l, stream, node, status, error.text);
+        return;
+    }
+    /* The fixed order: the event's own, what is added, `_rest`. */
+    bool good = true;
+    if (stream->processed_at)
+        good = add_column(l, stream, add, "processed_at", SL_TYPE_TIMESTAMP,
+                          SL_ORIGIN_PROCESSED_AT);
+    if (good && stream->source)
+        good = add_column(l, stream, add, "source", SL_TYPE_STRING, SL_ORIGIN_SOURCE);
+    if (good && !stream->schema->closed)
+        (void)add_column(l, stream, node, "_rest", SL_TYPE_JSON, SL_ORIGIN_REST);
+}
+
+/* ---- fields
+ * ---------------------------------------------------------------------------- */
+
+static void unknown_field(sl_loader *l, const sl_config_stream *stream, const sl_node *at,
+                          const char *what, const char *path) {
+    const sl_schema *schema = stream->schema;
+    const char **paths = sl_loader_get(l, schema->count, sizeof *paths);
+    if (!paths)
+        return;
+    for (uint32_t i = 1; i < schema->count; i++)
+        paths[i - 1] = schema->fields[i].path;
+    const char *near = sl_config_nearest(path, paths, schema->count - 1);
+    sl_problem_add(&l->problems, at, false, SL_ENOTFOUND,
+                   "%s: the schema of stream %s has no field '%.100s'%s%s%s", what,
+                   stream->name, path, near ? " (did you mean '" : "", near ? near : "",
+                   near ? "'?)" : "");
+}
+
+static void find_event_time(sl_loader *l, sl_config_stream *stream) {
+    const sl_schema *schema = stream->schema;
+    for (uint32_t i = schema->fields[0].first_child; i != SL_NO_FIELD;
+         i = schema->fields[i].next_sibling) {
+        const sl_field *f = &schema->fields[i];
+        if (f->type == SL_TYPE_TIMESTAMP && f->origin == SL_ORIGIN_EVENT &&
+            sl_schema_time_name(f->name, f->name_length)) {
+            stream->event_time = sl_loader_keep(l, f->path, strlen(f->path));
+            return;
+        }
+    }
+}
+
+static void check_event_time(sl_loader *l, sl_config_stream *stream,
+                             const sl_node *section) {
+    const sl_node *at = sl_tree_child(section, "event_time");
+    if (!stream->event_time && l->container && stream->schema)
+        find_event_time(l, stream);
+    if (!stream->event_time && stream->late_limit_us)
+        sl_problem_add(
+            &l->problems, sl_tree_child(section, "late_limit"), false, SL_EINVAL,
+            "stream %s: late_limit needs event_time: by arrival nothing is late",
+            stream->name);
+    if (!stream->event_time || !stream->schema)
+        return; /* Inferred: the field may come. */
+    uint32_t field = sl_schema_find(stream->schema, stream->event_time);
+    if (field == SL_NO_FIELD)
+        unknown_field(l, stream, at, "event_time", stream->event_time);
+    else if (stream->schema->fields[field].type != SL_TYPE_TIMESTAMP)
+        sl_problem_add(
+            &l->problems, at, false, SL_ETYPE,
+            "event_time: '%.100s' is of type %s; expected a string with format "
+            "date-time",
+            stream->event_time, sl_type_name(stream->schema->fields[field].type));
+}
+
+static void check_partitions(sl_loader *l, const sl_config_stream *stream,
+                             const sl_node *section) {
+    const sl_node *at = sl_tree_child(sl_tree_child(section, "lake"), "partition_by");
+    if (!at)
+        at = sl_loader_at(l, "lake.partition_by");
+    for (uint32_t i = 0; stream->schema && i < stream->lake.partition_count; i++) {
+        const char *path = stream->lake.partition_by[i];
+        if (!strcmp(path, "date") || !strcmp(path, "hour"))
+            continue;
+        uint32_t field = sl_schema_find(stream->schema, path);
+        if (field == SL_NO_FIELD) {
+            unknown_field(l, stream, at, "partition_by", path);
+            continue;
+        }
+        sl_type type = stream->schema->fields[field].type;
+        if (type == SL_TYPE_GROUP || type == SL_TYPE_JSON || type == SL_TYPE_BYTES)
+            sl_problem_add(
+                &l->problems, at, false, SL_ETYPE,
+                "partition_by: '%.100s' is of type %s; a directory needs a single value",
+                path, sl_type_name(type));
+    }
+}
+
+static void check_sources(sl_loader *l, const sl_config_stream *stream,
+                          const sl_node *section) {
+    static const char *const known[] = {"http"};
+    for (uint32_t i = 0; i < stream->from_count; i++) {
+        if (!strcmp(stream->from[i], known[0]))
+            continue;
+        const char *near = sl_config_nearest(stream->from[i], known, 1);
+        sl_problem_add(&l->problems, sl_tree_child(section, "from"), false, SL_ENOTFOUND,
+                       "from: no source '%.100s'%s%s%s", stream->from[i],
+                       near ? " (did you mean '" : " (there are: ", near ? near : "http",
+                       near ? "'?)" : ")");
+    }
+}
+
+void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
+                             const sl_node *node) {
+    if (!is_stream_name(stream->name)) {
+        sl_problem_add(
+            &l->problems, node, true, SL_EINVAL,
+            "stream '%.140s': a name is letters, digits, '_', '-' and '.', begins with "
+            "a letter, a digit or '_', and has at most %d characters",
+            stream->name, STREAM_LONGEST);
+        return;
+    }
+    const sl_node *lake = sl_tree_child(node, "lake"),
+                  *warehouse = sl_tree_child(node, "warehouse");
+    stream->has_lake = lake || !warehouse;
+    if (stream->has_lake && !stream->lake.to)
+        stream->lake.to = sl_loader_printf(l, "%s/%s", l->config->lake.to, stream->name);
+    if (warehouse && !stream->warehouse_table)
+        stream->warehouse_table = sl_loader_identifier(l, stream->name);
+    check_sources(l, stream, node);
+    read_schema(l, stream, node);
+    if (stream->schema || !sl_tree_child(node, "schema")) {
+        check_event_time(l, stream, node);
+        check_partitions(l, stream, node);
+    }
+}
+
+/* ---- targets
+ * --------------------------------------------------------------------------- */
+
+static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
+
+/** As SQL compares names. */
+static bool same_table(const char *a, const char *b) {
+    for (; *a && lower(*a) == lower(*b); a++)
+        b++;
+    return !*a && !*b;
+}
+
+/** As a file system compares directories, as far as their names tell. */
+static bool same_directory(const char *a, const char *b) {
+    size_t m = strlen(a), n = strlen(b);
+    while (m > 1 && a[m - 1] == '/')
+        m--;
+    while (n > 1 && b[n - 1] == '/')
+        n--;
+    return m == n && !memcmp(a, b, m);
+}
+
+static void check_table(sl_loader *l, const sl_node *section, const char *what,
+                        const char *name, const char *table) {
+    const sl_node *at = sl_tree_child(sl_tree_child(section, "warehouse"), "table");
+    if (!at)
+        at = section;
+    if (!sl_name_is_identifier(table))
+        sl_problem_add(
+            &l->problems, at, at == section, SL_EINVAL,
+            "%s %s: table '%.100s': a name is letters, digits and '_', begins with a "
+            "letter or '_', and has at most %d characters",
+            what, name, table, NAME_LONGEST);
+    else if (!strncmp(table, "sluice_", 7) || !strncmp(table, "sqlite_", 7))
+        sl_problem_add(
+            &l->problems, at, at == section, SL_EINVAL,
+            "%s %s: table '%s': names that begin with 'sluice_' and 'sqlite_' are taken",
+            what, name, table);
+}
+
+typedef struct target {
+    const sl_node *node;
+    const char *what, *name, *table, *directory;
+} target;
+
+static void compare(sl_loader *l, const target *a, const target *b) {
+    if (a->table && b->table && same_table(a->table, b->table))
+        sl_problem_add(&l->problems, b->node, true, SL_EEXIST,
+                       "%s %s: table '%s' is that of %s %s already", b->what, b->name,
+                       b->table, a->what, a->name);
+    if (a->directory && b->directory && same_directory(a->directory, b->directory))
+        sl_problem_add(&l->problems, b->node, true, SL_EEXIST,
+                       "%s %s: the directory '%.100s' is that of %s %s already", b->what,
+                       b->name, b->directory, a->what, a->name);
+}
+
+void sl_loader_check_tables(sl_loader *l) {
+    const sl_config *c = l->config;
+    uint32_t count = 0;
+    target *all = sl_loader_get(l, c->stream_count + c->window_count, sizeof *all);
+    const sl_node *node = sl_tree_child(l->tree.root, "streams");
+    node = c->stream_count && node ? node->first : NULL;
+    for (uint32_t i = 0; all && node && i < c->stream_count; i++, node = node->next) {
+        const sl_config_stream *s = &c->streams[i];
+        all[count++] = (target){node, "stream", s->name, s->warehouse_table,
+                                s->has_lake ? s->lake.to : NULL};
+    }
+    node = sl_tree_child(l->tree.root, "windows");
+    node = c->window_count && node ? node->first : NULL;
+    for (uint32_t i = 0; all && node && i < c->window_count; i++, node = node->next)
+        all[count++] = (target){node, "window", c->windows[i].definition.name,
+                                c->windows[i].warehouse_table, NULL};
+    for (uint32_t i = 0; all && i < count; i++) {
+        if (all[i].table)
+            check_table(l, all[i].node, all[i].what, all[i].name, all[i].table);
+        for (uint32_t k = 0; k < i; k++)
+            compare(l, &all[k], &all[i]);
+    }
+}
