@@ -1,0 +1,464 @@
+// A record's body to events, events to rows or rejects.
+//
+//   body   = '[' event *( ',' event ) ']' rest | rest      told apart by the first byte
+//   rest   = *( event )                                    white space between, or none
+//
+// What follows an array's end is read like NDJSON. A broken event of an array takes the
+// rest of the record with it: without its end nothing behind it can be trusted. Between
+// the events of NDJSON stands a newline, which JSON allows in no string: the next event
+// begins behind the next one.
+
+#include "decoder.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#define REJECTS_MAX 4096u
+#define ARENA_FULL                                                                       \
+    ((size_t)8 << 20) /**< A batch with a larger arena takes no further event. */
+#define PATH_MAX_BYTES 512u
+
+static_assert(sizeof(plan_entry) == 64, "an entry is a cache line");
+
+static const kernel *best_kernel(sl_simd simd) {
+    if (simd == SL_SIMD_SCALAR)
+        return &sl_kernel_scalar;
+#if defined(__x86_64__)
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+                __builtin_cpu_supports("bmi2");
+    if (simd == SL_SIMD_SSE2 || (simd == SL_SIMD_AUTO && !avx2))
+        return &sl_kernel_sse2;
+    return avx2 ? &sl_kernel_avx2 : NULL;
+#else
+    return simd == SL_SIMD_AUTO ? &sl_kernel_scalar : NULL;
+#endif
+}
+
+sl_status sl_decoder_create(const sl_schema *schema, const sl_decoder_options *options,
+                            sl_decoder **out) {
+    *out = NULL;
+    const kernel *best = best_kernel(options->simd);
+    if (best == NULL)
+        return SL_EUNSUPPORTED;
+    sl_decoder *decoder = sl_calloc(1, sizeof *decoder);
+    if (decoder == NULL)
+        return SL_ENOMEM;
+    decoder->kernel = best;
+    decoder->event_bytes_max = options->event_bytes_max;
+    decoder->inferred = schema->inferred;
+    decoder->frozen = schema->frozen;
+    // Any true date will do; zeros would be taken for one.
+    memcpy(&decoder->date_text, "1970-01-", 8);
+    memcpy(&decoder->date_tail, "01", 2);
+    sl_status status = sl_plan_make(decoder, schema);
+    if (status == SL_OK && schema->inferred) {
+        decoder->proposal_slots = sl_calloc(INFER_SLOTS, sizeof *decoder->proposal_slots);
+        if (decoder->proposal_slots == NULL)
+            status = SL_ENOMEM;
+    }
+    if (status != SL_OK) {
+        sl_decoder_destroy(decoder);
+        return status;
+    }
+    decoder->reference = sl_schema_ref(schema);
+    *out = decoder;
+    return SL_OK;
+}
+
+void sl_decoder_destroy(sl_decoder *decoder) {
+    if (decoder == NULL)
+        return;
+    sl_plan_free(decoder);
+    sl_free(decoder->rest);
+    sl_free(decoder->rest_slots);
+    sl_free(decoder->proposal_slots);
+    sl_schema_unref(decoder->reference);
+    sl_free(decoder);
+}
+
+// --- rejects
+
+/** A JSON pointer (RFC 6901) that grows from its end to its front. */
+typedef struct pointer {
+    char bytes[PATH_MAX_BYTES];
+    size_t at;
+} pointer;
+
+/** Put "/key" in front; keys that don't fit are cut, deepest last. */
+static void pointer_push(pointer *p, const uint8_t *key, size_t length) {
+    for (size_t i = length; i-- > 0 && p->at > 3;) {
+        char c = (char)key[i];
+        if (c == '~' || c == '/') {
+            p->bytes[--p->at] = c == '~' ? '0' : '1';
+            c = '~';
+        }
+        p->bytes[--p->at] = c;
+    }
+    if (p->at > 0)
+        p->bytes[--p->at] = '/';
+}
+
+static sl_span failure_path(sl_decoder *decoder) {
+    const failure *f = &decoder->failure;
+    const sl_field *fields = decoder->schema->fields;
+    pointer path = {.at = PATH_MAX_BYTES};
+    uint32_t field = f->field;
+    if (f->key != NULL) {
+        uint8_t name[PATH_MAX_BYTES];
+        size_t length = f->key_length - 2;
+        // A key too long for the path is left out; the reject's position still shows it.
+        if (length <= sizeof name)
+            pointer_push(&path, name,
+                         sl_text_unescape(f->key + 1, f->key + 1 + length, name));
+        field = f->group->field;
+    }
+    for (; field != SL_NO_FIELD && field != 0; field = fields[field].parent)
+        pointer_push(&path, (const uint8_t *)fields[field].name,
+                     fields[field].name_length);
+    return sl_batch_keep_text(decoder->batch, path.bytes + path.at,
+                              PATH_MAX_BYTES - path.at);
+}
+
+static const char *value_name(const uint8_t *p, const uint8_t *end) {
+    if (p >= end)
+        return "nothing";
+    switch (*p) {
+    case '"':
+        return "a string";
+    case '{':
+        return "an object";
+    case '[':
+        return "an array";
+    case 't':
+    case 'f':
+        return "a boolean";
+    case 'n':
+        return "null";
+    default:
+        return "a number";
+    }
+}
+
+static sl_span failure_message(sl_decoder *decoder) {
+    const failure *f = &decoder->failure;
+    const sl_field *field =
+        f->field == SL_NO_FIELD ? NULL : &decoder->schema->fields[f->field];
+    const char *type = field == NULL                  ? "object"
+                       : field->type == SL_TYPE_GROUP ? "object"
+                                                      : sl_type_name(field->type);
+    const char *found = value_name(f->at, decoder->end);
+    char text[128];
+    int length;
+    switch ((int)f->code) {
+    case SL_CODE_TOO_LARGE:
+        length =
+            snprintf(text, sizeof text, "larger than %u bytes", decoder->event_bytes_max);
+        break;
+    case SL_CODE_TOO_DEEP:
+        length =
+            snprintf(text, sizeof text, "nested deeper than %u levels", SL_DEPTH_MAX);
+        break;
+    case SL_CODE_TYPE:
+    case SL_CODE_NOT_AN_OBJECT:
+        length = snprintf(text, sizeof text, "expected %s, found %s", type, found);
+        break;
+    case SL_CODE_RANGE:
+        length = snprintf(text, sizeof text, "number does not fit %s", type);
+        break;
+    case SL_CODE_FORMAT:
+        length = snprintf(text, sizeof text, "not a valid %s", type);
+        break;
+    case SL_CODE_REQUIRED:
+        length = snprintf(text, sizeof text, "required member is missing");
+        break;
+    case SL_CODE_NULL:
+        length = snprintf(text, sizeof text, "null is not allowed");
+        break;
+    case SL_CODE_ADDITIONAL:
+        length = snprintf(text, sizeof text, "member is not in the schema");
+        break;
+    default:
+        length = snprintf(text, sizeof text, "%s", f->text == NULL ? "broken" : f->text);
+        break;
+    }
+    return sl_batch_keep_text(decoder->batch, text, (size_t)length);
+}
+
+/** What a refused event may have left behind. */
+typedef struct mark {
+    size_t arena;
+    uint32_t proposals;
+    uint64_t drift;
+} mark;
+
+static void undo(sl_decoder *decoder, const mark *before) {
+    sl_batch *batch = decoder->batch;
+    for (uint32_t f = 1; f < decoder->schema->count; f++)
+        decoder->columns[f].valid[decoder->row] = 0;
+    batch->arena.length = before->arena;
+    batch->drift = before->drift;
+    if (decoder->inferred)
+        sl_infer_rollback(decoder, before->proposals);
+}
+
+static sl_status reject(sl_decoder *decoder, sl_decode_input *input, const uint8_t *begin,
+                        const uint8_t *end) {
+    const failure *f = &decoder->failure;
+    sl_reject r = {.record = input->record,
+                   .index = input->index,
+                   .begin = (uint32_t)(begin - decoder->raw),
+                   .length = (uint32_t)(end - begin),
+                   .at = (uint32_t)((f->at > end ? end : f->at) - begin),
+                   .code = f->code};
+    r.path = failure_path(decoder);
+    r.message = failure_message(decoder);
+    if (decoder->batch->arena.failed || !sl_batch_reject(decoder->batch, &r))
+        return SL_ENOMEM;
+    input->rejected++;
+    input->index++;
+    return SL_OK;
+}
+
+// --- one event
+
+static bool is_broken(sl_code code) {
+    return code == SL_CODE_SYNTAX || code == SL_CODE_TOO_DEEP;
+}
+
+static const uint8_t *skip_spaces(const uint8_t *p, const uint8_t *end) {
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+        p++;
+    return p;
+}
+
+/**
+ * The end of an event whose syntax is broken at `at`: the newline before the first line
+ * that can begin another event (it begins with '{'), or else the first newline from `at`
+ * on.
+ */
+static const uint8_t *broken_end(const uint8_t *begin, const uint8_t *at,
+                                 const uint8_t *end) {
+    const uint8_t *p = begin;
+    for (;;) {
+        p = memchr(p, '\n', (size_t)(end - p));
+        if (p == NULL)
+            return end;
+        if (p >= at || (p + 1 < end && p[1] == '{'))
+            return p;
+        p++;
+    }
+}
+
+/** In an array an object that is only too deep has an end: count brackets outside
+ * strings. */
+static const uint8_t *deep_end(const uint8_t *p, const uint8_t *end) {
+    size_t depth = 0;
+    for (bool string = false; p < end; p++) {
+        if (string) {
+            if (*p == '\\')
+                p++;
+            else if (*p == '"')
+                string = false;
+        } else if (*p == '"') {
+            string = true;
+        } else if (*p == '{' || *p == '[') {
+            depth++;
+        } else if ((*p == '}' || *p == ']') && --depth == 0) {
+            return p + 1;
+        }
+    }
+    return NULL;
+}
+
+static sl_status refuse(sl_decoder *decoder, sl_decode_input *input, const uint8_t *begin,
+                        const uint8_t **next) {
+    const uint8_t *end = decoder->end;
+    failure first = decoder->failure;
+    if (!is_broken(first.code)) {
+        // The members behind the failure weren't looked at: is the whole event JSON at
+        // all?
+        end = decoder->kernel->skip(decoder, begin, 0);
+        if (end != NULL) {
+            decoder->failure = first;
+            *next = end;
+            return reject(decoder, input, begin, end);
+        }
+    }
+    const bool array = input->array;
+    end = array && decoder->failure.code == SL_CODE_TOO_DEEP
+              ? deep_end(begin, decoder->end)
+              : NULL;
+    if (end == NULL && array) {
+        input->array = false;
+        end = decoder->end;
+    } else if (end == NULL) {
+        end = broken_end(begin, decoder->failure.at, decoder->end);
+    }
+    *next = end;
+    while (!array && end > begin && end[-1] == '\r')
+        end--;
+    return reject(decoder, input, begin, end);
+}
+
+static void accept(sl_decoder *decoder, sl_decode_input *input, const uint8_t *begin,
+                   const uint8_t *end) {
+    sl_batch *batch = decoder->batch;
+    uint32_t row = decoder->row;
+    batch->row_record[row] = input->record;
+    batch->row_begin[row] = (uint32_t)(begin - decoder->raw);
+    batch->row_length[row] = (uint32_t)(end - begin);
+    batch->verdict[row] = SL_VERDICT_KEEP;
+    batch->rows = row + 1;
+    input->accepted++;
+    input->index++;
+}
+
+/** A value at `begin`, where an event should be. @return its end, NULL: see failure. */
+static const uint8_t *read_value(sl_decoder *decoder, const uint8_t *begin) {
+    const uint8_t *end;
+    if (LIKELY(*begin == '{')) {
+        end = decoder->kernel->event(decoder, begin);
+    } else {
+        end = decoder->kernel->skip(decoder, begin, 0);
+        if (end == NULL)
+            return NULL;
+        bool apart = end == decoder->end || memchr(" \t\r\n,]", *end, 6) != NULL;
+        if (apart || *begin == '[')
+            return sl_decode_fail(decoder, SL_CODE_NOT_AN_OBJECT, begin, NULL);
+        return sl_decode_fail(decoder, SL_CODE_SYNTAX, end, "no space between values");
+    }
+    if (end == NULL)
+        return NULL;
+    if (UNLIKELY(decoder->event_bytes_max != 0 &&
+                 (size_t)(end - begin) > decoder->event_bytes_max))
+        return sl_decode_fail(decoder, SL_CODE_TOO_LARGE, begin, NULL);
+    return end;
+}
+
+static sl_status one_event(sl_decoder *decoder, sl_decode_input *input,
+                           const uint8_t **p) {
+    sl_batch *batch = decoder->batch;
+    const uint8_t *begin = *p;
+    mark before = {.arena = batch->arena.length,
+                   .proposals = batch->proposal_count,
+                   .drift = batch->drift};
+    decoder->row = batch->rows;
+    for (uint32_t i = 0; i < decoder->seen_words; i++)
+        decoder->seen[i] = 0;
+    if (UNLIKELY(decoder->rest_used))
+        sl_rest_forget(decoder);
+    const uint8_t *end = read_value(decoder, begin);
+    if (LIKELY(end != NULL)) {
+        if (UNLIKELY(decoder->rest_count != 0))
+            sl_rest_write(decoder);
+        accept(decoder, input, begin, end);
+        *p = end;
+        return batch->arena.failed || decoder->no_memory ? SL_ENOMEM : SL_OK;
+    }
+    bool failed = batch->arena.failed || decoder->no_memory;
+    undo(decoder, &before);
+    return failed ? SL_ENOMEM : refuse(decoder, input, begin, p);
+}
+
+// --- the record
+
+static sl_status broken_array(sl_decoder *decoder, sl_decode_input *input,
+                              const uint8_t **p, const char *text) {
+    sl_decode_fail(decoder, SL_CODE_SYNTAX, *p, text);
+    const uint8_t *begin = *p;
+    *p = decoder->end;
+    input->array = false;
+    return reject(decoder, input, begin, decoder->end);
+}
+
+/** Behind an array's event: a comma or the end. */
+static sl_status after_event(sl_decoder *decoder, sl_decode_input *input,
+                             const uint8_t **p) {
+    const uint8_t *at = skip_spaces(*p, decoder->end);
+    *p = at;
+    if (at < decoder->end && *at == ',') {
+        *p = at + 1;
+        return SL_OK;
+    }
+    if (at < decoder->end && *at == ']') {
+        *p = at + 1;
+        input->array = false;
+        return SL_OK;
+    }
+    return broken_array(decoder, input, p, "no ',' or ']'");
+}
+
+static bool is_full(const sl_batch *batch) {
+    return batch->rows == batch->capacity || batch->reject_count >= REJECTS_MAX ||
+           batch->arena.length > ARENA_FULL;
+}
+
+static sl_status start(sl_decoder *decoder, sl_decode_input *input, const uint8_t **p) {
+    input->started = true;
+    *p = skip_spaces(*p, decoder->end);
+    if (*p == decoder->end) {
+        sl_decode_fail(decoder, SL_CODE_SYNTAX, *p, "empty body");
+        return reject(decoder, input, decoder->end, decoder->end);
+    }
+    if (**p != '[')
+        return SL_OK;
+    const uint8_t *first = skip_spaces(*p + 1, decoder->end);
+    input->array = first == decoder->end || *first != ']';
+    *p = input->array ? first : first + 1;
+    return SL_OK;
+}
+
+static sl_status events(sl_decoder *decoder, sl_decode_input *input, const uint8_t **p) {
+    sl_status status = SL_OK;
+    if (!input->started) {
+        if (is_full(decoder->batch))
+            return SL_EFULL;
+        status = start(decoder, input, p);
+    }
+    while (status == SL_OK) {
+        *p = skip_spaces(*p, decoder->end);
+        if (*p == decoder->end && !input->array)
+            return SL_OK;
+        if (is_full(decoder->batch))
+            return SL_EFULL;
+        if (*p == decoder->end)
+            return broken_array(decoder, input, p, "array is not closed");
+        status = one_event(decoder, input, p);
+        if (status == SL_OK && input->array)
+            status = after_event(decoder, input, p);
+    }
+    return status;
+}
+
+sl_status sl_decode(sl_decoder *decoder, sl_batch *batch, sl_decode_input *input) {
+    const sl_record *record = &batch->records[input->record];
+    assert(batch->schema == decoder->schema);
+    assert(input->at <= record->length);
+    decoder->batch = batch;
+    decoder->raw = batch->raw;
+    decoder->columns = batch->columns;
+    const uint8_t *body = batch->raw + record->body;
+    const uint8_t *p = body + input->at;
+    decoder->end = body + record->length;
+    decoder->no_memory = false;
+    if (decoder->inferred)
+        sl_infer_begin(decoder);
+    sl_status status = events(decoder, input, &p);
+    input->at = (uint32_t)(p - body);
+    return status;
+}
+
+// The portable kernel reads nothing behind the end when it only skips, so no padding is
+// needed.
+bool sl_json_valid(const uint8_t *bytes, size_t length, size_t *error_at) {
+    sl_decoder decoder = {
+        .kernel = &sl_kernel_scalar, .raw = bytes, .end = bytes + length};
+    const uint8_t *p = skip_spaces(bytes, decoder.end);
+    const uint8_t *end = sl_kernel_scalar.skip(&decoder, p, 0);
+    const uint8_t *at = end == NULL ? decoder.failure.at : skip_spaces(end, decoder.end);
+    if (end != NULL && at == decoder.end)
+        return true;
+    if (error_at != NULL)
+        *error_at = (size_t)(at - bytes);
+    return false;
+}
