@@ -5,15 +5,18 @@
 #include <xxhash.h>
 
 #define SLOTS_MIN 32u
-#define PROBES_MAX 128u
+#define PROBES_MAX 1024u
 #define AHEAD 8u
 #define STEP_MIN 64u  /* New values that room is made for: small, so that a table starts small. */
-#define STEP_MAX 512u /* The hashes of a step stay in the first-level cache. */
+#define STEP_MAX 256u /* The hashes of a step stay in the first-level cache. */
 #define BIG_BYTES (256u << 10) /* Below this the values are in the cache anyway. */
 
-static uint64_t mix(uint64_t number) {
-    number *= 0x9e3779b97f4a7c15u;
-    return number ^ number >> 32;
+__extension__ typedef unsigned __int128 wide;
+
+/** Both halves of the product: the bits of doubles lie high, those of small integers low. */
+static inline uint64_t mix(uint64_t number) {
+    wide product = (wide)(number ^ 0x2545f4914f6cdd1du) * 0x9e3779b97f4a7c15u;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 static uint64_t text_hash(const uint8_t *bytes, size_t length) {
@@ -32,7 +35,7 @@ static void place(sl_parquet_slot *slots, uint32_t mask, sl_parquet_slot slot, b
 
 static sl_status enlarge(sl_parquet_dictionary *d, sl_parquet_store *store, bool text, size_t count) {
     size_t slots = d->slots ? (size_t)d->mask + 1 : 0, want = slots ? slots : SLOTS_MIN;
-    while (want / 4 * 3 < d->count + count)
+    while (want / 8 * 5 < d->count + count)
         want *= 2;
     if (want == slots)
         return SL_OK;
@@ -55,7 +58,7 @@ static sl_status enlarge(sl_parquet_dictionary *d, sl_parquet_store *store, bool
 static size_t begin_step(sl_parquet_dictionary *d, sl_parquet_store *store, bool text, size_t left,
                          sl_status *status) {
     *status = SL_OK;
-    size_t free = d->slots ? ((size_t)d->mask + 1) / 4 * 3 - d->count : 0;
+    size_t free = d->slots ? ((size_t)d->mask + 1) / 8 * 5 - d->count : 0;
     size_t step = free > STEP_MIN ? free : STEP_MIN;
     step = step < STEP_MAX ? step : STEP_MAX;
     step = step < left ? step : left;

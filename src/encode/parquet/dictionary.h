@@ -1,7 +1,7 @@
 /** @file dictionary.h
  * The distinct values of a column chunk, numbered as they are first seen.
  *
- * Table    Open addressing, linear probing, at most 3/4 full, 16-byte slots: one cache line tells whether
+ * Table    Open addressing, linear probing, at most 5/8 full, 16-byte slots: one cache line tells whether
  *          a value is likely there. Text: (hash, length) and (code + 1, offset of the value); numbers: the
  *          value itself and code + 1.
  * Values   Text lies as the dictionary page holds it (4-byte length, bytes); numbers as int64.
