@@ -4,10 +4,16 @@
 
 #include <stdio.h>
 
-/** 127.0.0.0/8, ::1 and the name localhost. */
+/** 127.0.0.0/8 in digits (not a name that begins so), ::1 and the name localhost. */
 bool sl_address_is_loopback(const char *address) {
-    return !strncmp(address, "127.", 4) || !strncmp(address, "localhost:", 10) ||
-           !strncmp(address, "[::1]:", 6);
+    size_t numbers = strspn(address, "0123456789.");
+    return (!strncmp(address, "127.", 4) && address[numbers] == ':') ||
+           !strncmp(address, "localhost:", 10) || !strncmp(address, "[::1]:", 6);
+}
+
+/** `:8080` says all interfaces. */
+static char *full_address(sl_loader *l, char *address) {
+    return *address == ':' ? sl_loader_printf(l, "0.0.0.0%s", address) : address;
 }
 
 static void check_auth(sl_loader *l) {
@@ -133,6 +139,8 @@ void sl_loader_check_root(sl_loader *l) {
     if (!c->http.tls_cert != !c->http.tls_key)
         sl_problem_add(&l->problems, sl_loader_at(l, "http.tls"), false, SL_EINVAL,
                        "http.tls: needs both cert and key");
+    c->http.listen = full_address(l, c->http.listen);
+    c->admin.listen = full_address(l, c->admin.listen);
     check_auth(l);
     check_sizes(l);
     check_timezone(l);

@@ -56,6 +56,12 @@ bool sl_address_is_loopback(const char *address);
 /** streams.c */
 void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream, const sl_node *node);
 void sl_loader_check_tables(sl_loader *l);
+/** columns.c: no two columns of a warehouse table want one name. */
+void sl_loader_check_stream_columns(sl_loader *l, const sl_config_stream *stream,
+                                    const sl_node *node);
+void sl_loader_check_window_columns(sl_loader *l, const sl_config_window *window,
+                                    const sl_node *node);
+bool sl_name_is_same(const char *a, const char *b); /**< As SQL compares names. */
 /** windows.c */
 void sl_loader_finish_window(sl_loader *l, sl_config_window *window, const sl_node *node);
 /** @return whether it is a name that tables can have. */

@@ -13,8 +13,9 @@ static bool is_bare(const char *text) {
             return false;
     return *text &&
            strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                        "0123456789_./") == strlen(text) &&
-           !(*text >= '0' && *text <= '9') && strspn(text, ".") != strlen(text);
+                        "0123456789_./-") == strlen(text) &&
+           !(*text >= '0' && *text <= '9') && *text != '-' &&
+           strspn(text, ".") != strlen(text);
 }
 
 static void show_text(const char *text, sl_buffer *out) {

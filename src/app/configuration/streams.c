@@ -246,20 +246,12 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
     if (stream->schema || !sl_tree_child(node, "schema")) {
         check_event_time(l, stream, node);
         check_partitions(l, stream, node);
+        sl_loader_check_stream_columns(l, stream, node);
     }
 }
 
 /* ---- targets
  * --------------------------------------------------------------------------- */
-
-static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
-
-/** As SQL compares names. */
-static bool same_table(const char *a, const char *b) {
-    for (; *a && lower(*a) == lower(*b); a++)
-        b++;
-    return !*a && !*b;
-}
 
 /** As a file system compares directories, as far as their names tell. */
 static bool same_directory(const char *a, const char *b) {
@@ -295,7 +287,7 @@ typedef struct target {
 } target;
 
 static void compare(sl_loader *l, const target *a, const target *b) {
-    if (a->table && b->table && same_table(a->table, b->table))
+    if (a->table && b->table && sl_name_is_same(a->table, b->table))
         sl_problem_add(&l->problems, b->node, true, SL_EEXIST,
                        "%s %s: table '%s' is that of %s %s already", b->what, b->name,
                        b->table, a->what, a->name);

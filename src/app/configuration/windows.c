@@ -141,5 +141,6 @@ void sl_loader_finish_window(sl_loader *l, sl_config_window *window,
         return;
     d->event_time = stream->event_time;
     align(l, window, node);
+    sl_loader_check_window_columns(l, window, node);
     compile(l, window, stream, node);
 }
