@@ -1,8 +1,8 @@
 /** @file window.h
  * Tumbling windows: one row per (window, group), as deltas that merge.
  *
- * Time     Event time in microseconds since 1970 UTC; windows are [start, end), aligned to 1970 in `offset_us` of
- *          the time zone. No clock is read. A row without event time uses its arrival time.
+ * Time     Event time in microseconds since 1970 UTC; windows are [start, end), aligned to 1970 in local time, which
+ *          is UTC + `offset_us`. No clock is read. A row without event time uses its arrival time.
  * Memory   Panes and groups come from `budget`; a full budget is a status, not a crash.
  * Threads  One worker owns a window; nothing here locks or blocks. A plan is immutable and shared.
  * Exact    count, unique (merging registers), quantile (merging bins), min, max, sums of integers and decimals
@@ -33,8 +33,8 @@ typedef struct sl_measure_definition {
 typedef struct sl_window_definition {
     const char *name;
     int64_t width_us, lateness_us;
-    int64_t offset_us;       /**< Of the time zone's alignment; 0 for UTC. */
-    const char *event_time;  /**< Field path, or NULL: arrival. */
+    int64_t offset_us;       /**< Local time minus UTC, by which windows are aligned; 0 for UTC. */
+    const char *event_time;  /**< Path of a TIMESTAMP or DATE, or NULL: arrival. */
     const char *const *by;   /**< Field paths. */
     uint32_t by_count;
     const sl_measure_definition *measures;
@@ -92,7 +92,11 @@ SL_CHECKED sl_status sl_window_state_merge(const sl_window_plan *plan, const uin
                                            const uint8_t *b, size_t b_length, sl_buffer *out);
 /** Events that the state counts (the I7 count of rows folded in). 0 when the state is damaged. */
 uint64_t sl_window_state_rows(const sl_window_plan *plan, const uint8_t *state, size_t length);
-/** The numbers, one per measure of the plan (derived ones included). @return SL_OK, SL_ECORRUPT. */
+/**
+ * The numbers, one per measure of the plan (derived ones included); texts borrow from `state`. Any thread.
+ * A count or sum of nothing is 0, any other measure of nothing is null; a sum is null only when it overflowed.
+ * @return SL_OK, SL_ECORRUPT, SL_ENOMEM.
+ */
 SL_CHECKED sl_status sl_window_state_numbers(const sl_window_plan *plan, const uint8_t *state,
                                              size_t length, sl_value *numbers);
 /** The partial of measure `index` alone, for its `__state` column, appended to `out`. */
@@ -100,7 +104,8 @@ SL_CHECKED sl_status sl_window_state_partial(const sl_window_plan *plan, const u
                                              size_t length, uint32_t index, sl_buffer *out);
 /**
  * Build a state from what a warehouse row holds: rows counted, numbers and, for measures with `state`, partials.
- * The inverse of the two functions above, so that a merge in C needs nothing else.
+ * The inverse of the two functions above, so that a merge in C needs nothing else. Null partials have counted nothing;
+ * INT64 is taken for TIMESTAMP, DATE and DOUBLE, too. @return SL_OK, SL_ETYPE, SL_ECORRUPT, SL_ENOMEM.
  */
 SL_CHECKED sl_status sl_window_state_build(const sl_window_plan *plan, uint64_t rows,
                                            const sl_value *numbers, const sl_value *partials,
@@ -118,6 +123,8 @@ void sl_window_destroy(sl_window *window); /**< NULL is allowed. */
  *        it rises row by row with min(event time, arrival).
  * @param[out] late  Increased by the rows older than watermark − lateness at their position (they are folded all the same).
  * @return SL_OK and *row == batch->rows. SL_EFULL: budget reached, *row is the first row not folded: cut, then call again.
+ *         SL_ENOMEM: the same, and nothing was added since the last cut, so that a cut would not help. SL_EINVAL: a field
+ *         has another type than in the plan's schema: make a new plan.
  */
 SL_CHECKED sl_status sl_window_add(sl_window *window, const sl_batch *batch, uint32_t *row,
                                    int64_t watermark_us, uint64_t *late);
