@@ -98,6 +98,11 @@ void sl_http_connection_timeout(sl_http_connection *connection);
 void sl_http_connection_drain(sl_http_connection *connection);
 bool sl_http_connection_wants_close(const sl_http_connection *connection); /**< After everything is sent. */
 bool sl_http_connection_paused(const sl_http_connection *connection); /**< Too many replies outstanding (64): stop reading. */
+/**
+ * It stopped after 256 KiB of replies with requests left over, so that a pipeline of short requests for long pages
+ * can't fill the memory: feed it with length 0 when they are sent.
+ */
+bool sl_http_connection_holds(const sl_http_connection *connection);
 /** What is it waiting for? For the slow-client timeouts. */
 typedef enum sl_http_phase { SL_HTTP_IDLE, SL_HTTP_HEADER, SL_HTTP_BODY, SL_HTTP_REPLY } sl_http_phase;
 sl_http_phase sl_http_connection_phase(const sl_http_connection *connection);

@@ -298,6 +298,10 @@ static void refuse_grammar(sl_http_connection *connection, int status, const cha
 static bool read_head(sl_http_connection *connection, window *w) {
     if (w->at == w->length || connection->outstanding >= HTTP_OUTSTANDING_MAX)
         return false;
+    if (connection->fed_output > HTTP_FEED_OUTPUT_MAX) {
+        connection->holds = true;
+        return false;
+    }
     uint8_t *start = w->bytes + w->at;
     size_t length = w->length - w->at;
     if (length > HTTP_HEAD_BYTES_MAX)
@@ -486,6 +490,8 @@ void sl_http_connection_feed(sl_http_connection *connection, const void *bytes,
     if (connection->state == HTTP_STATE_DONE)
         return;
     connection->feeding = true;
+    connection->holds = false;
+    connection->fed_output = 0;
     if (connection->state == HTTP_STATE_LENGTH && !connection->skip && length > 0 &&
         bytes == connection->body.bytes + connection->body_length) {
         /* The body was read to its final place, which has room for no more than it. */
@@ -507,7 +513,7 @@ void sl_http_connection_feed(sl_http_connection *connection, const void *bytes,
         }
     }
     connection->feeding = false;
-    if (connection->finished && !sl_http_connection_paused(connection))
+    if (connection->finished)
         sl_http_connection_finish(connection);
     if (connection->draining)
         sl_http_connection_drain(connection);
@@ -532,7 +538,7 @@ void *sl_http_connection_room(sl_http_connection *connection, size_t *length) {
 void sl_http_connection_finish(sl_http_connection *connection) {
     /* Requests that came before the end are still taken up. */
     connection->finished = true;
-    if (sl_http_connection_paused(connection))
+    if (sl_http_connection_paused(connection) || connection->holds)
         return;
     sl_http_phase phase = sl_http_connection_phase(connection);
     if (phase == SL_HTTP_HEADER)
@@ -566,6 +572,10 @@ bool sl_http_connection_wants_close(const sl_http_connection *connection) {
 bool sl_http_connection_paused(const sl_http_connection *connection) {
     return connection->state == HTTP_STATE_HEAD &&
            connection->outstanding >= HTTP_OUTSTANDING_MAX;
+}
+
+bool sl_http_connection_holds(const sl_http_connection *connection) {
+    return connection->holds;
 }
 
 sl_http_phase sl_http_connection_phase(const sl_http_connection *connection) {

@@ -13,6 +13,8 @@
 #include <llhttp.h>
 
 #define HTTP_OUTSTANDING_MAX 64u
+#define HTTP_FEED_OUTPUT_MAX                                                             \
+    262144u /**< Replies of one feed(); the rest waits for the next. */
 
 typedef enum http_state {
     HTTP_STATE_HEAD,
@@ -34,6 +36,8 @@ struct sl_http_connection {
     bool finished; /**< The peer sends no more. */
     bool broken; /**< Out of memory in a place where no reply can be made: close at once.
                   */
+    bool holds;  /**< HTTP_FEED_OUTPUT_MAX is reached and requests are left. */
+    size_t fed_output; /**< Bytes of replies in this feed(). */
     unsigned outstanding;
     uint64_t requests;
     sl_http_exchange *first, *last; /**< The queue of those without a sent reply. */

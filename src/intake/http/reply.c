@@ -131,8 +131,10 @@ void http_flush(sl_http_connection *connection) {
     shared->output_owner = NULL;
     if (out->failed) /* A reply is lost, so what follows must not be taken for it. */
         connection->broken = true;
-    else if (out->length > 0 && !connection->broken)
+    else if (out->length > 0 && !connection->broken) {
+        connection->fed_output += out->length;
         connection->send(connection->context, out->bytes, out->length);
+    }
     sl_buffer_clear(out);
 }
 
