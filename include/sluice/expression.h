@@ -2,9 +2,12 @@
  * Expressions of the configuration: the Common Expression Language, typed against named columns,
  * compiled once and evaluated column-wise.
  *
- * Built    Literals, field paths, == != < <= > >=, && || !, + - * / %, unary -, ?:, `in` a list of constants, has(),
- *          size(), startsWith(), endsWith(), contains(). More of CEL comes with the event contract; what isn't
- *          built is SL_EUNSUPPORTED with its place.
+ * Built    Literals, field paths (a key that is no identifier in `backticks`), == != < <= > >=, && || !, + - * / %
+ *          (+ also joins strings), unary -, ?:, `in` a list of constants, has(), size(), startsWith(), endsWith(),
+ *          contains(), timestamp("literal"). More of CEL comes with the event contract; what isn't built is
+ *          SL_EUNSUPPORTED with its place.
+ * Beyond   A number literal beside a decimal is that exact decimal; a string literal beside a date is a date;
+ *          `name == null` is true where the member is absent or null.
  * Errors   An error at a row (division by zero, overflow, a missing value) makes that row's result null and
  *          is counted; && and || absorb it as CEL says (false && error is false).
  * Numbers  int, double and decimal columns compare and mix: int op int is int (checked), anything with a double is
@@ -23,7 +26,7 @@ typedef struct sl_expression_name {
     const char *path; /**< Dotted. */
     sl_type type;
     uint8_t scale;
-    uint32_t column; /**< What sl_expression_input gives back at evaluation. */
+    uint32_t column; /**< Field index in batches, for sl_expression_run(); given back by sl_expression_fields(). */
 } sl_expression_name;
 
 typedef struct sl_expression sl_expression;
@@ -41,12 +44,19 @@ SL_CHECKED sl_status sl_expression_compile_names(const char *text, const sl_expr
                                                  sl_expression **out, sl_error *error);
 void sl_expression_destroy(sl_expression *expression);
 sl_type sl_expression_type(const sl_expression *expression); /**< BOOL, INT64, DOUBLE, DECIMAL, STRING, TIMESTAMP, DATE. */
+uint8_t sl_expression_scale(const sl_expression *expression); /**< Of a DECIMAL result, else 0. */
 /** Field indices (or columns) that it reads. */
 const uint32_t *sl_expression_fields(const sl_expression *expression, size_t *count);
 /**
- * Evaluate for rows 0..batch->rows. @return A column of that many cells, the expression's own until the next
+ * Evaluate for rows 0..batch->rows, whatever their verdict. A field whose type in the batch's schema is another than
+ * when compiled counts as missing: compile anew when an inferred schema widens. @return A column of that many cells, the expression's own until the next
  * call; NULL when out of memory. `errors` (may be NULL) is increased by the rows that failed.
  */
 const sl_column *sl_expression_run(sl_expression *expression, const sl_batch *batch, uint64_t *errors);
-/** One row from values: values[i] for names[i]. The result borrows from the expression. */
+/**
+ * Text of a STRING result's cell: `span` from the column that sl_expression_run() gave, `batch` the one it ran on.
+ * Only where the expression is a field alone does sl_batch_text() give the same.
+ */
+const uint8_t *sl_expression_text(const sl_expression *expression, const sl_batch *batch, sl_span span);
+/** One row from values: values[i] for names[i]. The result borrows from the expression; null also when out of memory. */
 sl_value sl_expression_value(sl_expression *expression, const sl_value *values);
