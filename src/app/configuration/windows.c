@@ -78,7 +78,8 @@ static void align(sl_loader *l, sl_config_window *window, const sl_node *node) {
         window->definition.name, text, l->config->timezone);
 }
 
-/** "window w: measure m: …" points at m, "…: by: …" at by. */
+/** "window w: measure m: …" points at m; the event time is checked already, so what else
+ * can be wrong is a field of `by`. */
 static const sl_node *place_of(const sl_node *node, const char *text) {
     const sl_node *measures = sl_tree_child(node, "measures");
     const char *measure = strstr(text, "measure ");
@@ -89,7 +90,7 @@ static const sl_node *place_of(const sl_node *node, const char *text) {
             if (strlen(m->key) == length && !memcmp(m->key, measure, length))
                 return m;
     }
-    const sl_node *by = strstr(text, "by: ") ? sl_tree_child(node, "by") : NULL;
+    const sl_node *by = sl_tree_child(node, "by");
     return by ? by : measures;
 }
 
@@ -142,5 +143,6 @@ void sl_loader_finish_window(sl_loader *l, sl_config_window *window,
     d->event_time = stream->event_time;
     align(l, window, node);
     sl_loader_check_window_columns(l, window, node);
-    compile(l, window, stream, node);
+    if (l->problems.count == before) /* Else it would say the same again. */
+        compile(l, window, stream, node);
 }
