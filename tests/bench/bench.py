@@ -1,0 +1,491 @@
+"""Benchmarks of the daemon on one machine, sender included, with DuckDB on the same file as yardstick.
+
+W1          5,000,000 clickstream events of about 350 bytes in NDJSON bodies of 1,000 over 8 connections
+            -> fsynced journal -> zstd Parquet, and one-minute windows with count, sum, unique by type
+W2          one event a request over 64 connections
+ack         latency of the acknowledgement at an offered 100,000 events/s in bodies of 1,000
+visibility  from POST to the event's row in /v1/windows/NAME
+partitions  W1 with 660 lake partitions open
+x4          W1 with four times the events: memory has to stay flat
+backlog     start with 10 GB in the journal (--backlog GB)
+
+CPU is the daemon's user+sys by /proc/PID/stat from before the first byte until the flush has been
+answered, so everything that came in is in Parquet files and in the warehouse. Memory is resident less
+file-backed pages, sampled every 20 ms. Results also go to build/bench/results.json.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+PARTS = ["w1", "w2", "ack", "visibility", "partitions", "x4", "backlog"]
+TICKS = os.sysconf("SC_CLK_TCK")
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "event_id": {"type": "string"},
+        "event_type": {"type": "string"},
+        "timestamp": {"type": "string", "format": "date-time"},
+        "user_id": {"type": "string"},
+        "data": {
+            "type": "object",
+            "properties": {
+                "session_id": {"type": "string"},
+                "page_url": {"type": "string"},
+                "product_id": {"type": "string"},
+                "category": {"type": "string"},
+                "amount": {"type": "number"},
+                "quantity": {"type": "integer"},
+                "location": {
+                    "type": "object",
+                    "properties": {"country": {"type": "string"}, "city": {"type": "string"}},
+                },
+            },
+        },
+    },
+    "required": ["event_id", "event_type", "timestamp", "user_id"],
+}
+# The same columns and types for DuckDB, so that both write the same thing.
+DUCKDB_COLUMNS = (
+    "{event_id: 'VARCHAR', event_type: 'VARCHAR', timestamp: 'TIMESTAMPTZ', user_id: 'VARCHAR', "
+    "data: 'STRUCT(session_id VARCHAR, page_url VARCHAR, product_id VARCHAR, category VARCHAR, "
+    "amount DOUBLE, quantity BIGINT, location STRUCT(country VARCHAR, city VARCHAR))'}"
+)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def http(url, method="GET", body=None, timeout=120):
+    request = urllib.request.Request(url, data=body, method=method)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=timeout) as reply:
+        return reply.read()
+
+
+class Daemon:
+    """`sluice run` on a directory of its own, and what it uses."""
+
+    def __init__(self, options, name, *, partition_by=(), lake=None, more=None, keep_data=False):
+        self.options = options
+        self.directory = options.work / name
+        if not keep_data:
+            shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.lake = pathlib.Path(lake or self.directory / "lake")
+        config = {
+            "data_dir": str(self.directory / "data"),
+            "memory": options.memory,
+            "http": {"listen": f"127.0.0.1:{self.port}"},
+            "streams": {
+                "clicks": {
+                    "schema": SCHEMA,
+                    "event_time": "timestamp",
+                    "lake": {"to": str(self.lake), **({"partition_by": list(partition_by)} if partition_by else {})},
+                }
+            },
+            "windows": {
+                "per_minute": {
+                    "of": "clicks",
+                    "every": "1m",
+                    "by": ["event_type"],
+                    "lateness": "10m",
+                    "measures": {"events": "count()", "revenue": "sum(data.amount)", "users": "unique(user_id)"},
+                }
+            },
+        }
+        if options.workers:
+            config["workers"] = options.workers
+        config.update(more or {})
+        self.config = self.directory / "sluice.yaml"
+        self.config.write_text(json.dumps(config, indent=1))
+        self.start()
+
+    def start(self):
+        self.log = open(self.directory / "daemon.log", "ab")
+        began = time.monotonic()
+        self.process = subprocess.Popen(
+            [self.options.sluice, "run", "-c", str(self.config)], stdout=self.log, stderr=self.log
+        )
+        self.peak = 0
+        self.sampling = True
+        self.sampler = threading.Thread(target=self.sample, daemon=True)
+        self.sampler.start()
+        while True:
+            try:
+                http(self.url + "/readyz", timeout=5)
+                break
+            except (urllib.error.URLError, OSError):
+                if self.process.poll() is not None or time.monotonic() - began > 120:
+                    self.fail("is not ready")
+                time.sleep(0.005)
+        self.ready_s = time.monotonic() - began
+        self.ready_memory = self.memory()
+
+    def fail(self, what):
+        tail = (self.directory / "daemon.log").read_text(errors="replace")[-2000:]
+        sys.exit(f"bench: the daemon {what}:\n{tail}")
+
+    def memory(self):
+        """Resident less file-backed, bytes."""
+        total = 0
+        try:
+            with open(f"/proc/{self.process.pid}/status") as f:
+                for line in f:
+                    if line.startswith(("RssAnon:", "RssShmem:")):
+                        total += int(line.split()[1]) * 1024
+        except OSError:
+            pass
+        return total
+
+    def sample(self):
+        while self.sampling:
+            self.peak = max(self.peak, self.memory())
+            time.sleep(0.02)
+
+    def cpu_s(self):
+        with open(f"/proc/{self.process.pid}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def flush(self):
+        http(self.url + "/v1/flush", "POST", b"", timeout=600)
+
+    def stop(self):
+        self.sampling = False
+        self.sampler.join()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            self.fail("did not stop within 60 s")
+        if code != 0:
+            self.fail(f"ended with {code}")
+
+    def remove(self):
+        if not self.options.keep:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def parquet(self):
+        return [p for p in self.lake.rglob("*.parquet") if p.is_file()]
+
+
+def generate(options, daemon, events, batch, connections, rate=0, file=None):
+    """Sends events of the prepared file; the sender's own figures."""
+    summary = daemon.directory / "sent.json"
+    command = [options.sluice, "generate", "--file", str(file or options.file), "--count", str(events)]
+    command += ["--to", daemon.url + "/v1/events/clicks", "--batch", str(batch)]
+    command += ["--connections", str(connections), "--no-progress", "--summary", str(summary)]
+    if rate:
+        command += ["--rate", str(rate)]
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    if result.returncode != 0:
+        sys.exit(f"bench: {' '.join(command)} failed:\n{result.stderr}")
+    return json.loads(summary.read_text())
+
+
+def rows_in(options, files):
+    """Rows by the files' footers, read by another reader."""
+    if not files:
+        return 0
+    import pyarrow.parquet
+
+    return sum(pyarrow.parquet.ParquetFile(f).metadata.num_rows for f in files)
+
+
+class Profile:
+    """perf record around a run, where asked for."""
+
+    def __init__(self, options, daemon, name):
+        self.process = None
+        self.data = options.work / f"{name}.perf"
+        if options.profile:
+            self.process = subprocess.Popen(
+                ["perf", "record", "-q", "-F", "499", "-g", "-p", str(daemon.process.pid), "-o", str(self.data)]
+            )
+            time.sleep(0.5)
+
+    def end(self):
+        if not self.process:
+            return
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait()
+        text = subprocess.run(
+            ["perf", "report", "-i", str(self.data), "--no-children", "-g", "none", "--stdio", "--percent-limit", "0.7"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        ).stdout
+        print("\n".join(line for line in text.splitlines() if line and not line.startswith("#"))[:6000])
+
+
+def throughput(options, name, events, batch, connections, *, files=None, **daemon_options):
+    """Start, send, flush, stop: one line of figures."""
+    daemon = Daemon(options, name, **daemon_options)
+    cpu = daemon.cpu_s()
+    profile = Profile(options, daemon, name)
+    began = time.monotonic()
+    sent = 0
+    total = {"cpu_s": 0.0, "wall_s": 0.0}
+    figures = {}
+    for file, count in files or [(options.file, events)]:
+        figures = generate(options, daemon, count, batch, connections, file=file)
+        sent += figures["sent"]
+        total["cpu_s"] += figures["cpu_s"]
+        total["wall_s"] += figures["wall_s"]
+    daemon.flush()
+    wall = time.monotonic() - began
+    used = daemon.cpu_s() - cpu
+    profile.end()
+    daemon.stop()
+    parquet = daemon.parquet()
+    rows = rows_in(options, parquet)
+    if rows != sent:
+        sys.exit(f"bench: {sent} events were sent, and {rows} rows are in the lake")
+    result = {
+        "events": sent,
+        "events_per_s": sent / total["wall_s"],
+        "events_per_s_with_flush": sent / wall,
+        "cpu_s_per_million": used / sent * 1e6,
+        "sender_cpu_s_per_million": total["cpu_s"] / sent * 1e6,
+        "peak_memory_mib": daemon.peak / 2**20,
+        "p50_ms": figures["p50_ms"],
+        "p99_ms": figures["p99_ms"],
+        "p999_ms": figures["p999_ms"],
+        "output_bytes": sum(p.stat().st_size for p in parquet),
+        "output_files": len(parquet),
+    }
+    daemon.remove()
+    return result
+
+
+def duckdb_copy(options):
+    """DuckDB's COPY of the same file in a process of its own; CPU by wait4."""
+    target = options.work / "duckdb.parquet"
+    code = (
+        "import duckdb, sys\n"
+        "c = duckdb.connect()\n"
+        "c.execute('SET threads = 2')\n"
+        f"c.execute(\"\"\"COPY (SELECT * FROM read_json('{options.file}', format = 'newline_delimited', "
+        f"columns = {DUCKDB_COLUMNS})) TO '{target}' (FORMAT parquet, COMPRESSION zstd)\"\"\")\n"
+    )
+    began = time.monotonic()
+    pid = os.posix_spawn(sys.executable, [sys.executable, "-c", code], dict(os.environ))
+    _, status, usage = os.wait4(pid, 0)
+    if status != 0:
+        sys.exit("bench: DuckDB failed")
+    result = {
+        "cpu_s_per_million": (usage.ru_utime + usage.ru_stime) / options.events * 1e6,
+        "wall_s": time.monotonic() - began,
+        "peak_memory_mib": usage.ru_maxrss / 1024,
+        "output_bytes": target.stat().st_size,
+    }
+    target.unlink()
+    return result
+
+
+def run_ack(options):
+    daemon = Daemon(options, "ack")
+    figures = generate(options, daemon, min(options.events, 1000000), 1000, 8, rate=100000)
+    daemon.stop()
+    daemon.remove()
+    return {k: figures[k] for k in ("events_per_s", "p50_ms", "p99_ms", "p999_ms", "max_ms")}
+
+
+def run_visibility(options):
+    """A new group each time, so that its first appearance is the event's."""
+    daemon = Daemon(options, "visibility")
+    waits = []
+    for i in range(options.probes):
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        event = {"event_id": f"p{i}", "event_type": f"probe-{i:05d}", "timestamp": now, "user_id": "u"}
+        began = time.monotonic()
+        http(daemon.url + "/v1/events/clicks", "POST", json.dumps(event).encode())
+        wanted = f"probe-{i:05d}".encode()
+        while wanted not in http(daemon.url + "/v1/windows/per_minute"):
+            if time.monotonic() - began > 30:
+                sys.exit("bench: an event isn't in /v1/windows/per_minute after 30 s")
+            time.sleep(0.002)
+        waits.append((time.monotonic() - began) * 1000)
+    daemon.stop()
+    daemon.remove()
+    waits.sort()
+    return {"p50_ms": waits[len(waits) // 2], "p99_ms": waits[int(len(waits) * 0.99)], "max_ms": waits[-1]}
+
+
+def run_backlog(options):
+    """A lake that can't be reached and a small spool: the pipeline stops, the journal grows."""
+    empty = Daemon(options, "empty")
+    empty_ready, empty_memory = empty.ready_s, empty.ready_memory
+    empty.stop()
+    empty.remove()
+    blocked = options.work / "not-a-directory"
+    blocked.write_text("")
+    daemon = Daemon(
+        options, "backlog", lake=blocked / "lake",
+        more={"spool": {"quota": "8MiB"}, "journal": {"quota": f"{options.backlog + 5}GiB"}},
+    )
+    sent, journal = 0, daemon.directory / "data"
+    while True:
+        size = sum(p.stat().st_blocks * 512 for p in journal.rglob("*") if p.is_file())
+        if size >= options.backlog * 10**9:
+            break
+        before = size
+        generate(options, daemon, options.events, 1000, 8)
+        sent += options.events
+        size = sum(p.stat().st_blocks * 512 for p in journal.rglob("*") if p.is_file())
+        if size - before < 10**8:
+            sys.exit(f"bench: the journal doesn't grow ({size} bytes after {sent} events)")
+    daemon.sampling = False
+    daemon.process.kill()
+    daemon.process.wait()
+    daemon.start()
+    result = {
+        "journal_gb": size / 1e9,
+        "ready_s": daemon.ready_s,
+        "ready_s_empty": empty_ready,
+        "memory_mib": daemon.ready_memory / 2**20,
+        "memory_mib_empty": empty_memory / 2**20,
+    }
+    daemon.sampling = False
+    daemon.process.kill()
+    daemon.process.wait()
+    daemon.remove()
+    return result
+
+
+def prepare(options):
+    """The event file, made once."""
+    options.work.mkdir(parents=True, exist_ok=True)
+    options.file = options.work / f"clickstream-{options.events}.ndjson"
+    if not options.file.exists():
+        part = options.file.with_suffix(".part")
+        command = [options.sluice, "generate", "clickstream", "--seed", "1", "--count", str(options.events)]
+        subprocess.run(command + ["--to", str(part)], check=True)
+        part.rename(options.file)
+    # Into the page cache, so that no run pays for the disk.
+    with open(options.file, "rb", buffering=0) as f:
+        while f.read(1 << 22):
+            pass
+
+
+def show(name, result):
+    print(f"\n{name}")
+    for key, value in result.items():
+        text = f"{value:,.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else f"{value:,}"
+        print(f"  {key:<28} {text}")
+    sys.stdout.flush()
+
+
+def targets(r):
+    """(figure, value, limit, unit, smaller is better)"""
+    rows = []
+
+    def add(name, value, limit, smaller=True):
+        rows.append((name, value, limit, smaller))
+
+    if "w1" in r:
+        w1 = r["w1"]
+        add("W1 CPU, s per million events", w1["cpu_s_per_million"], 1.0)
+        add("W1 rate, events/s", w1["events_per_s"], 1e6, False)
+        add("W1 peak memory, MiB", w1["peak_memory_mib"], 256)
+        if "duckdb" in r:
+            add("W1 CPU / DuckDB's", w1["cpu_s_per_million"] / r["duckdb"]["cpu_s_per_million"], 0.4)
+            add("W1 output / DuckDB's", w1["output_bytes"] / r["duckdb"]["output_bytes"], 1.03)
+        for name in ("x4", "partitions"):
+            if name in r:
+                add(f"{name}: peak memory, MiB", r[name]["peak_memory_mib"], 256)
+    if "w2" in r:
+        add("W2 CPU, s per million requests", r["w2"]["cpu_s_per_million"], 11)
+        add("W2 rate, requests/s", r["w2"]["events_per_s"], 60000, False)
+    if "ack" in r:
+        add("ack p99 at 100,000 events/s, ms", r["ack"]["p99_ms"], 10)
+    if "visibility" in r:
+        add("POST to /v1/windows, p99, ms", r["visibility"]["p99_ms"], 1000)
+    if "backlog" in r:
+        add("start with a backlog, s", r["backlog"]["ready_s"], 2)
+        add("memory then, MiB more than without", r["backlog"]["memory_mib"] - r["backlog"]["memory_mib_empty"], 16)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=PARTS, help="run this part (again for more); default: w1 w2 ack visibility")
+    parser.add_argument("--all", action="store_true", help="every part")
+    parser.add_argument("--events", type=int, default=5000000, help="events of W1 (%(default)s)")
+    parser.add_argument("--requests", type=int, default=500000, help="requests of W2 (%(default)s)")
+    parser.add_argument("--probes", type=int, default=200, help="events of visibility (%(default)s)")
+    parser.add_argument("--backlog", type=int, default=10, help="GB in the journal (%(default)s)")
+    parser.add_argument("--runs", type=int, default=1, help="runs of w1 and w2; the one with the median CPU counts")
+    parser.add_argument("--workers", type=int, help="the daemon's workers")
+    parser.add_argument("--memory", default="256MiB", help="the daemon's budget (%(default)s)")
+    parser.add_argument("--no-duckdb", action="store_true")
+    parser.add_argument("--profile", action="store_true", help="perf record of w1 and w2 (its cost is in the figures)")
+    parser.add_argument("--keep", action="store_true", help="keep the daemons' directories")
+    parser.add_argument("--work", type=pathlib.Path, default=TOP / "build" / "bench")
+    options = parser.parse_args()
+    options.work = options.work.resolve()
+    options.sluice = os.environ.get("SLUICE_BIN", str(TOP / "build/release/src/app/sluice"))
+    parts = PARTS if options.all else options.only or ["w1", "w2", "ack", "visibility"]
+    prepare(options)
+
+    def median(name, *arguments, **more):
+        results = [throughput(options, name, *arguments, **more) for _ in range(options.runs)]
+        results.sort(key=lambda r: r["cpu_s_per_million"])
+        return results[len(results) // 2]
+
+    makers = {
+        "w1": lambda: median("w1", options.events, 1000, 8),
+        "w2": lambda: median("w2", min(options.requests, options.events), 1, 64),
+        "ack": lambda: run_ack(options),
+        "visibility": lambda: run_visibility(options),
+        "partitions": lambda: throughput(
+            options, "partitions", options.events, 1000, 8, partition_by=["event_type", "data.location.country"]
+        ),
+        "x4": lambda: throughput(options, "x4", 0, 1000, 8, files=[(options.file, options.events)] * 4),
+        "backlog": lambda: run_backlog(options),
+    }
+    results = {"load_average_before": os.getloadavg()[0], "processors": os.cpu_count()}
+    print(f"{options.events:,} events in {options.file.name}, {options.file.stat().st_size / 1e9:.2f} GB; "
+          f"load average before: {results['load_average_before']:.1f} on {results['processors']} processors")
+    for name in parts:
+        results[name] = makers[name]()
+        show(name, results[name])
+    if "w1" in parts and not options.no_duckdb:
+        results["duckdb"] = duckdb_copy(options)
+        show("duckdb", results["duckdb"])
+
+    table = targets(results)
+    print(f"\n{'figure':<38} {'measured':>14} {'target':>14}")
+    missed = 0
+    for name, value, limit, smaller in table:
+        good = value <= limit if smaller else value >= limit
+        missed += not good
+        sign = "<=" if smaller else ">="
+        print(f"{name:<38} {value:>14,.2f} {sign + f' {limit:,.4g}' if limit < 1e4 else sign + f' {limit:,.0f}':>14}  {'met' if good else 'MISSED'}")
+    results["targets"] = [
+        {"figure": n, "value": v, "limit": l, "met": (v <= l) == s or v == l} for n, v, l, s in table
+    ]
+    path = options.work / "results.json"
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"\n{len(table) - missed} of {len(table)} targets met; figures in {path}")
+
+
+main()
