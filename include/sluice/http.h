@@ -47,6 +47,10 @@ unsigned sl_http_header_count(const sl_http_exchange *exchange, const char *name
  */
 typedef void sl_http_handler_fn(void *context, const sl_http_request *request);
 
+/** A note from admit() to the handler, such as that the token was checked; NULL at first. */
+void sl_http_set_mark(sl_http_exchange *exchange, const void *mark);
+const void *sl_http_mark(const sl_http_exchange *exchange);
+
 /** What the connections of one loop share: read buffer, output, spare bodies, decompressors, the date. */
 typedef struct sl_http_shared sl_http_shared;
 /** @param budget Borrowed until destroy; may be NULL. @return NULL when out of memory. */

@@ -605,14 +605,21 @@ static const http_head *head_of(const sl_http_exchange *exchange) {
 
 const char *sl_http_header(const sl_http_exchange *exchange, const char *name) {
     const http_head *head = head_of(exchange);
-    const http_field *field = head != NULL ? http_head_field(head, name, 0) : NULL;
+    unsigned count;
+    const http_field *field = head != NULL ? http_head_field(head, name, &count) : NULL;
     return field != NULL ? head->base + field->value : "";
 }
 
 unsigned sl_http_header_count(const sl_http_exchange *exchange, const char *name) {
     const http_head *head = head_of(exchange);
     unsigned count = 0;
-    while (head != NULL && http_head_field(head, name, count) != NULL)
-        count++;
+    if (head != NULL)
+        (void)http_head_field(head, name, &count);
     return count;
 }
+
+void sl_http_set_mark(sl_http_exchange *exchange, const void *mark) {
+    exchange->mark = mark;
+}
+
+const void *sl_http_mark(const sl_http_exchange *exchange) { return exchange->mark; }

@@ -52,5 +52,5 @@ typedef struct http_head {
  * 501, 505.
  */
 int http_head_read(http_head *head, char *base, size_t length, const char **why);
-/** @return The n-th (from 0) field `name` (lower case), or NULL. */
-const http_field *http_head_field(const http_head *head, const char *name, unsigned n);
+/** @return The first field `name` (lower case), or NULL. @param[out] count How many there are. */
+const http_field *http_head_field(const http_head *head, const char *name, unsigned *count);

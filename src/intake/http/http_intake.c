@@ -50,13 +50,14 @@ static const char *stream_part(const char *path) {
  */
 static bool same_token(const char *text, size_t length, const char *token) {
     size_t token_length = strlen(token);
-    volatile size_t difference = length ^ token_length;
+    size_t difference = length ^ token_length;
     for (size_t i = 0, t = 0; i < length; i++) {
-        difference =
-            difference | (size_t)((unsigned char)text[i] ^ (unsigned char)token[t]);
+        difference |= (size_t)((unsigned char)text[i] ^ (unsigned char)token[t]);
         t = t + 1 < token_length ? t + 1 : 0;
     }
-    return difference == 0;
+    /* Volatile: no compiler may conclude that the rest of the loop can be left out. */
+    volatile size_t result = difference;
+    return result == 0;
 }
 
 /** Authorization: Bearer TOKEN (RFC 6750 section 2.1); the scheme's name in any case (RFC
@@ -170,7 +171,12 @@ static int check(sl_http_intake *routes, const char *method, const char *stream,
 int sl_http_intake_admit(sl_http_intake *routes, const char *method, const char *path,
                          sl_http_exchange *exchange) {
     const char *stream = stream_part(path);
-    return stream == NULL ? 0 : check(routes, method, stream, exchange);
+    if (stream == NULL)
+        return 0;
+    int status = check(routes, method, stream, exchange);
+    if (status == 0)
+        sl_http_set_mark(exchange, routes);
+    return status;
 }
 
 static void put_number(sl_buffer *out, uint32_t number) {
@@ -303,8 +309,9 @@ bool sl_http_intake_handle(sl_http_intake *routes, const sl_http_request *reques
     const char *stream = stream_part(request->path);
     if (stream == NULL)
         return false;
-    /* Asked again: whoever forgets to hook admit() in must not open the door. */
-    if (check(routes, request->method, stream, request->exchange) != 0)
+    /* Whoever forgets to hook admit() in must not open the door. */
+    if (sl_http_mark(request->exchange) != routes &&
+        check(routes, request->method, stream, request->exchange) != 0)
         return true;
     if (*stream == '/')
         stream++;

@@ -25,6 +25,7 @@ typedef struct http_block {
 struct sl_http_exchange {
     sl_http_connection *connection; /**< NULL: the peer is gone. */
     sl_http_exchange *next;
+    const void *mark;
     sl_buffer stored;    /**< The reply, when an earlier one still waits. */
     size_t stored_bytes; /**< Of it, forced upon the budget. */
     bool is_head;        /**< The request was HEAD. */
