@@ -85,32 +85,36 @@ CONDITION(text, text)
 // ---- Comparisons
 // -----------------------------------------------------------------------------
 
-// One step serves all six operators: `accept` holds the orders that are true. NaN has no
-// order.
+#define COMPARE_ALL(operator)                                                            \
+    for (uint32_t i = 0; i < rows; i++)                                                  \
+        truth[i] = a[i] operator b[i];                                                   \
+    break
+// `accept` holds the orders that are true; each set of them has a loop of its own. NaN
+// has no order: C's operators say so too.
 #define COMPARE(suffix, type, member)                                                    \
     bool run_compare_##suffix(const step *s, uint32_t rows) {                            \
         const type *a = s->in[0]->values.member, *b = s->in[1]->values.member;           \
         uint8_t *restrict truth = s->out->values.truth;                                  \
-        unsigned accept = s->accept;                                                     \
-        for (uint32_t i = 0; i < rows; i++) {                                            \
-            unsigned less = a[i]<b[i], equal = a[i] == b[i], greater = a[i]> b[i];       \
-            unsigned order = less | equal << 1 | greater << 2;                           \
-            order |= (unsigned)(order == 0) << 3;                                        \
-            truth[i] = (order & accept) != 0;                                            \
+        switch (s->accept) {                                                             \
+        case ORDER_EQUAL:                                                                \
+            COMPARE_ALL(==);                                                             \
+        case ORDER_LESS:                                                                 \
+            COMPARE_ALL(<);                                                              \
+        case ORDER_LESS | ORDER_EQUAL:                                                   \
+            COMPARE_ALL(<=);                                                             \
+        case ORDER_GREATER:                                                              \
+            COMPARE_ALL(>);                                                              \
+        case ORDER_GREATER | ORDER_EQUAL:                                                \
+            COMPARE_ALL(>=);                                                             \
+        default:                                                                         \
+            COMPARE_ALL(!=);                                                             \
         }                                                                                \
         valid_of_both(s, rows);                                                          \
         return true;                                                                     \
     }
-#if defined(__GNUC__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wfloat-equal"
-#endif
 COMPARE(i64, int64_t, i64)
 COMPARE(f64, double, f64)
 COMPARE(truth, uint8_t, truth)
-#if defined(__GNUC__)
-#pragma GCC diagnostic pop
-#endif
 
 static unsigned order_of(int difference) {
     return difference < 0 ? ORDER_LESS : difference > 0 ? ORDER_GREATER : ORDER_EQUAL;
