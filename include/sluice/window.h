@@ -46,7 +46,7 @@ typedef struct sl_measure {
     char *name;
     sl_measure_kind kind;
     sl_type type;       /**< Of the number that people see: INT64, DOUBLE, DECIMAL, or the argument's for min/max. */
-    uint8_t scale;
+    uint8_t scale;      /**< Of a DECIMAL number; of a DECIMAL argument for avg and quantile. */
     sl_type argument;   /**< Type of what is aggregated; INT64 for count(). */
     double quantile;
     bool state;         /**< The number alone can't be merged: a `NAME__state` column holds the partial. */

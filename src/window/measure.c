@@ -237,6 +237,7 @@ static sl_status read_argument(const char *text, size_t begin, size_t end,
             status = SL_OK;
         } else if (status == SL_OK) {
             out->argument = sl_expression_type(expression);
+            out->scale = sl_expression_scale(expression);
             out->expression = copy;
             copy = NULL;
             sl_expression_destroy(expression);
@@ -285,13 +286,6 @@ static sl_status finish_argument(const char *text, size_t begin, sl_measure_text
         out->argument = out->kind == SL_MEASURE_COUNT ? SL_TYPE_BOOL : SL_TYPE_DOUBLE;
         return SL_OK;
     }
-    // An expression doesn't tell its scale; a sum at the wrong scale would be a wrong
-    // amount.
-    if (out->expression != NULL && out->argument == SL_TYPE_DECIMAL)
-        return fault(
-            text, begin, SL_EUNSUPPORTED,
-            "an expression that gives a decimal; aggregate a decimal field itself",
-            error);
     if (accepts(out->kind, out->argument))
         return SL_OK;
     char message[128];

@@ -111,7 +111,7 @@ static sl_status resolve_measure(sl_window_plan *plan, uint32_t index,
     measure->kind = text.kind;
     measure->argument = text.argument;
     measure->type = number_type(text.kind, text.argument);
-    measure->scale = text.scale;
+    measure->scale = measure->type == SL_TYPE_INT64 ? 0 : text.scale;
     measure->quantile = text.quantile;
     measure->state = needs_state(text.kind);
     plan->aims[index].source = (sl_window_source){text.field, text.expression};
@@ -133,29 +133,13 @@ static void collect_names(const sl_window_plan *plan, sl_expression_name *names)
     }
 }
 
-// The type is the expression's; the scale of a decimal shows in a result.
-static sl_status learn_type(sl_window_plan *plan, sl_measure *measure, sl_error *error) {
+static sl_status learn_type(sl_measure *measure, sl_error *error) {
     measure->type = sl_expression_type(measure->derived);
+    measure->scale = sl_expression_scale(measure->derived);
     if (measure->type != SL_TYPE_INT64 && measure->type != SL_TYPE_DOUBLE &&
         measure->type != SL_TYPE_DECIMAL)
         return sl_error_set(error, SL_ETYPE, "it gives a %s; a measure is a number",
                             sl_type_name(measure->type));
-    if (measure->type != SL_TYPE_DECIMAL)
-        return SL_OK;
-    for (uint32_t i = 0; i < plan->order_count; i++) {
-        const sl_measure *input = &plan->measures[plan->order[i]];
-        sl_value *value = &plan->derived->values[i];
-        *value = (sl_value){.type = input->type, .scale = input->scale};
-        if (input->type == SL_TYPE_DOUBLE)
-            value->as.f64 = 1;
-        else if (input->type != SL_TYPE_STRING)
-            value->as.i64 = 1;
-    }
-    sl_value result = sl_expression_value(measure->derived, plan->derived->values);
-    if (result.null)
-        return sl_error_set(error, SL_EUNSUPPORTED,
-                            "the scale of this decimal is not known");
-    measure->scale = result.scale;
     return SL_OK;
 }
 
@@ -170,7 +154,7 @@ static sl_status resolve_derived(sl_window_plan *plan, uint32_t index, const cha
                                                    &measure->derived, error);
     sl_free(names);
     if (status == SL_OK)
-        status = learn_type(plan, measure, error);
+        status = learn_type(measure, error);
     if (status == SL_OK)
         plan->order[plan->order_count++] = index;
     if (status != SL_OK)

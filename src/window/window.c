@@ -354,6 +354,12 @@ static uint64_t hash_number(const intake *input, sl_type type, uint32_t row) {
     return XXH3_64bits(bytes, sizeof bytes);
 }
 
+static inline const uint8_t *text_of(const intake *input, const sl_batch *batch,
+                                     sl_span span) {
+    return input->expression == NULL ? sl_batch_text(batch, span)
+                                     : sl_expression_text(input->expression, batch, span);
+}
+
 // Hash the lanes' values of a UNIQUE measure and prefetch their registers.
 static void hash_values(const sl_window *window, const growth *growing,
                         const sl_batch *batch, uint32_t n) {
@@ -369,7 +375,7 @@ static void hash_values(const sl_window *window, const growth *growing,
             continue;
         if (text) {
             sl_span span = input->column->values.span[row];
-            hash[i] = XXH3_64bits(sl_batch_text(batch, span), span.length);
+            hash[i] = XXH3_64bits(text_of(input, batch, span), span.length);
         } else {
             hash[i] = hash_number(input, type, row);
         }
@@ -420,7 +426,7 @@ static bool is_beyond(const sl_window *window, const growth *growing,
     *span = input->column->values.span[row];
     if (!extreme->has)
         return true;
-    int order = sl_text_compare(sl_batch_text(batch, *span), span->length,
+    int order = sl_text_compare(text_of(input, batch, *span), span->length,
                                 extreme->as.text, extreme->length);
     return growing->kind == SL_MEASURE_MIN ? order < 0 : order > 0;
 }
@@ -463,7 +469,9 @@ static void grow_lane(sl_window *window, const growth *growing, const sl_batch *
         if (!is_beyond(window, growing, batch, row, extreme, &span))
             return;
         if (span.length > 0)
-            memcpy(extreme->as.text, sl_batch_text(batch, span), span.length);
+            memcpy(extreme->as.text,
+                   text_of(&window->measures[growing->measure], batch, span),
+                   span.length);
         extreme->length = span.length;
         extreme->has = true;
     }

@@ -520,6 +520,59 @@ static void mistaken_measures_name_their_place(void **state) {
     assert_int_equal(plan_error("unique(geo.country)", &error), SL_OK);
 }
 
+static void measures_may_be_expressions(void **state) {
+    (void)state;
+    static const char *const texts[] = {"count()",
+                                        "count(event_type == \"buy\" && amount > 2.0)",
+                                        "sum(amount * 2.0)",
+                                        "sum(price + price)",
+                                        "max(latency * 3)",
+                                        "unique(latency > 5)",
+                                        "m1 / m0",
+                                        "m6 * 100.0",
+                                        "m4 - 1",
+                                        "m0 / m1",
+                                        "m3",
+                                        "quantile(latency + 0, 1)",
+                                        "max(user_id == \"bob\" ? user_id : \"aaa\")",
+                                        "unique(amount > 2.0 ? \"high\" : \"low\")",
+                                        NULL};
+    world_of world;
+    world_init(&world, NULL, texts);
+    add(&world, four, 3);
+    test_cut(world.window, &world.store);
+    assert_i64(number(&world, 0, 1), SL_TYPE_INT64, 1);
+    assert_f64(number(&world, 0, 2), 8.0);
+    assert_i64(number(&world, 0, 3), SL_TYPE_DECIMAL, 400);
+    assert_int_equal(number(&world, 0, 3).scale, 2);
+    assert_i64(number(&world, 0, 4), SL_TYPE_INT64, 90);
+    assert_i64(number(&world, 0, 5), SL_TYPE_INT64, 1);
+    assert_f64(number(&world, 0, 6), 1.0 / 3);
+    assert_f64(number(&world, 0, 7), 1.0 / 3 * 100.0);
+    assert_i64(number(&world, 0, 8), SL_TYPE_INT64, 89);
+    assert_f64(number(&world, 0, 9), 3.0);
+    assert_i64(number(&world, 0, 10), SL_TYPE_DECIMAL, 400);
+    assert_int_equal(number(&world, 0, 10).scale, 2);
+    assert_f64(number(&world, 0, 11), 30.0);
+    assert_text(number(&world, 0, 12), "bob");
+    assert_i64(number(&world, 0, 13), SL_TYPE_INT64, 2);
+    add(&world, four + 3, 1); // No buys: the quotient has no value.
+    test_cut(world.window, &world.store);
+    assert_f64(number(&world, 1, 6), 0.0);
+    assert_true(number(&world, 1, 9).null);
+    world_fini(&world);
+}
+
+static void mistaken_expressions_name_their_place(void **state) {
+    (void)state;
+    assert_refused("sum(amuont)", SL_ENOTFOUND, "column 5: ");
+    assert_refused("sum(amuont)", SL_ENOTFOUND, "amount");
+    assert_refused("count(amount > )", SL_ESYNTAX, "column 1");
+    assert_refused("sum( amount + user_id)", SL_ETYPE, "column 13");
+    assert_refused("events / 2", SL_ENOTFOUND, "column 1: ");
+    assert_refused("'text'", SL_ETYPE, "a measure is a number");
+}
+
 static void mistaken_windows_are_refused(void **state) {
     (void)state;
     sl_schema *schema = test_schema();
@@ -811,6 +864,8 @@ int main(void) {
         cmocka_unit_test(overflowed_number_stays_null_after_a_warehouse),
         cmocka_unit_test(damaged_states_are_refused),
         cmocka_unit_test(mistaken_measures_name_their_place),
+        cmocka_unit_test(measures_may_be_expressions),
+        cmocka_unit_test(mistaken_expressions_name_their_place),
         cmocka_unit_test(mistaken_windows_are_refused),
         cmocka_unit_test(full_budget_stops_between_rows_and_nothing_is_lost),
         cmocka_unit_test(budget_for_no_row_at_all_is_out_of_memory),
