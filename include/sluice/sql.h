@@ -39,6 +39,14 @@ SL_CHECKED sl_status sl_sql_step(sl_sql_statement *statement, sl_error *error);
 /** Step a statement that gives no rows. */
 SL_CHECKED sl_status sl_sql_run(sl_sql_statement *statement, sl_error *error);
 void sl_sql_reset(sl_sql_statement *statement);
+typedef enum sl_sql_kind {
+    SL_SQL_NULL,
+    SL_SQL_INT,
+    SL_SQL_DOUBLE,
+    SL_SQL_TEXT,
+    SL_SQL_BLOB
+} sl_sql_kind;
+sl_sql_kind sl_sql_type(sl_sql_statement *statement, int column); /**< As stored. */
 bool sl_sql_is_null(sl_sql_statement *statement, int column); /**< Columns count from 0. */
 int64_t sl_sql_int(sl_sql_statement *statement, int column);
 double sl_sql_double(sl_sql_statement *statement, int column);

@@ -188,8 +188,23 @@ void sl_sql_reset(sl_sql_statement *s) {
     s->bind_failure = SQLITE_OK;
 }
 
+sl_sql_kind sl_sql_type(sl_sql_statement *s, int column) {
+    switch (sqlite3_column_type(s->stmt, column)) {
+    case SQLITE_INTEGER:
+        return SL_SQL_INT;
+    case SQLITE_FLOAT:
+        return SL_SQL_DOUBLE;
+    case SQLITE_TEXT:
+        return SL_SQL_TEXT;
+    case SQLITE_BLOB:
+        return SL_SQL_BLOB;
+    default:
+        return SL_SQL_NULL;
+    }
+}
+
 bool sl_sql_is_null(sl_sql_statement *s, int column) {
-    return sqlite3_column_type(s->stmt, column) == SQLITE_NULL;
+    return sl_sql_type(s, column) == SL_SQL_NULL;
 }
 
 int64_t sl_sql_int(sl_sql_statement *s, int column) {

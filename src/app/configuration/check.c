@@ -26,7 +26,7 @@ static void check_auth(sl_loader *l) {
     for (size_t i = 0; i < 2 && !open; i++)
         if (!sl_address_is_loopback(listen[i])) {
             sl_problem_add(
-                &l->problems, sl_loader_at(l, doors[i].path), false, SL_EINVAL,
+                &l->problems, sl_loader_at(l, doors[i].path, NULL), false, SL_EINVAL,
                 "%s: %.100s is reachable from other machines and http.auth is not set: "
                 "either http: { auth: { tokens: [\"${SLUICE_TOKEN}\"] } }, or "
                 "http: { auth: none } to let everybody in",
@@ -41,13 +41,15 @@ static void check_sizes(sl_loader *l) {
     if (c->http.max_event > c->http.max_body) {
         sl_size_format(c->http.max_event, a);
         sl_size_format(c->http.max_body, b);
-        sl_problem_add(&l->problems, sl_loader_at(l, "http.max_event"), false, SL_EINVAL,
+        sl_problem_add(&l->problems, sl_loader_at(l, "http.max_event", "http.max_body"),
+                       false, SL_EINVAL,
                        "http.max_event: %s is more than http.max_body (%s)", a, b);
     }
     if (c->http.max_body > c->memory / 4) {
         sl_size_format(c->http.max_body, a);
         sl_size_format(c->memory, b);
-        sl_problem_add(&l->problems, sl_loader_at(l, "http.max_body"), false, SL_EINVAL,
+        sl_problem_add(&l->problems, sl_loader_at(l, "http.max_body", "memory"), false,
+                       SL_EINVAL,
                        "http.max_body: %s is more than a quarter of memory (%s)", a, b);
     }
     /* A group that holds the largest body and its framing must fit in a segment. */
@@ -55,14 +57,16 @@ static void check_sizes(sl_loader *l) {
         sl_size_format(c->journal.segment_size, a);
         sl_size_format(c->http.max_body, b);
         sl_problem_add(
-            &l->problems, sl_loader_at(l, "journal.segment_size"), false, SL_EINVAL,
+            &l->problems, sl_loader_at(l, "journal.segment_size", "http.max_body"), false,
+            SL_EINVAL,
             "journal.segment_size: %s is less than http.max_body (%s) and 1MiB", a, b);
     }
     if (c->journal.quota < 2 * c->journal.segment_size) {
         sl_size_format(c->journal.quota, a);
         sl_size_format(c->journal.segment_size, b);
         sl_problem_add(
-            &l->problems, sl_loader_at(l, "journal.quota"), false, SL_EINVAL,
+            &l->problems, sl_loader_at(l, "journal.quota", "journal.segment_size"), false,
+            SL_EINVAL,
             "journal.quota: %s is less than two segments (journal.segment_size: %s)", a,
             b);
     }
@@ -113,7 +117,7 @@ static void check_timezone(sl_loader *l) {
         sl_timezone_read(SL_ZONES, l->config->timezone, &standard, &summer);
     if (!status)
         return;
-    const sl_node *at = sl_loader_at(l, "timezone");
+    const sl_node *at = sl_loader_at(l, "timezone", NULL);
     if (status == SL_ENOTFOUND)
         sl_problem_add(&l->problems, at, false, status,
                        "timezone: no time zone '%.100s' below " SL_ZONES
@@ -137,7 +141,7 @@ void sl_loader_check_root(sl_loader *l) {
                               ? c->http.listen
                               : sl_loader_keep(l, "127.0.0.1:8081", 14);
     if (!c->http.tls_cert != !c->http.tls_key)
-        sl_problem_add(&l->problems, sl_loader_at(l, "http.tls"), false, SL_EINVAL,
+        sl_problem_add(&l->problems, sl_loader_at(l, "http.tls", NULL), false, SL_EINVAL,
                        "http.tls: needs both cert and key");
     c->http.listen = full_address(l, c->http.listen);
     c->admin.listen = full_address(l, c->admin.listen);

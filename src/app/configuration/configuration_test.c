@@ -89,6 +89,14 @@ static const struct {
     {"lake: { <<: 3 }\n", "configuration:1:7: '<<' needs a map or a list of maps",
      SL_ESYNTAX},
     {"data_dir: !shell x\n", "configuration:1:11: unknown tag '!shell'", SL_ESYNTAX},
+    {"data_dir: !shell [x]\n", "configuration:1:11: unknown tag '!shell'", SL_ESYNTAX},
+    {"# \xc3\xa4\n\ndata_dir: \xff\n", "configuration:3:11: invalid leading UTF-8 octet",
+     SL_ESYNTAX},
+    {"data_dir: @x\n",
+     "configuration:1:11: found character that cannot start any token (while scanning "
+     "for the next "
+     "token from line 1)",
+     SL_ESYNTAX},
     {"data_dir: \"a\\0b\"\n", "configuration:1:11: a text with a NUL character",
      SL_ESYNTAX},
     {"data_dir: \"\xff\"\n", "configuration:1:12: invalid leading UTF-8 octet",
@@ -249,6 +257,22 @@ static const struct {
      "configuration:1:19: journal.quota: 100MiB is less than two segments "
      "(journal.segment_size: "
      "64MiB)",
+     SL_EINVAL},
+    {"http:\n  max_body: 100MiB\nmemory: 1GiB\n",
+     "configuration:2:13: journal.segment_size: 64MiB is less than http.max_body "
+     "(100MiB) and 1MiB",
+     SL_EINVAL},
+    {"http: { idle_timeout: 1w }\n",
+     "configuration:1:23: http.idle_timeout: 1w is above the maximum of 1d", SL_EINVAL},
+    {"lake: { partition_by: [[a]] }\n",
+     "configuration:1:24: lake.partition_by: expected a list such as [a, b], not a list",
+     SL_EINVAL},
+    {"lake: { partition_by: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q] }\n",
+     "configuration:1:23: lake.partition_by: more than 16 entries", SL_ELIMIT},
+    {"streams: { s: { add: [{}] } }\n",
+     "configuration:1:23: streams.NAME.add: expected a list such as [a, b], not a map",
+     SL_EINVAL},
+    {"data_dir: { a: b }\n", "configuration:1:11: data_dir: expected a text, not a map",
      SL_EINVAL},
     /* targets */
     {"lake: { to: s3://shop/curated }\n",
@@ -459,6 +483,19 @@ static void every_mistake_has_its_message_and_place(void **state) {
     assert_int_equal(bad, 0);
 }
 
+static void problems_are_listed_in_the_order_of_the_file(void **state) {
+    (void)state;
+    /* Streams are read before windows and after the fixed sections, wherever they stand.
+     */
+    assert_null(
+        load("windows: { w: { evry: 1m } }\nstreams: { s: { fro: http } }\nmemory: x\n"));
+    assert_string_equal(
+        wrong.text,
+        "configuration:1:17: unknown key 'evry' (did you mean 'every'?)\n"
+        "configuration:2:17: unknown key 'fro' (did you mean 'from'?)\n"
+        "configuration:3:9: memory: 'x' is not a size such as 512MiB, 10GB or 4096");
+}
+
 static void many_problems_are_listed_in_order_as_far_as_they_fit(void **state) {
     (void)state;
     assert_null(
@@ -664,6 +701,31 @@ static void depth_and_number_of_values_are_limited(void **state) {
         memcpy(many + i, "1,", 2);
     assert_null(load(many));
     assert_non_null(strstr(wrong.text, "more than 50000 values"));
+    size_t used = 0;
+    for (int i = 0; i < 2100; i++)
+        used += (size_t)snprintf(many + used, 200000 - used, "k%d: v\n", i);
+    assert_null(load(many));
+    assert_string_equal(wrong.text, "configuration:2001:8: more than 2000 entries");
+    char nested[600] = "";
+    for (int i = 0; i < 10;
+         i++) { /* Each a step deeper than the one before, by aliases. */
+        char line[60];
+        snprintf(line, sizeof line,
+                 i ? "k%d: &a%d [[[[[[[[[[*a%d]]]]]]]]]]\n" : "k%d: &a%d x\n", i, i,
+                 i - 1);
+        strcat(nested, line);
+    }
+    assert_null(load(nested));
+    assert_non_null(strstr(wrong.text, ": deeper than 64 levels"));
+    char expanding[1400] = "data_dir: ";
+    for (int i = 0; i < 120; i++)
+        strcat(expanding, "${BIG}");
+    memset(many, 'x', 10000);
+    memcpy(many, "BIG=", 4);
+    many[10000] = 0;
+    const char *const environment[] = {many, NULL};
+    assert_null(load_with(expanding, environment));
+    assert_non_null(strstr(wrong.text, "more than 1048576 bytes after expansion"));
     free(many);
 }
 
@@ -759,7 +821,8 @@ static void a_window_that_does_not_compile_is_refused_at_its_measure(void **stat
         char text[1000];
         snprintf(text, sizeof text, "%s%s", head, cases[i].tail);
         assert_null(load(text));
-        if (strstr(wrong.text, cases[i].place) != wrong.text || !strstr(wrong.text, "window w"))
+        if (strstr(wrong.text, cases[i].place) != wrong.text ||
+            !strstr(wrong.text, "window w"))
             fail_msg("wanted %s, got %s", cases[i].place, wrong.text);
     }
 }
@@ -1003,10 +1066,46 @@ static int make_directory(void **state) {
 
 static int remove_directory(void **state) {
     (void)state;
-    static const char *const names[] = {"c.yaml", "s.json", "tokens", "token", "empty"};
+    static const char *const names[] = {"c.yaml", "s.json", "tokens",
+                                        "token",  "empty",  "Zone"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         (void)remove(in_directory(names[i]));
     return rmdir(directory);
+}
+
+static void time_zone_files_are_read_by_their_last_line(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        sl_status status;
+        int64_t standard_minutes, summer_minutes;
+    } cases[] = {{"TZif2 ...\nCET-1CEST,M3.5.0,M10.5.0/3\n", SL_OK, 60, 120},
+                 {"TZif2 ...\n<+0530>-5:30\n", SL_OK, 330, 330},
+                 {"TZif2 ...\nEST5EDT\n", SL_OK, -300, -240},
+                 {"TZif2 ...\n<+1030>-10:30<+11>-11,M10.1.0,M4.1.0\n", SL_OK, 630, 660},
+                 {"TZif2 ...\nXXX+1:02:00\n", SL_OK, -62, -62},
+                 {"TZif2 ...\n\n", SL_ECORRUPT, 0, 0},
+                 {"TZif2 ...\n<abc\n", SL_ECORRUPT, 0, 0},
+                 {"TZif2 ...\nABC\n", SL_ECORRUPT, 0, 0},
+                 {"TZif2 ...\nABC-1:\n", SL_ECORRUPT, 0, 0},
+                 {"TZif2 ...\nABC-1 DEF\n", SL_ECORRUPT, 0, 0},
+                 {"TZif2 ...", SL_ECORRUPT, 0, 0},
+                 {"zone", SL_ECORRUPT, 0, 0},
+                 {"", SL_ECORRUPT, 0, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t standard, summer;
+        write_file("Zone", cases[i].text);
+        assert_int_equal(sl_timezone_read(directory, "Zone", &standard, &summer),
+                         cases[i].status);
+        if (cases[i].status)
+            continue;
+        assert_int_equal(standard, cases[i].standard_minutes * SL_MINUTE_US);
+        assert_int_equal(summer, cases[i].summer_minutes * SL_MINUTE_US);
+    }
+    int64_t standard, summer;
+    assert_int_equal(sl_timezone_read(directory, "Nowhere", &standard, &summer),
+                     SL_ENOTFOUND);
+    assert_int_equal(sl_timezone_read(directory, "", &standard, &summer), SL_ENOTFOUND);
 }
 
 static sl_config *load_file(const char *path, const char *const *environment) {
@@ -1071,6 +1170,15 @@ static void a_schema_file_is_relative_to_the_configuration(void **state) {
     assert_null(load_file("nowhere.yaml", NULL));
     assert_string_equal(wrong.text, "nowhere.yaml: No such file or directory");
     assert_int_equal(wrong.status, SL_ENOTFOUND);
+    FILE *big = fopen(in_directory("c.yaml"), "w");
+    assert_non_null(big);
+    for (int i = 0; i < 20000; i++)
+        assert_true(
+            fputs("# a comment, to make a file that is too long to be a configuration\n",
+                  big) >= 0);
+    assert_int_equal(fclose(big), 0);
+    assert_null(load_file(path, NULL));
+    assert_non_null(strstr(wrong.text, ": larger than 1 MiB"));
     assert_null(load_file(directory, NULL));
     assert_non_null(strstr(wrong.text, ": Is a directory"));
 }
@@ -1202,21 +1310,17 @@ static void the_nearest_name_is_near(void **state) {
     assert_null(sl_config_nearest("x", NULL, 0));
 }
 
-static void a_failing_allocation_anywhere_is_reported_or_changes_nothing(void **state) {
-    (void)state;
-    static const char *const environment[] = {
-        "SET=value",       "SLUICE_MEMORY=700MiB",
-        "SLUICE_TOKEN=t1", "SLUICE_HTTP_AUTH_TOKENS=t2,t3",
-        "SLUICE_LAKE=/l",  NULL};
-    sl_config_source source = {.text = shown_input, .environment = environment};
-    sl_config *whole = load_with(shown_input, environment);
-    assert_non_null(whole);
+/** Load with each allocation failing in turn: it is reported, or changes nothing. */
+static void fail_everywhere(const sl_config_source *source) {
+    sl_config *whole = load_with(source->text, source->environment);
+    if (!whole)
+        fail_msg("%s", wrong.text);
     unsigned refused = 0;
     for (uint64_t n = 1;; n++) {
         sl_config *config = NULL;
         sl_error error = {0};
         sl_memory_fail_at(n);
-        sl_status status = sl_config_load(&source, NULL, NULL, &config, &error);
+        sl_status status = sl_config_load(source, NULL, NULL, &config, &error);
         uint64_t calls = sl_memory_calls();
         sl_memory_fail_at(0);
         /* A schema's reader does without the text that only its messages need. */
@@ -1234,9 +1338,27 @@ static void a_failing_allocation_anywhere_is_reported_or_changes_nothing(void **
     sl_config_destroy(whole);
 }
 
+static void a_failing_allocation_anywhere_is_reported_or_changes_nothing(void **state) {
+    (void)state;
+    static const char *const environment[] = {
+        "SET=value",       "SLUICE_MEMORY=700MiB",
+        "SLUICE_TOKEN=t1", "SLUICE_HTTP_AUTH_TOKENS=t2,t3",
+        "SLUICE_LAKE=/l",  NULL};
+    static const char *const container[] = {
+        "SLUICE_SCHEMA={\"type\":\"object\",\"properties\":{\"ts\":{\"type\":\"string\","
+        "\"format\":\"date-time\"}}}",
+        "SLUICE_WAREHOUSE_URL=sqlite:/w.db", NULL};
+    fail_everywhere(&(sl_config_source){.text = shown_input, .environment = environment});
+    fail_everywhere(&(sl_config_source){.text = "", .environment = container});
+    fail_everywhere(&(sl_config_source){.text =
+                                            "lake: &l { max_age: 2m }\n"
+                                            "streams: { s: { lake: { <<: *l } } }\n"});
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_mistake_has_its_message_and_place),
+        cmocka_unit_test(problems_are_listed_in_the_order_of_the_file),
         cmocka_unit_test(many_problems_are_listed_in_order_as_far_as_they_fit),
         cmocka_unit_test(nothing_configured_gives_the_documented_defaults),
         cmocka_unit_test(json_is_accepted),
@@ -1251,6 +1373,8 @@ int main(void) {
         cmocka_unit_test(windows_take_over_their_streams_event_time),
         cmocka_unit_test(a_window_that_does_not_compile_is_refused_at_its_measure),
         cmocka_unit_test(windows_follow_a_time_zone_without_daylight_saving),
+        cmocka_unit_test(numbers_of_an_inline_schema_are_json_numbers),
+        cmocka_unit_test(time_zone_files_are_read_by_their_last_line),
         cmocka_unit_test(environment_goes_before_the_file),
         cmocka_unit_test(every_fixed_leaf_answers_to_its_variable),
         cmocka_unit_test(a_mistake_in_a_variable_is_reported_under_its_name),

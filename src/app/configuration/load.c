@@ -30,19 +30,29 @@ void *sl_loader_get(sl_loader *l, size_t count, size_t size) {
     return block;
 }
 
-const sl_node *sl_loader_at(const sl_loader *l, const char *path) {
+static const sl_node *descend(const sl_loader *l, const char *path, bool *whole) {
     const sl_node *node = l->tree.root;
+    *whole = true;
     while (*path) {
         char key[128];
         size_t length = strcspn(path, ".");
         snprintf(key, sizeof key, "%.*s", (int)length, path);
         const sl_node *child = sl_tree_child(node, key);
-        if (!child)
+        if (!child) {
+            *whole = false;
             break;
+        }
         node = child;
         path += length + (path[length] == '.');
     }
     return node;
+}
+
+const sl_node *sl_loader_at(const sl_loader *l, const char *path, const char *other) {
+    bool whole, other_whole = false;
+    const sl_node *node = descend(l, path, &whole);
+    const sl_node *second = other ? descend(l, other, &other_whole) : NULL;
+    return !whole && other_whole ? second : node;
 }
 
 static sl_status status_of(int number) {

@@ -37,8 +37,9 @@ void *sl_loader_get(sl_loader *l, size_t count, size_t size);
 /** Whole file into the tree's arena. @return NULL after a problem at `node`. */
 const char *sl_loader_read(sl_loader *l, const sl_node *node, const char *what,
                            const char *path, size_t *length);
-/** The node at a path of the file, or the deepest above it that is there. */
-const sl_node *sl_loader_at(const sl_loader *l, const char *path);
+/** The node at a path of the file, or at `other` (may be NULL), or the deepest that is
+ * there above `path`: what a message about both points at. */
+const sl_node *sl_loader_at(const sl_loader *l, const char *path, const char *other);
 
 /** values.c: one value of the table into the structure at `base`. */
 void sl_loader_value(sl_loader *l, const sl_parameter *parameter, const sl_node *node,

@@ -191,7 +191,7 @@ static void check_partitions(sl_loader *l, const sl_config_stream *stream,
                              const sl_node *section) {
     const sl_node *at = sl_tree_child(sl_tree_child(section, "lake"), "partition_by");
     if (!at)
-        at = sl_loader_at(l, "lake.partition_by");
+        at = sl_loader_at(l, "lake.partition_by", NULL);
     for (uint32_t i = 0; stream->schema && i < stream->lake.partition_count; i++) {
         const char *path = stream->lake.partition_by[i];
         if (!strcmp(path, "date") || !strcmp(path, "hour"))

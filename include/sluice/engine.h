@@ -1,0 +1,78 @@
+/** @file engine.h
+ * The wired pipeline of one daemon, without sockets: requests in by sl_intake, files and rows out, and nothing
+ * between that knows which threads run it. Actors are bounded pieces of work that `app` runs on
+ * threads and the simulation runs one at a time from a seed.
+ *
+ * Threads  create, poll, submit, flush, windows, stop: the loop. An actor's run(): its own thread, or the
+ *          one thread of a simulation.
+ */
+#pragma once
+
+#include "sluice/config.h"
+#include "sluice/files.h"
+#include "sluice/intake.h"
+#include "sluice/metrics.h"
+#include "sluice/time.h"
+
+typedef struct sl_engine sl_engine;
+
+/** One bounded piece of work at a time; what a thread or the simulation's scheduler runs. */
+typedef struct sl_actor {
+    const char *name;
+    bool (*run)(void *context); /**< @return false: nothing to do until woken, or for a while. */
+    void *context;
+    void *host;                 /**< The host's own (its thread), set before the first run. */
+} sl_actor;
+
+typedef struct sl_engine_host {
+    /** Actor has new work. From the loop, or from another actor. */
+    void (*wake)(void *context, sl_actor *actor);
+    /** The loop has new work: call sl_engine_poll() soon. From any actor. */
+    void (*wake_loop)(void *context);
+    void *context;
+} sl_engine_host;
+
+typedef struct sl_engine_options {
+    const sl_config *config; /**< Borrowed until destroy. */
+    sl_files *files;
+    sl_clock clock;
+    sl_engine_host host;
+    sl_metrics *metrics;
+    sl_budget *budget;       /**< Of the process; HTTP shares it. */
+    bool exclusive;          /**< Databases are locked for this process (simulation). */
+} sl_engine_options;
+
+/**
+ * Open data_dir (journal, ledger, spool, warehouse) and recover: what the ledger doesn't know is removed from the
+ * spool, streams resume at their slowest cursor.
+ * @return SL_OK, or the first failure with its place.
+ */
+SL_CHECKED sl_status sl_engine_create(const sl_engine_options *options, sl_engine **out,
+                                      sl_error *error);
+/** All actors must have stopped. */
+void sl_engine_destroy(sl_engine *engine);
+sl_actor **sl_engine_actors(sl_engine *engine, uint32_t *count);
+sl_intake *sl_engine_intake(sl_engine *engine);
+/** Take completions, answer requests, move the log on, begin what is due. @return whether anything was done. */
+bool sl_engine_poll(sl_engine *engine);
+bool sl_engine_ready(const sl_engine *engine); /**< Recovered: for /readyz. */
+
+/** Cut every table at what was accepted so far and deliver it. `done` is called once, from poll(). */
+typedef void sl_engine_flush_fn(void *context, sl_status status, const char *message);
+void sl_engine_flush(sl_engine *engine, sl_engine_flush_fn *done, void *context);
+/** Rows of a window as JSON, newest first; NULL json: no such window. `done` is called once, from poll(). */
+typedef void sl_engine_windows_fn(void *context, const char *json, size_t length);
+void sl_engine_windows(sl_engine *engine, const char *name, uint32_t limit,
+                       sl_engine_windows_fn *done, void *context);
+/** Streams, tables, positions, backlog as JSON: for the dashboard and `USR2`. */
+void sl_engine_state(sl_engine *engine, sl_buffer *out);
+/** Refuse requests from now on, cut and commit; with `drain`, deliver too. */
+void sl_engine_stop(sl_engine *engine, bool drain);
+bool sl_engine_stopped(const sl_engine *engine);
+
+/** Crash points, for tests: names of one table. NULL ends. Only in builds with SLUICE_CRASH_POINTS do they act. */
+const char *const *sl_crash_points(void);
+/** Arm one ("NAME" or "NAME:n", the n-th time). @return false: no such point. */
+bool sl_crash_arm(const char *text);
+/** What happens there; the default is _exit(137). The simulation sets its own. */
+void sl_crash_handler(void (*handler)(void *context, const char *name), void *context);

@@ -1,0 +1,420 @@
+/* For every table the entries must join end to end, each must account for every event of its range
+ * (received = rows + dead + late + duplicates + filtered), its files must lie in the lake with the
+ * bytes that were committed, no other file may claim the same events, dead letters must be as many as
+ * the tables refused, and the warehouse must stand where its last entry ended, with the rows that were
+ * written. */
+#include "audit.h"
+
+#include "sluice/checkpoint.h"
+#include "sluice/lake.h"
+#include "sluice/parquet.h"
+#include "sluice/warehouse.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct audited {
+    struct audited *next;
+    sl_ledger_table row; /* text owned */
+    uint64_t at;         /* end of the entry seen last */
+    uint64_t sequence;
+    sl_counts sum;
+    uint64_t delivered_to, delivered_rows, next_to, next_rows;
+    uint64_t files, bytes;
+    bool any_pending;
+    char **paths; /* of delivered files, sorted */
+    size_t path_count, path_capacity;
+    struct { uint64_t from, to, rows; } *ranges;
+    size_t range_count, range_capacity;
+} audited;
+
+typedef struct audit {
+    const sl_config *config;
+    sl_files *files;
+    sl_ledger *ledger;
+    sl_warehouse *warehouse;
+    char *partition;
+    audited *tables, **last, *current;
+    uint64_t findings;
+    bool json;
+    sl_buffer *out;
+    sl_error *error;
+} audit;
+
+static void finding(audit *a, const char *table, const char *format, ...) SL_PRINTF(3, 4);
+static void finding(audit *a, const char *table, const char *format, ...) {
+    char text[640];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (a->json) {
+        sl_buffer_printf(a->out, "%s{\"table\":\"%s\",\"finding\":", a->findings != 0 ? "," : "", table);
+        sl_buffer_json_string(a->out, text, strlen(text));
+        sl_buffer_byte(a->out, '}');
+    } else {
+        sl_buffer_printf(a->out, "%s: %s\n", table, text);
+    }
+    a->findings++;
+}
+
+static sl_status note_table(void *context, const sl_ledger_table *t) {
+    audit *a = context;
+    audited *d = sl_calloc(1, sizeof *d);
+    if (d == NULL)
+        return SL_ENOMEM;
+    *a->last = d;
+    a->last = &d->next;
+    d->row = *t;
+    d->row.name = sl_strdup(t->name);
+    d->row.stream = sl_strdup(t->stream);
+    d->row.target = sl_strdup(t->target);
+    d->row.window = NULL;
+    d->at = t->first;
+    return d->row.name != NULL && d->row.stream != NULL && d->row.target != NULL ? SL_OK : SL_ENOMEM;
+}
+
+static void audit_fini(audit *a) {
+    while (a->tables != NULL) {
+        audited *d = a->tables;
+        a->tables = d->next;
+        for (size_t i = 0; i < d->path_count; i++)
+            sl_free(d->paths[i]);
+        sl_free(d->paths);
+        sl_free(d->ranges);
+        char *own[3];
+        memcpy(&own[0], &d->row.name, sizeof own[0]);
+        memcpy(&own[1], &d->row.stream, sizeof own[1]);
+        memcpy(&own[2], &d->row.target, sizeof own[2]);
+        for (int i = 0; i < 3; i++)
+            sl_free(own[i]);
+        sl_free(d);
+    }
+    sl_free(a->partition);
+    sl_warehouse_close(a->warehouse);
+    sl_ledger_close(a->ledger);
+}
+
+static bool in_lake(const audited *d) {
+    return d->row.kind == SL_TABLE_LAKE || d->row.kind == SL_TABLE_DEAD || d->row.kind == SL_TABLE_LATE;
+}
+
+static sl_status keep_path(audited *d, const char *path) {
+    if (d->path_count == d->path_capacity) {
+        size_t capacity = d->path_capacity ? 2 * d->path_capacity : 64;
+        char **paths = sl_realloc(d->paths, capacity * sizeof *paths);
+        if (paths == NULL)
+            return SL_ENOMEM;
+        d->paths = paths;
+        d->path_capacity = capacity;
+    }
+    return (d->paths[d->path_count] = sl_strdup(path)) != NULL ? (d->path_count++, SL_OK) : SL_ENOMEM;
+}
+
+static void check_file(audit *a, const audited *d, const sl_entry *entry, const sl_entry_file *f,
+                       const char *path) {
+    sl_hash128 hash;
+    uint64_t bytes;
+    sl_error error = {0};
+    sl_status status = sl_lake_hash(a->files, path, &hash, &bytes, &error);
+    if (status == SL_ENOTFOUND)
+        finding(a, d->row.name, "missing: %s (%" PRIu64 " events of positions %" PRIu64 " to %" PRIu64 ")",
+                path, f->rows, entry->from, entry->to);
+    else if (status != SL_OK)
+        finding(a, d->row.name, "unreadable: %s", error.text);
+    else if (bytes != f->bytes || hash.low != f->hash.low || hash.high != f->hash.high)
+        finding(a, d->row.name,
+                "altered: %s isn't what was committed (%" PRIu64 " events of positions %" PRIu64
+                " to %" PRIu64 ")",
+                path, f->rows, entry->from, entry->to);
+}
+
+static sl_status check_files(audit *a, audited *d, const sl_entry *entry) {
+    uint64_t rows = 0;
+    sl_buffer path = SL_BUFFER_EMPTY;
+    sl_status status = SL_OK;
+    for (uint32_t i = 0; i < entry->file_count && status == SL_OK; i++) {
+        const sl_entry_file *f = &entry->files[i];
+        rows += f->rows;
+        d->files++;
+        d->bytes += f->bytes;
+        sl_buffer_clear(&path);
+        if (entry->delivered_us != 0) {
+            sl_buffer_printf(&path, "%s/%s", d->row.target, f->key);
+            status = keep_path(d, sl_buffer_cstr(&path));
+        } else {
+            sl_buffer_printf(&path, "%s/spool/%s", a->config->data_dir, f->spool);
+        }
+        if (status == SL_OK)
+            check_file(a, d, entry, f, sl_buffer_cstr(&path));
+    }
+    sl_buffer_fini(&path);
+    if (rows != entry->counts.rows)
+        finding(a, d->row.name, "positions %" PRIu64 " to %" PRIu64 ": %" PRIu64 " rows in files, not %" PRIu64,
+                entry->from, entry->to, rows, entry->counts.rows);
+    return status;
+}
+
+static sl_status keep_range(audited *d, const sl_entry *entry) {
+    if (d->range_count == d->range_capacity) {
+        size_t capacity = d->range_capacity ? 2 * d->range_capacity : 64;
+        void *ranges = sl_realloc(d->ranges, capacity * sizeof *d->ranges);
+        if (ranges == NULL)
+            return SL_ENOMEM;
+        d->ranges = ranges;
+        d->range_capacity = capacity;
+    }
+    d->ranges[d->range_count].from = entry->from;
+    d->ranges[d->range_count].to = entry->to;
+    d->ranges[d->range_count++].rows = entry->counts.rows;
+    return SL_OK;
+}
+
+static sl_status check_entry(void *context, const sl_entry *entry) {
+    audit *a = context;
+    audited *d = a->current;
+    const sl_counts *c = &entry->counts;
+    if (entry->from != d->at)
+        finding(a, d->row.name, "a gap: entry %" PRIu64 " begins at %" PRIu64 ", the last one ended at %" PRIu64,
+                entry->sequence, entry->from, d->at);
+    if (entry->sequence != ++d->sequence)
+        finding(a, d->row.name, "entry %" PRIu64 " stands where %" PRIu64 " should", entry->sequence,
+                d->sequence);
+    bool companion = d->row.kind == SL_TABLE_DEAD || d->row.kind == SL_TABLE_LATE;
+    if (!companion && c->received != c->rows + c->dead + c->late + c->duplicates + c->filtered)
+        finding(a, d->row.name,
+                "positions %" PRIu64 " to %" PRIu64 ": received %" PRIu64 ", but %" PRIu64 " rows + %" PRIu64
+                " dead + %" PRIu64 " late + %" PRIu64 " duplicates + %" PRIu64 " filtered",
+                entry->from, entry->to, c->received, c->rows, c->dead, c->late, c->duplicates, c->filtered);
+    sl_counts_add(&d->sum, c);
+    d->at = entry->to;
+    if (entry->delivered_us != 0) {
+        d->delivered_to = entry->to;
+        d->delivered_rows += c->rows;
+    } else if (!d->any_pending) {
+        d->any_pending = true;
+        d->next_to = entry->to;
+        d->next_rows = c->rows;
+    }
+    sl_status status = keep_range(d, entry);
+    return status == SL_OK && in_lake(d) ? check_files(a, d, entry) : status;
+}
+
+/* --- files that no entry names --- */
+
+static int compare_paths(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void check_stranger(audit *a, const audited *d, const char *path) {
+    char *bytes;
+    size_t length, needed;
+    sl_parquet_footer footer;
+    sl_error error;
+    if (sl_files_read_all(a->files, path, UINT64_C(4) << 30, &bytes, &length, &error) != SL_OK)
+        return;
+    if (sl_parquet_read_footer((const uint8_t *)bytes, length, &needed, &footer, &error) == SL_OK) {
+        const char *table = "", *log = "", *positions = "?";
+        for (size_t i = 0; i < footer.metadata_count; i++) {
+            if (strcmp(footer.metadata[i].key, "sluice.table") == 0)
+                table = footer.metadata[i].value;
+            else if (strcmp(footer.metadata[i].key, "sluice.log") == 0)
+                log = footer.metadata[i].value;
+            else if (strcmp(footer.metadata[i].key, "sluice.positions") == 0)
+                positions = footer.metadata[i].value;
+        }
+        if (strcmp(table, d->row.name) == 0 && strcmp(log, a->partition) == 0)
+            finding(a, d->row.name, "twice: %s holds %" PRIu64 " events of positions %s, and no entry names it",
+                    path, footer.rows, positions);
+        sl_parquet_footer_fini(&footer);
+    }
+    sl_free(bytes);
+}
+
+typedef struct walk {
+    audit *audit;
+    const audited *table;
+    const char *directory;
+    unsigned depth;
+} walk;
+
+static sl_status walk_entry(void *context, const sl_file_entry *entry) {
+    walk *w = context;
+    sl_buffer path = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&path, "%s/%s", w->directory, entry->name);
+    char *text = sl_strdup(sl_buffer_cstr(&path));
+    sl_buffer_fini(&path);
+    if (text == NULL)
+        return SL_ENOMEM;
+    sl_status status = SL_OK;
+    size_t n = strlen(text);
+    const audited *d = w->table;
+    if (entry->directory && w->depth < 64) {
+        walk below = {w->audit, d, text, w->depth + 1};
+        status = w->audit->files->list(w->audit->files, text, walk_entry, &below, w->audit->error);
+    } else if (n > 8 && strcmp(text + n - 8, ".parquet") == 0 &&
+               (d->path_count == 0 ||
+                bsearch(&text, d->paths, d->path_count, sizeof *d->paths, compare_paths) == NULL)) {
+        check_stranger(w->audit, d, text);
+    }
+    sl_free(text);
+    return status;
+}
+
+static sl_status check_strangers(audit *a, audited *d) {
+    if (d->path_count != 0)
+        qsort(d->paths, d->path_count, sizeof *d->paths, compare_paths);
+    walk w = {a, d, d->row.target, 0};
+    sl_status status = a->files->list(a->files, d->row.target, walk_entry, &w, a->error);
+    return status == SL_ENOTFOUND ? SL_OK : status;
+}
+
+/* --- warehouse, companions --- */
+
+static void name_range(audit *a, const audited *d) {
+    for (size_t i = 0; i < d->range_count && d->ranges[i].to <= d->delivered_to; i++) {
+        sl_warehouse_fact fact;
+        sl_error error;
+        if (sl_warehouse_audit(a->warehouse, d->row.target, a->partition, false, d->ranges[i].from,
+                               d->ranges[i].to, &fact, &error) == SL_OK &&
+            fact.rows != d->ranges[i].rows)
+            finding(a, d->row.name, "positions %" PRIu64 " to %" PRIu64 ": %" PRIu64 " rows in the warehouse, not %" PRIu64,
+                    d->ranges[i].from, d->ranges[i].to, fact.rows, d->ranges[i].rows);
+    }
+}
+
+static sl_status check_warehouse(audit *a, const audited *d) {
+    sl_warehouse_fact fact = {0};
+    bool window = d->row.kind == SL_TABLE_WINDOW;
+    sl_status status = sl_warehouse_audit(a->warehouse, d->row.target, a->partition, window, 0,
+                                          INT64_MAX, &fact, a->error);
+    if (status != SL_OK)
+        return status;
+    uint64_t rows = d->delivered_rows, position = d->delivered_to;
+    if (d->any_pending && fact.found && fact.position == d->next_to) {
+        rows += d->next_rows; /* Loaded, and not marked yet: the daemon is about to. */
+        position = d->next_to;
+    }
+    if (d->delivered_to == 0 && position == 0)
+        return SL_OK; /* Nothing was delivered yet. */
+    if (!fact.found || fact.position != position)
+        finding(a, d->row.name, "the warehouse stands at %" PRIu64 ", the ledger says %" PRIu64, fact.position,
+                position);
+    if (fact.rows != rows) {
+        finding(a, d->row.name, "%" PRIu64 " events in the warehouse, %" PRIu64 " were delivered (up to position %" PRIu64 ")",
+                fact.rows, rows, position);
+        if (!window)
+            name_range(a, d);
+    }
+    if (fact.altered != 0)
+        finding(a, d->row.name, "altered: %" PRIu64 " rows aren't what was written, first %s", fact.altered,
+                fact.first_altered);
+    return SL_OK;
+}
+
+/* Rows of a companion table in entries that end at or below `to`. */
+static uint64_t rows_below(const audited *d, uint64_t to) {
+    uint64_t rows = 0;
+    for (size_t i = 0; i < d->range_count; i++)
+        if (d->ranges[i].to <= to)
+            rows += d->ranges[i].rows;
+    return rows;
+}
+
+static void check_companions(audit *a, const audited *d) {
+    if (d->row.kind == SL_TABLE_DEAD || d->row.kind == SL_TABLE_LATE || d->range_count == 0)
+        return;
+    for (const audited *c = a->tables; c != NULL; c = c->next) {
+        bool dead = c->row.kind == SL_TABLE_DEAD, late = c->row.kind == SL_TABLE_LATE;
+        if (strcmp(c->row.stream, d->row.stream) != 0 || (!dead && !late) || c->row.first != d->row.first)
+            continue;
+        uint64_t want = dead ? d->sum.dead : d->sum.late, rows = rows_below(c, d->at);
+        if (rows != want)
+            finding(a, d->row.name, "refused %" PRIu64 " events, but %s holds %" PRIu64 " up to position %" PRIu64,
+                    want, c->row.name, rows, d->at);
+    }
+}
+
+static sl_status check_tables(audit *a) {
+    sl_status status = SL_OK;
+    for (audited *d = a->tables; d != NULL && status == SL_OK; d = d->next) {
+        a->current = d;
+        status = sl_ledger_entries(a->ledger, d->row.id, false, check_entry, a, a->error);
+        if (status == SL_OK && d->at != d->row.last)
+            finding(a, d->row.name, "the ledger's last entry should end at %" PRIu64 ", it ends at %" PRIu64,
+                    d->row.last, d->at);
+        if (status == SL_OK && in_lake(d))
+            status = check_strangers(a, d);
+        else if (status == SL_OK)
+            status = check_warehouse(a, d);
+    }
+    for (audited *d = a->tables; d != NULL && status == SL_OK; d = d->next)
+        check_companions(a, d);
+    return status;
+}
+
+static void summary(audit *a) {
+    if (a->json)
+        sl_buffer_text(a->out, "],\"tables\":[");
+    for (const audited *d = a->tables; d != NULL; d = d->next) {
+        const sl_counts *c = &d->sum;
+        if (a->json)
+            sl_buffer_printf(a->out,
+                             "%s{\"table\":\"%s\",\"from\":%" PRIu64 ",\"to\":%" PRIu64
+                             ",\"received\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"dead\":%" PRIu64
+                             ",\"late\":%" PRIu64 ",\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 "}",
+                             d == a->tables ? "" : ",", d->row.name, d->row.first, d->at, c->received,
+                             c->rows, c->dead, c->late, d->files, d->bytes);
+        else if (d->sequence != 0)
+            sl_buffer_printf(a->out,
+                             "%-28s positions %" PRIu64 " to %" PRIu64 ": received %" PRIu64
+                             " = %" PRIu64 " rows + %" PRIu64 " dead + %" PRIu64 " late; %" PRIu64
+                             " entries, %" PRIu64 " files\n",
+                             d->row.name, d->row.first, d->at, c->received, c->rows, c->dead, c->late,
+                             d->sequence, d->files);
+    }
+    if (a->json)
+        sl_buffer_printf(a->out, "],\"clean\":%s}\n", a->findings == 0 ? "true" : "false");
+    else if (a->findings == 0)
+        sl_buffer_text(a->out, "clean: nothing is missing, twice or altered\n");
+    else
+        sl_buffer_printf(a->out, "%" PRIu64 " findings\n", a->findings);
+}
+
+static sl_status open_all(audit *a) {
+    const sl_sql_options options = {.read_only = true, .vfs = a->files->sqlite_vfs};
+    sl_buffer text = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&text, "%s/ledger.db", a->config->data_dir);
+    sl_status status = sl_ledger_open(sl_buffer_cstr(&text), &options, &a->ledger, a->error);
+    if (status == SL_OK)
+        status = sl_warehouse_open(a->config->warehouse.sqlite, &options, &a->warehouse, a->error);
+    sl_buffer identity = SL_BUFFER_EMPTY;
+    if (status == SL_OK)
+        status = sl_ledger_get(a->ledger, "journal", &identity, a->error);
+    sl_buffer_clear(&text);
+    sl_buffer_printf(&text, "journal:%s", sl_buffer_cstr(&identity));
+    if (status == SL_OK && (a->partition = sl_strdup(sl_buffer_cstr(&text))) == NULL)
+        status = sl_error_set(a->error, SL_ENOMEM, "out of memory");
+    sl_buffer_fini(&text);
+    sl_buffer_fini(&identity);
+    return status;
+}
+
+sl_status sl_audit(const sl_config *config, sl_files *files, bool json, bool *clean, sl_buffer *out,
+                   sl_error *error) {
+    audit a = {.config = config, .files = files, .json = json, .out = out, .error = error};
+    a.last = &a.tables;
+    if (json)
+        sl_buffer_text(out, "{\"findings\":[");
+    sl_status status = open_all(&a);
+    if (status == SL_OK)
+        status = sl_ledger_tables(a.ledger, note_table, &a, error);
+    if (status == SL_OK)
+        status = check_tables(&a);
+    if (status == SL_OK)
+        summary(&a);
+    *clean = status == SL_OK && a.findings == 0;
+    audit_fini(&a);
+    return status;
+}

@@ -1,0 +1,611 @@
+/* Opening, recovering, polling and stopping: what holds the engine's parts together. */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { STOP_LIMIT_S = 10, SCHEDULE_EVERY_US = 5000 };
+
+/* --- recovery --- */
+
+typedef struct stored_table {
+    struct stored_table *next;
+    int64_t id;
+    char *name, *stream;
+    uint64_t first, last, cursor, sequence;
+    int64_t watermark_us;
+    sl_table_kind kind;
+    table *match;
+} stored_table;
+
+typedef struct recovery {
+    sl_engine *engine;
+    stored_table *tables, **last;
+    uint64_t highest;
+    sl_error *error;
+    char **spool;
+    uint32_t spool_count, spool_capacity;
+} recovery;
+
+static sl_status note_table(void *context, const sl_ledger_table *t) {
+    recovery *r = context;
+    stored_table *s = sl_calloc(1, sizeof *s);
+    if (s == NULL)
+        return SL_ENOMEM;
+    *r->last = s;
+    r->last = &s->next;
+    s->id = t->id;
+    s->name = sl_strdup(t->name);
+    s->stream = sl_strdup(t->stream);
+    s->first = t->first;
+    s->last = t->last;
+    s->cursor = t->cursor;
+    s->sequence = t->sequence;
+    s->watermark_us = t->watermark_us;
+    s->kind = t->kind;
+    if (t->cursor > r->highest)
+        r->highest = t->cursor;
+    return s->name != NULL && s->stream != NULL ? SL_OK : SL_ENOMEM;
+}
+
+static void recovery_fini(recovery *r) {
+    while (r->tables != NULL) {
+        stored_table *next = r->tables->next;
+        sl_free(r->tables->name);
+        sl_free(r->tables->stream);
+        sl_free(r->tables);
+        r->tables = next;
+    }
+    for (uint32_t i = 0; i < r->spool_count; i++)
+        sl_free(r->spool[i]);
+    sl_free(r->spool);
+}
+
+static sl_status number_of(sl_engine *e, const char *name, uint64_t missing, uint64_t *out,
+                           sl_error *error) {
+    sl_buffer text = SL_BUFFER_EMPTY;
+    sl_status status = sl_ledger_get(e->storage.ledger, name, &text, error);
+    *out = text.length != 0 ? strtoull(sl_buffer_cstr(&text), NULL, 10) : missing;
+    sl_buffer_fini(&text);
+    return status;
+}
+
+static sl_status open_journal(sl_engine *e, uint64_t highest, sl_error *error) {
+    sl_buffer text = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&text, "%s/journal", e->config->data_dir);
+    const sl_journal_options options = {.quota_bytes = e->config->journal.quota,
+                                        .segment_bytes = e->config->journal.segment_size,
+                                        .sync = e->config->journal.fsync};
+    sl_journal_recovery found = {0};
+    sl_status status = sl_journal_open(e->files, sl_buffer_cstr(&text), &options, highest,
+                                       &e->journal, &found, error);
+    sl_buffer_clear(&text);
+    if (status == SL_OK) {
+        (void)snprintf(e->uuid, sizeof e->uuid, "%s", sl_journal_identity(e->journal));
+        status = sl_ledger_get(e->storage.ledger, "journal", &text, error);
+    }
+    if (status == SL_OK && text.length != 0 && strcmp(sl_buffer_cstr(&text), e->uuid) != 0)
+        status = sl_error_set(error, SL_ECONFLICT,
+                              "%s/journal is not the journal that ledger.db belongs to (%s, not %s);"
+                              " put the right one back, or start with an empty data_dir",
+                              e->config->data_dir, e->uuid, (const char *)text.bytes);
+    else if (status == SL_OK && text.length == 0)
+        status = sl_ledger_set(e->storage.ledger, "journal", e->uuid, error);
+    sl_buffer_clear(&text);
+    sl_buffer_printf(&text, "journal:%s", e->uuid);
+    if (status == SL_OK && (e->partition = sl_strdup(sl_buffer_cstr(&text))) == NULL)
+        status = sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+    sl_buffer_fini(&text);
+    if (status == SL_OK && found.groups_cut != 0)
+        sl_message(SL_LEVEL_WARN, "journal", "torn tail cut", "groups=%" PRIu64 " bytes=%" PRIu64,
+                   found.groups_cut, found.bytes_cut);
+    return status;
+}
+
+static sl_status make_streams(sl_engine *e, recovery *r, sl_error *error) {
+    uint64_t end = sl_journal_end(e->journal);
+    stream *s;
+    sl_status status = stream_add(e, "_unrouted", NULL, end, &e->unrouted, error);
+    for (uint32_t i = 0; i < e->config->stream_count && status == SL_OK; i++)
+        status = stream_add(e, e->config->streams[i].name, &e->config->streams[i], end, &s, error);
+    if (!e->config->embedded)
+        return status;
+    for (stored_table *t = r->tables; t != NULL && status == SL_OK; t = t->next)
+        if (stream_find(e, t->stream, strlen(t->stream)) == NULL)
+            status = stream_add(e, t->stream, NULL, end, &s, error);
+    return status;
+}
+
+static sl_status load_schema(void *context, const char *name, uint32_t version, const char *json,
+                             size_t length) {
+    recovery *r = context;
+    sl_engine *e = r->engine;
+    stream *s = stream_find(e, name, strlen(name));
+    if (s == NULL || !s->inferred)
+        return SL_OK;
+    sl_schema *schema;
+    sl_status status = sl_schema_load(json, length, &schema, r->error);
+    shape *next;
+    if (status == SL_OK)
+        status = shape_create(e, s, schema, &next, r->error);
+    if (status != SL_OK)
+        return status;
+    shape_unref(s->current);
+    s->current = next;
+    s->stored_version = version;
+    return SL_OK;
+}
+
+static void match_tables(sl_engine *e, recovery *r) {
+    for (uint32_t i = 0; i < e->table_count; i++) {
+        table *t = e->tables[i];
+        for (stored_table *s = r->tables; s != NULL; s = s->next)
+            if (strcmp(s->name, t->name) == 0 && s->kind == t->kind) {
+                s->match = t;
+                t->id = s->id;
+                t->first = s->first;
+                t->last = s->last;
+                t->sequence = s->sequence;
+                t->watermark_us = s->watermark_us;
+                t->cursor = t->cut_to = t->skip_below = t->first_skip = s->cursor;
+            }
+    }
+    for (stored_table *s = r->tables; s != NULL; s = s->next)
+        if (s->match == NULL)
+            sl_message(SL_LEVEL_WARN, "engine", "table is no longer configured", "table=%s", s->name);
+}
+
+static sl_status register_configured(sl_engine *e, sl_error *error) {
+    sl_status status = sl_ledger_begin(e->storage.ledger, error);
+    for (uint32_t i = 0; i < e->table_count && status == SL_OK; i++) {
+        table *t = e->tables[i];
+        if (t->id != 0)
+            continue;
+        sl_ledger_table row = {.name = t->name,
+                               .stream = t->of->name,
+                               .kind = t->kind,
+                               .target = t->target,
+                               .window = t->kind == SL_TABLE_WINDOW ? t->name : "",
+                               .first = t->first,
+                               .last = t->first,
+                               .cursor = t->first,
+                               .watermark_us = SL_NO_TIME};
+        status = sl_ledger_table_add(e->storage.ledger, &row, error);
+        t->id = row.id;
+    }
+    if (status == SL_OK) {
+        char text[24];
+        (void)snprintf(text, sizeof text, "%u", e->generation);
+        status = sl_ledger_set(e->storage.ledger, "generation", text, error);
+    }
+    if (status == SL_OK)
+        return sl_ledger_commit(e->storage.ledger, error);
+    sl_ledger_rollback(e->storage.ledger);
+    return status;
+}
+
+static sl_status note_pending(void *context, const sl_entry *entry) {
+    recovery *r = context;
+    sl_engine *e = r->engine;
+    table *t = NULL;
+    for (uint32_t i = 0; i < e->table_count; i++)
+        if (e->tables[i]->id == entry->table)
+            t = e->tables[i];
+    sl_entry copy = *entry;
+    copy.files = sl_calloc(entry->file_count + 1, sizeof *copy.files);
+    if (copy.files == NULL)
+        return SL_ENOMEM;
+    for (uint32_t i = 0; i < entry->file_count; i++) {
+        copy.files[i] = entry->files[i];
+        copy.files[i].spool = sl_strdup(entry->files[i].spool);
+        copy.files[i].key = sl_strdup(entry->files[i].key);
+        if (r->spool_count == r->spool_capacity) {
+            uint32_t capacity = r->spool_capacity ? 2 * r->spool_capacity : 64;
+            char **spool = sl_realloc(r->spool, capacity * sizeof *spool);
+            if (spool == NULL)
+                return SL_ENOMEM;
+            r->spool = spool;
+            r->spool_capacity = capacity;
+        }
+        if ((r->spool[r->spool_count] = sl_strdup(entry->files[i].spool)) == NULL)
+            return SL_ENOMEM;
+        r->spool_count++;
+    }
+    if (t == NULL) {
+        sl_entry_fini(&copy);
+        return SL_OK; /* Its files stay in the spool until the table is configured again. */
+    }
+    t->entries_open++;
+    return storage_enqueue(&e->storage, t, &copy, t->of->current) ? SL_OK : SL_ENOMEM;
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static sl_status sweep_file(void *context, const sl_file_entry *entry) {
+    recovery *r = context;
+    const char *name = entry->name;
+    if (entry->directory || (r->spool_count != 0 &&
+                             bsearch(&name, r->spool, r->spool_count, sizeof *r->spool,
+                                     compare_names) != NULL))
+        return SL_OK;
+    sl_buffer path = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&path, "%s/%s", r->engine->spool, name);
+    (void)r->engine->files->unlink(r->engine->files, sl_buffer_cstr(&path), NULL);
+    sl_buffer_fini(&path);
+    return SL_OK;
+}
+
+/* Files that no committed entry names were being written when the process ended: the log has their rows. */
+static sl_status sweep_spool(sl_engine *e, recovery *r, sl_error *error) {
+    sl_status status =
+        sl_ledger_entries(e->storage.ledger, 0, true, note_pending, r, error);
+    if (status != SL_OK)
+        return status;
+    if (r->spool_count != 0)
+        qsort(r->spool, r->spool_count, sizeof *r->spool, compare_names);
+    return e->files->list(e->files, e->spool, sweep_file, r, error);
+}
+
+static sl_status place(sl_engine *e, sl_error *error) {
+    uint64_t begin = sl_journal_begin(e->journal), end = sl_journal_end(e->journal);
+    e->journal_next = end;
+    uint64_t position = end, discovered;
+    for (uint32_t i = 0; i < e->stream_count; i++) {
+        stream *s = e->streams[i];
+        s->next = end;
+        for (uint32_t k = 0; k < s->table_count; k++)
+            if (s->tables[k]->cursor < s->next || k == 0) {
+                s->next = s->tables[k]->cursor;
+                s->watermark_us = s->tables[k]->watermark_us;
+            }
+        position = s->next < position ? s->next : position;
+    }
+    sl_status status = number_of(e, "discovered", begin, &discovered, error);
+    if (status != SL_OK)
+        return status;
+    if (e->config->embedded && discovered < position)
+        position = discovered;
+    e->position = e->trimmed = position;
+    for (uint32_t i = 0; i < e->stream_count; i++)
+        if (e->streams[i]->next > end)
+            e->journal_next = e->streams[i]->next;
+    bool any = false;
+    status = sl_ledger_keys_any(e->storage.ledger, &any, error);
+    e->keys_in_ledger = any;
+    if (status == SL_OK)
+        status = number_of(e, "keys", begin, &e->keys_stored, error);
+    if (e->keys_stored < begin)
+        e->keys_stored = begin;
+    e->scanning_keys = e->keys_stored < end;
+    e->scan_from = e->keys_stored;
+    e->read_next = UINT64_MAX;
+    return status;
+}
+
+static sl_status recover(sl_engine *e, sl_error *error) {
+    recovery r = {.engine = e, .last = NULL, .error = error};
+    r.last = &r.tables;
+    uint64_t generation = 0;
+    sl_status status = number_of(e, "generation", 0, &generation, error);
+    e->generation = (uint32_t)generation + 1;
+    if (status == SL_OK)
+        status = sl_ledger_tables(e->storage.ledger, note_table, &r, error);
+    if (status == SL_OK)
+        status = open_journal(e, r.highest, error);
+    if (status == SL_OK)
+        status = make_streams(e, &r, error);
+    if (status == SL_OK)
+        status = sl_ledger_schemas(e->storage.ledger, load_schema, &r, error);
+    if (status == SL_OK) {
+        match_tables(e, &r);
+        status = register_configured(e, error);
+    }
+    if (status == SL_OK)
+        status = sweep_spool(e, &r, error);
+    if (status == SL_OK)
+        status = place(e, error);
+    recovery_fini(&r);
+    return status;
+}
+
+/* --- create and destroy --- */
+
+static void metrics(sl_engine *e) {
+    sl_metrics *m = e->options.metrics;
+    e->metric_requests = sl_metrics_get(m, SL_METRIC_COUNTER, "sluice_requests_total",
+                                        "Requests made durable and answered.", "");
+    e->metric_accepted = sl_metrics_get(m, SL_METRIC_COUNTER, "sluice_accepted_events_total",
+                                        "Events that requests brought and that were kept.", "");
+    e->metric_rejected = sl_metrics_get(m, SL_METRIC_COUNTER, "sluice_rejected_events_total",
+                                        "Events that requests brought and that became dead letters.", "");
+    e->metric_dropped = sl_metrics_get(m, SL_METRIC_COUNTER, "sluice_redecoded_groups_total",
+                                       "Groups whose columns were let go and decoded again from the log.", "");
+    e->metric_quarantined = sl_metrics_get(m, SL_METRIC_COUNTER, "sluice_quarantined_bytes_total",
+                                           "Damaged bytes of the journal that were stepped over.", "");
+    e->metric_rewinds = sl_metrics_get(m, SL_METRIC_COUNTER, "sluice_rewinds_total",
+                                       "Times a stream was read again from its cursor.", "");
+    e->metric_journal_bytes = sl_metrics_get(m, SL_METRIC_GAUGE, "sluice_buffer_byte_size",
+                                             "Bytes on disk.", "buffer=\"journal\"");
+    e->metric_spool_bytes = sl_metrics_get(m, SL_METRIC_GAUGE, "sluice_buffer_byte_size",
+                                           "Bytes on disk.", "buffer=\"spool\"");
+    e->metric_memory = sl_metrics_get(m, SL_METRIC_GAUGE, "sluice_memory_used_bytes",
+                                      "Bytes taken from the memory budget.", "");
+    e->metric_uncommitted = sl_metrics_get(m, SL_METRIC_GAUGE, "sluice_oldest_uncommitted_seconds",
+                                           "Age of the oldest event that no entry holds yet.", "");
+    e->metric_sync_failures = sl_metrics_get(m, SL_METRIC_GAUGE, "sluice_journal_sync_failures",
+                                             "Failed syncs of the journal since the start.", "");
+    for (int i = 0; i < SL_CODE_COUNT; i++) {
+        char label[64];
+        (void)snprintf(label, sizeof label, "code=\"%s\"", sl_code_name((sl_code)i));
+        e->metric_dead[i] = i == SL_CODE_NONE
+                                ? e->metric_rejected
+                                : sl_metrics_get(m, SL_METRIC_COUNTER, "sluice_dead_letters_total",
+                                                 "Events that became dead letters.", label);
+    }
+}
+
+static sl_status prepare_directories(sl_engine *e, sl_error *error) {
+    sl_buffer path = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&path, "%s/spool", e->config->data_dir);
+    e->spool = sl_strdup(sl_buffer_cstr(&path));
+    sl_status status = e->spool == NULL
+                           ? sl_error_set(error, SL_ENOMEM, "engine: out of memory")
+                           : e->files->make_directories(e->files, e->spool, error);
+    sl_buffer_fini(&path);
+    return status;
+}
+
+static sl_status list_actors(sl_engine *e, sl_error *error) {
+    e->actors = sl_calloc(e->worker_count + 3, sizeof(sl_actor *));
+    if (e->actors == NULL)
+        return sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+    e->actors[e->actor_count++] = &e->journal_io.actor;
+    e->actors[e->actor_count++] = &e->storage.actor;
+    e->actors[e->actor_count++] = &e->reader.actor;
+    for (uint32_t i = 0; i < e->worker_count; i++)
+        e->actors[e->actor_count++] = &e->workers[i].actor;
+    return SL_OK;
+}
+
+sl_status sl_engine_create(const sl_engine_options *options, sl_engine **out, sl_error *error) {
+    *out = NULL;
+    sl_engine *e = sl_aligned_alloc(64, sizeof *e);
+    if (e == NULL)
+        return sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+    memset(e, 0, sizeof *e);
+    e->options = *options;
+    e->config = options->config;
+    e->files = options->files;
+    e->budget = options->budget;
+    e->intake.submit = intake_submit;
+    e->live_last = &e->live_first;
+    e->replay_last = &e->replay_first;
+    e->refused_last = &e->refused_first;
+    uint64_t tasks = e->config->memory / 4 / GROUP_BYTES;
+    e->tasks_max = tasks < 8 ? 8 : tasks > TASKS_MAX ? TASKS_MAX : (uint32_t)tasks;
+    metrics(e);
+    e->letters = letters_schema();
+    sl_status status = e->letters == NULL ? sl_error_set(error, SL_ENOMEM, "engine: out of memory")
+                                          : prepare_directories(e, error);
+    if (status == SL_OK)
+        status = storage_create(e, error);
+    if (status == SL_OK)
+        status = log_create(e, error);
+    if (status == SL_OK)
+        status = recover(e, error);
+    if (status == SL_OK)
+        status = workers_create(e, error);
+    if (status == SL_OK)
+        status = list_actors(e, error);
+    if (status != SL_OK) {
+        sl_engine_destroy(e);
+        return status;
+    }
+    *out = e;
+    return SL_OK;
+}
+
+void sl_engine_destroy(sl_engine *e) {
+    if (e == NULL)
+        return;
+    while (e->flushes != NULL) {
+        flush *next = e->flushes->next;
+        sl_free(e->flushes);
+        e->flushes = next;
+    }
+    sequence_destroy(e);
+    storage_destroy(e);
+    workers_destroy(e);
+    log_destroy(e);
+    keys_destroy(e);
+    streams_destroy(e);
+    if (e->journal != NULL)
+        sl_journal_close(e->journal);
+    sl_schema_unref(e->letters);
+    sl_free(e->actors);
+    sl_free(e->spool);
+    sl_free(e->partition);
+    sl_free(e);
+}
+
+sl_actor **sl_engine_actors(sl_engine *e, uint32_t *count) {
+    *count = e->actor_count;
+    return e->actors;
+}
+
+sl_intake *sl_engine_intake(sl_engine *e) {
+    return &e->intake;
+}
+
+bool sl_engine_ready(const sl_engine *e) {
+    return !e->scanning_keys;
+}
+
+/* --- live views --- */
+
+void sl_engine_windows(sl_engine *e, const char *name, uint32_t limit, sl_engine_windows_fn *done,
+                       void *context) {
+    table *t = NULL;
+    for (uint32_t i = 0; i < e->table_count; i++)
+        if (e->tables[i]->kind == SL_TABLE_WINDOW && strcmp(e->tables[i]->name, name) == 0)
+            t = e->tables[i];
+    peek *p = t != NULL ? sl_calloc(1, sizeof *p) : NULL;
+    if (p == NULL) {
+        done(context, NULL, 0);
+        return;
+    }
+    p->head.kind = MESSAGE_PEEK;
+    p->of = t;
+    p->shape = shape_ref(t->of->current);
+    p->waiting = e->worker_count;
+    p->limit = limit;
+    p->done = done;
+    p->context = context;
+    e->peeks++;
+    for (uint32_t i = 0; i < e->worker_count; i++)
+        engine_send(e, &e->workers[i].pipeline, &e->workers[i].actor, p);
+}
+
+static void peeked(sl_engine *e, peek *p) {
+    e->peeks--;
+    p->done(p->context, p->json.failed ? NULL : (const char *)p->json.bytes,
+            p->json.failed ? 0 : p->json.length);
+    for (uint32_t i = 0; i < e->worker_count; i++)
+        sl_buffer_fini(&p->deltas[i]);
+    sl_buffer_fini(&p->json);
+    shape_unref(p->shape);
+    sl_free(p);
+}
+
+void sl_engine_flush(sl_engine *e, sl_engine_flush_fn *done, void *context) {
+    flush *f = sl_calloc(1, sizeof *f);
+    if (f == NULL) {
+        done(context, SL_ENOMEM, "out of memory");
+        return;
+    }
+    *f = (flush){.next = e->flushes, .done = done, .context = context, .target = e->journal_next};
+    e->flushes = f;
+    e->options.host.wake_loop(e->options.host.context);
+}
+
+/* --- the loop's turn --- */
+
+static bool storage_returned(sl_engine *e) {
+    bool any = false;
+    message *m;
+    while ((m = sl_ring_pop(&e->storage.out)) != NULL) {
+        any = true;
+        switch (m->kind) {
+        case MESSAGE_CUT:
+            cut_committed(e, (cut *)m);
+            break;
+        case MESSAGE_DELIVERED:
+            entry_delivered(e, (pending *)m);
+            break;
+        case MESSAGE_PEEK:
+            peeked(e, (peek *)m);
+            break;
+        case MESSAGE_KEYS:
+            keys_saved(e, (keys_batch *)m);
+            break;
+        case MESSAGE_KEY:
+            keys_found(e, (key_entry *)m);
+            break;
+        case MESSAGE_TASK:
+        case MESSAGE_REWIND:
+        case MESSAGE_TRIM:
+            break;
+        }
+    }
+    return any;
+}
+
+static bool may_stop(const sl_engine *e) {
+    if (e->outstanding_bytes != 0 || e->gathering != NULL || e->writing != 0 || e->cuts_open != 0 ||
+        e->keys_busy || e->peeks != 0 || e->flushes != NULL || e->reading)
+        return false;
+    for (uint32_t i = 0; i < e->table_count; i++) {
+        const table *t = e->tables[i];
+        if ((t->dirty && !t->failed) || t->cutting ||
+            (e->drain && t->entries_open != 0 && sl_metric_read(t->stalled) == 0))
+            return false;
+    }
+    return true;
+}
+
+static void gauges(sl_engine *e) {
+    sl_metric_set(e->metric_journal_bytes, (int64_t)sl_journal_bytes(e->journal));
+    sl_metric_set(e->metric_spool_bytes,
+                  (int64_t)atomic_load_explicit(&e->storage.spool_bytes, memory_order_relaxed));
+    sl_metric_set(e->metric_memory, (int64_t)sl_budget_used(e->budget));
+    sl_metric_set(e->metric_sync_failures, (int64_t)sl_journal_sync_failures(e->journal));
+}
+
+bool sl_engine_poll(sl_engine *e) {
+    bool any = sequence_poll(e);
+    any = storage_returned(e) || any;
+    int64_t now = engine_now(e);
+    any = keys_poll(e, now) || any;
+    if (now - e->scheduled_at_us < SCHEDULE_EVERY_US && e->flushes == NULL && !e->stopping)
+        return any;
+    e->scheduled_at_us = now;
+    any = cuts_poll(e, now) || any;
+    if (e->stopping && !e->stopped) {
+        /* A disk that is full must not keep us here: what isn't committed is in the journal. */
+        bool late = now - e->stop_at_us > STOP_LIMIT_S * SL_SECOND_US && !e->drain;
+        e->stopped = may_stop(e) || late;
+    }
+    gauges(e);
+    return any;
+}
+
+void sl_engine_stop(sl_engine *e, bool drain) {
+    e->stopping = true;
+    e->drain = drain;
+    e->stop_at_us = engine_now(e);
+    e->options.host.wake_loop(e->options.host.context);
+}
+
+bool sl_engine_stopped(const sl_engine *e) {
+    return e->stopped;
+}
+
+void sl_engine_state(sl_engine *e, sl_buffer *out) {
+    sl_buffer_printf(out,
+                     "{\"journal\":{\"identity\":\"%s\",\"begin\":%" PRIu64 ",\"end\":%" PRIu64
+                     ",\"bytes\":%" PRIu64 "},\"position\":%" PRIu64 ",\"ready\":%s,\"streams\":[",
+                     e->uuid, sl_journal_begin(e->journal), e->journal_next,
+                     sl_journal_bytes(e->journal), e->position,
+                     sl_engine_ready(e) ? "true" : "false");
+    bool first = true;
+    for (uint32_t i = 0; i < e->stream_count; i++) {
+        const stream *s = e->streams[i];
+        if (s->unrouted && sl_metric_read(s->received) == 0)
+            continue;
+        char watermark[40] = "";
+        if (s->watermark_us != SL_NO_TIME)
+            (void)sl_time_format(s->watermark_us, watermark);
+        sl_buffer_printf(out,
+                         "%s{\"name\":\"%s\",\"received\":%" PRId64
+                         ",\"schema_version\":%u,\"fields\":%u,\"watermark\":\"%s\",\"tables\":[",
+                         first ? "" : ",", s->name, sl_metric_read(s->received),
+                         s->current->schema->version, s->current->schema->count - 1, watermark);
+        first = false;
+        for (uint32_t k = 0; k < s->table_count; k++) {
+            const table *t = s->tables[k];
+            sl_buffer_printf(out, "%s{\"name\":\"%s\",\"kind\":\"%s\",\"target\":", k ? "," : "",
+                             t->name, sl_table_kind_name(t->kind));
+            sl_buffer_json_string(out, t->target, strlen(t->target));
+            sl_buffer_printf(out,
+                             ",\"cursor\":%" PRIu64 ",\"entries\":%" PRIu64 ",\"undelivered\":%" PRIu64
+                             ",\"sent\":%" PRId64 ",\"stalled\":%s}",
+                             t->cursor, t->sequence, t->entries_open, sl_metric_read(t->rows),
+                             sl_metric_read(t->stalled) != 0 || t->failed ? "true" : "false");
+        }
+        sl_buffer_text(out, "]}");
+    }
+    sl_buffer_text(out, "]}\n");
+}

@@ -1,0 +1,486 @@
+/** @file internal.h
+ * What the engine's files share: streams, tables, tasks, cuts and the messages between actors.
+ *
+ * Ownership goes with the message: whoever popped a pointer from a ring owns what it points to until it
+ * pushes it on. Fields that one thread alone touches say so.
+ */
+#pragma once
+
+#include "sluice/checkpoint.h"
+#include "sluice/decode.h"
+#include "sluice/engine.h"
+#include "sluice/journal.h"
+#include "sluice/lake.h"
+#include "sluice/message.h"
+#include "sluice/parquet.h"
+#include "sluice/ring.h"
+#include "sluice/rows.h"
+#include "sluice/warehouse.h"
+#include "sluice/window.h"
+
+#include "crash.h"
+
+enum {
+    WORKERS_MAX = 64,
+    RING_SIZE = 4096,
+    TASKS_MAX = 1024,        /* In flight at once: fewer than a ring holds. */
+    STREAMS_MAX = 100,       /* Inferred ones, as the design says. */
+    GROUP_BYTES = 2 << 20,   /* A group gathers up to this, a lone record may be larger. */
+    READ_AHEAD = 4,          /* Groups that the reader is ahead of the pipeline. */
+    COMPANIONS_MAX = 64,     /* Tables of one stream. */
+};
+#define UNCUT_MAX (UINT64_C(1) << 30) /* A table is cut at 1 GiB of uncut log. */
+#define KEY_LIFE_US (24 * SL_HOUR_US)
+
+typedef struct stream stream;
+typedef struct table table;
+typedef struct task task;
+
+/** How a stream's events are decoded and what its tables make of them: immutable, by reference count. */
+typedef struct shape {
+    _Atomic uint32_t references;
+    stream *of;
+    sl_schema *schema;
+    uint32_t event_time;      /**< Field index or SL_NO_FIELD: arrival. */
+    uint32_t table_count;
+    uint32_t *partition_fields[COMPANIONS_MAX]; /**< Of lake tables; SL_NO_FIELD: see partition_by. */
+    sl_window_plan *plans[COMPANIONS_MAX];      /**< Of window tables. */
+} shape;
+
+struct stream {
+    char name[64];
+    uint32_t index;
+    const sl_config_stream *config; /**< NULL: made as it was named. */
+    bool inferred;
+    bool unrouted;        /**< Takes what no stream takes: everything is a dead letter. */
+    shape *current;       /* loop */
+    uint32_t stored_version; /* loop: schema version that the ledger has */
+    uint64_t next;        /* loop: offset of the next group to be ticketed */
+    int64_t watermark_us; /* loop: at `next` */
+    table *tables[COMPANIONS_MAX];
+    uint32_t table_count;
+    bool dispatched;      /* loop: something went into the pipeline since the start or the last rewind */
+    sl_metric *received, *bytes, *late, *drift;
+};
+
+struct table {
+    char *name;           /**< "clicks/lake" */
+    uint32_t index;       /**< Among all tables; workers keep their state under it. */
+    uint32_t slot;        /**< Among the stream's tables. */
+    sl_table_kind kind;
+    stream *of;
+    char *target;         /**< Directory, or warehouse table. */
+    const sl_config_lake *lake;
+    const sl_window_definition *window;
+    int64_t max_age_us;
+    /* loop */
+    uint64_t first, last, cursor, sequence;
+    uint64_t cut_to;      /**< Position of the last cut that was begun. */
+    uint64_t first_skip;  /**< Where this process began with the table; constant. */
+    uint64_t skip_below;  /**< Workers have seen everything below. */
+    int64_t watermark_us; /**< Of the stream at cut_to. */
+    uint64_t cut_before;      /**< cut_to and watermark_us before the cut in flight. */
+    int64_t watermark_before_us;
+    bool dirty, cutting, failed;
+    int64_t dirty_since_us, failed_at_us;
+    uint32_t failures;
+    uint64_t entries_open; /**< Committed, not delivered. */
+    sl_metric *rows, *sent_bytes, *oldest, *stalled;
+    /* storage */
+    int64_t id;           /**< In the ledger; 0: not there yet. */
+    bool fresh;           /**< Its id comes from a transaction that isn't committed. */
+    bool queued;          /**< In storage.tables. */
+    bool stopped;         /**< A conflict: never delivered again without a person. */
+    int64_t retry_at_us;
+    uint32_t tries;
+    struct pending *first_pending, **last_pending;
+};
+
+typedef enum message_kind {
+    MESSAGE_TASK,
+    MESSAGE_CUT,
+    MESSAGE_DELIVERED,
+    MESSAGE_REWIND,
+    MESSAGE_PEEK,
+    MESSAGE_KEYS,
+    MESSAGE_KEY,
+    MESSAGE_TRIM,
+} message_kind;
+
+typedef struct message {
+    message_kind kind;
+} message;
+
+/** A request that waits for its reply. */
+typedef struct waiter {
+    struct waiter *next;
+    sl_intake_done_fn *done;
+    void *token;
+} waiter;
+
+/** An Idempotency-Key that was seen. */
+typedef struct key_entry {
+    message head;            /**< MESSAGE_KEY: being looked up in the ledger. */
+    struct key_entry *next;  /**< In its bucket. */
+    sl_hash128 key, body;
+    sl_hash128 stored_body;  /**< KEY_LOOKUP: what the ledger has. */
+    int64_t arrival_us;
+    enum { KEY_LOOKUP, KEY_PENDING, KEY_DONE } state;
+    bool stored;             /**< The ledger has it. */
+    bool storing;
+    waiter *waiters;
+    sl_buffer result;        /**< KEY_DONE: packed reply. */
+    /* The request itself while it is looked up. */
+    char *stream, *source, *text;
+    uint8_t *held;
+    size_t held_length, text_length;
+    sl_status found;
+} key_entry;
+
+typedef struct request {
+    sl_intake_done_fn *done;
+    void *token;
+    key_entry *key; /**< NULL: none. */
+} request;
+
+/** A batch of one stream out of a task. */
+typedef struct part {
+    shape *shape;
+    sl_batch *batch;
+    int64_t watermark_after; /**< Highest min(event time, arrival) of the batch alone. */
+    int64_t watermark_us;    /**< The stream's before its first row; set by its ticket. */
+    bool skip;               /**< The stream is ahead of this group already. */
+} part;
+
+typedef enum task_stage { TASK_DECODE, TASK_PROCESS, TASK_RELEASE } task_stage;
+
+/** A group on its way: written, decoded, answered, processed. */
+struct task {
+    message head;
+    task *next;           /* loop: in a list */
+    sl_group *group;
+    uint64_t begin;       /**< The cursor before it. */
+    uint64_t bytes;       /**< As accounted: the group length when it entered (writing rounds it up). */
+    bool live;            /**< From requests; else read back from the log. */
+    bool keys_only;       /**< Read back only for its keys. */
+    uint32_t epoch;       /**< Of the reader. */
+    sl_status status;     /**< Of its write or read. */
+    sl_error error;
+    bool written, decoded, answered;
+    uint32_t worker;
+    task_stage stage;
+    sl_record *records;   /**< One per record of the group. */
+    uint32_t record_capacity;
+    request *requests;    /**< Live ones. */
+    uint32_t request_capacity;
+    shape **shapes;       /**< One per record, borrowed from `uses`. */
+    shape *uses[2 * (STREAMS_MAX + 64)]; /**< Referenced. */
+    uint32_t use_count;
+    part *parts;
+    uint32_t part_count, part_capacity;
+    bool nomem;           /**< A worker ran out of memory while decoding. */
+    table *broken;        /**< A table failed while it was processed. */
+    sl_status broken_status;
+    table *full;          /**< A table wants to be cut early. */
+    uint64_t quarantined;
+};
+
+/** A file that a worker finished, still without its key. */
+typedef struct sealed_file {
+    char *spool;      /**< Name in the spool. */
+    char *directory;  /**< Partition path with a '/' at its end, or "". */
+    uint64_t bytes, rows;
+    sl_hash128 hash;
+} sealed_file;
+
+/** What one worker brings to a cut of one table. */
+typedef struct cut_result {
+    sl_counts counts;
+    sealed_file *files;
+    uint32_t file_count, file_capacity;
+    sl_buffer deltas; /**< Window rows: i64 start, u32 key length, key, u32 state length, state. */
+    uint64_t delta_count;
+    sl_status status;
+    sl_error error;
+} cut_result;
+
+typedef struct flush flush;
+
+/** One position at which some tables are cut. */
+typedef struct cut {
+    message head;
+    struct cut *next;      /* storage: waiting for a commit */
+    uint32_t table_count;
+    table **tables;
+    sl_entry *entries;     /**< One per table. */
+    int64_t *watermarks;
+    shape **shapes;        /**< Of each table's stream when it was cut; referenced. */
+    cut_result *results;   /**< [worker * table_count + table] */
+    uint32_t result_count;
+    uint32_t waiting;      /* loop: workers that haven't answered */
+    /* Cursors of tables with nothing to cut. */
+    table **moves;
+    uint64_t *move_to;
+    int64_t *move_watermarks;
+    uint32_t move_count;
+    table **known;         /**< All tables: those without an id are registered. */
+    uint32_t known_count;
+    struct {
+        stream *of;
+        sl_schema *schema;
+        uint64_t frozen_at;
+    } *schemas;            /**< New versions of inferred schemas. */
+    uint32_t schema_count;
+    uint64_t discovered;
+    sl_status status;
+    /* storage */
+    uint32_t prepared;     /**< Tables whose files are built and synced. */
+    sl_buffer *merged;     /**< Per table: a window's deltas of all workers, merged and sorted. */
+    int64_t retry_at_us;
+    uint32_t tries;
+} cut;
+
+/** A committed entry on its way out: the storage thread's, then the loop's, delivered. */
+typedef struct pending {
+    message head; /**< MESSAGE_DELIVERED */
+    struct pending *next;
+    table *of;
+    sl_entry entry;
+    shape *shape;
+} pending;
+
+/** Workers drop what they hold of some tables; what follows comes again from the log. */
+typedef struct rewind_order {
+    message head;
+    uint32_t waiting;
+    uint32_t count;
+    table *tables[COMPANIONS_MAX];
+    uint64_t skip_below[COMPANIONS_MAX];
+    bool drop[COMPANIONS_MAX];
+} rewind_order;
+
+/** Live view of a window. */
+typedef struct peek {
+    message head;
+    table *of;
+    shape *shape;
+    uint32_t waiting;
+    sl_buffer deltas[WORKERS_MAX];
+    uint32_t limit;
+    sl_buffer json;
+    sl_engine_windows_fn *done;
+    void *context;
+} peek;
+
+typedef struct keys_batch {
+    message head;
+    key_entry **keys;
+    uint32_t count;
+    uint64_t position; /**< Every key below is in the ledger after this. */
+    int64_t expire_before;
+    sl_status status;
+} keys_batch;
+
+typedef struct trim_order {
+    message head;
+    uint64_t offset;
+} trim_order;
+
+struct flush {
+    flush *next;
+    sl_engine_flush_fn *done;
+    void *context;
+    uint64_t target; /**< Synced end when it was asked for. */
+    bool begun;      /**< Every table's cut at or beyond the target is on its way. */
+};
+
+/* --- actors --- */
+
+typedef struct worker_table worker_table;
+
+typedef struct worker {
+    sl_actor actor;
+    sl_engine *engine;
+    uint32_t index;
+    sl_ring verdicts, pipeline, out;
+    /* its own thread */
+    sl_decoder *decoders[STREAMS_MAX + 64];
+    const sl_schema *decoder_schemas[STREAMS_MAX + 64];
+    sl_batch **free_batches;
+    uint32_t free_count, free_capacity;
+    worker_table **tables;
+    uint32_t table_capacity;
+    sl_batch *letters;       /**< Dead letters on their way to Parquet. */
+    cut *cutting;            /**< Being sealed, a slice at a time. */
+    uint32_t cutting_table;
+    uint64_t file_number;
+    uint32_t *selection, *order;
+    uint32_t turn;
+} worker;
+
+typedef struct sl_engine_journal_actor {
+    sl_actor actor;
+    sl_engine *engine;
+    sl_ring in, out;
+} journal_actor;
+
+typedef struct reader_actor {
+    sl_actor actor;
+    sl_engine *engine;
+    sl_ring in, out;
+} reader_actor;
+
+typedef struct storage_actor {
+    sl_actor actor;
+    sl_engine *engine;
+    sl_ring in, out;
+    sl_ledger *ledger;
+    sl_warehouse *warehouse;
+    cut *first_commit, **last_commit;
+    table *tables[4096]; /**< Have (had) pending entries. */
+    uint32_t table_count, turn;
+    uint64_t file_number;
+    _Atomic uint64_t spool_bytes;
+} storage_actor;
+
+struct sl_engine {
+    sl_engine_options options;
+    const sl_config *config;
+    sl_files *files;
+    sl_budget *budget;
+    sl_intake intake;
+    char *spool;            /**< Directory. */
+    char *partition;        /**< "journal:UUID" */
+    char uuid[33];
+    uint32_t generation;    /**< Start number: names spool files. */
+    sl_journal *journal;
+    journal_actor journal_io;
+    reader_actor reader;
+    storage_actor storage;
+    worker *workers;
+    uint32_t worker_count;
+    sl_actor **actors, *actor_list;
+    uint32_t actor_count;
+    sl_schema *letters;     /**< Schema of dead letters. */
+
+    /* loop */
+    stream *streams[STREAMS_MAX + 64];
+    uint32_t stream_count;
+    stream *unrouted;
+    table *tables[4096];
+    uint32_t table_count;
+    task *gathering;
+    uint32_t writing;                  /**< Groups that the journal thread has. */
+    uint32_t tasks_max;
+    bool reading;                      /**< The reader has a task. */
+    task *live_first, **live_last;     /**< In log order, not yet dispatched. */
+    task *replay_first, **replay_last; /**< From the reader, in log order. */
+    task *free_tasks;
+    uint32_t task_count;
+    uint64_t live_bytes, pipeline_bytes, outstanding_bytes;
+    uint64_t position;      /**< Everything below is ticketed. */
+    uint64_t journal_next;  /**< Where the next group may begin. */
+    uint32_t epoch;
+    uint64_t read_next;     /**< Where the reader goes on; UINT64_MAX: at `position`. */
+    uint32_t replay_count;
+    bool scanning_keys;
+    uint64_t scan_from;
+    uint64_t keys_stored;   /**< Every key below is in the ledger. */
+    bool keys_in_ledger, keys_busy;
+    bool keys_repeated;     /**< A known key was asked for again: answered at the next poll. */
+    key_entry **key_buckets;
+    uint32_t key_bucket_count, key_count, keys_unstored;
+    int64_t keys_at_us, expired_at_us;
+    waiter *refused_first, **refused_last; /**< To be answered at the next poll, not inside submit(). */
+    flush *flushes;
+    uint32_t cuts_open;
+    int64_t moved_at_us, scheduled_at_us;
+    bool stopping, drain, stopped;
+    int64_t stop_at_us;
+    uint32_t peeks;
+    uint64_t trimmed;
+    bool journal_full;      /**< The last write found no space. */
+    int64_t journal_full_at_us;
+    uint32_t next_worker;
+    sl_metric *metric_accepted, *metric_rejected, *metric_requests, *metric_dead[SL_CODE_COUNT];
+    sl_metric *metric_dropped, *metric_quarantined, *metric_journal_bytes, *metric_spool_bytes;
+    sl_metric *metric_memory, *metric_uncommitted, *metric_rewinds, *metric_sync_failures;
+};
+
+extern const char *const sl_source_names[]; /**< Indexed by sl_record.source. */
+uint32_t sl_source_index(const char *name, size_t length);
+
+static inline int64_t engine_now(const sl_engine *e) {
+    return e->options.clock.monotonic_us(e->options.clock.context);
+}
+static inline int64_t engine_wall(const sl_engine *e) {
+    return e->options.clock.wall_us(e->options.clock.context);
+}
+/** Push to an actor and wake it. The rings hold more than can be in flight: a full one is a bug. */
+void engine_send(sl_engine *e, sl_ring *ring, sl_actor *actor, void *item);
+/** Push to the loop and wake it. */
+void engine_return(sl_engine *e, sl_ring *ring, void *item);
+
+/* shape.c: streams, tables and shapes */
+sl_status shape_create(sl_engine *e, stream *s, sl_schema *schema, shape **out, sl_error *error);
+shape *shape_ref(shape *shape);
+void shape_unref(shape *shape);
+sl_status stream_add(sl_engine *e, const char *name, const sl_config_stream *config,
+                     uint64_t position, stream **out, sl_error *error);
+stream *stream_find(sl_engine *e, const char *name, size_t length);
+/** The stream that takes a record; made when it is new and streams are inferred. Never NULL. */
+stream *stream_route(sl_engine *e, const char *name, size_t length, uint64_t position);
+void streams_destroy(sl_engine *e);
+sl_schema *letters_schema(void);
+
+/* log.c: journal and reader actors */
+sl_status log_create(sl_engine *e, sl_error *error);
+void log_destroy(sl_engine *e);
+
+/* worker.c, worker_tables.c */
+sl_status workers_create(sl_engine *e, sl_error *error);
+void workers_destroy(sl_engine *e);
+void worker_process(worker *w, task *t);
+/** @return whether the cut is sealed. */
+bool worker_cut_slice(worker *w, cut *c);
+void worker_rewind(worker *w, const rewind_order *order);
+void worker_peek(worker *w, peek *p);
+void worker_tables_destroy(worker *w);
+
+/* storage.c */
+sl_status storage_create(sl_engine *e, sl_error *error);
+void storage_destroy(sl_engine *e);
+/** A committed entry is to be delivered; entry is moved from. */
+bool storage_enqueue(storage_actor *a, table *t, sl_entry *entry, shape *s);
+
+/* sequence.c: tickets, replies, replay */
+task *task_get(sl_engine *e);
+void task_free(sl_engine *e, task *t);
+void task_release(sl_engine *e, task *t); /**< Back to its worker (batches), then free. */
+bool sequence_poll(sl_engine *e);
+void task_use(task *t, shape *s);
+bool sequence_idle(const sl_engine *e); /**< Nothing is on its way through log and pipeline. */
+bool sequence_kick(sl_engine *e); /**< A group that gathers is sent off when the journal is free. */
+void sequence_rewind(sl_engine *e, stream *s, table *failed);
+void sequence_destroy(sl_engine *e);
+/** Position up to which this table's rows are in the pipeline. */
+uint64_t table_position(const sl_engine *e, const table *t);
+
+/* keys.c */
+sl_status intake_submit(sl_intake *intake, const sl_intake_request *request);
+void reply_task(sl_engine *e, task *t);
+bool keys_poll(sl_engine *e, int64_t now);
+void keys_found(sl_engine *e, key_entry *key);
+void keys_saved(sl_engine *e, keys_batch *batch);
+void keys_scanned(sl_engine *e, task *t);
+void keys_destroy(sl_engine *e);
+
+/* cuts.c */
+bool cuts_poll(sl_engine *e, int64_t now);
+void cut_sealed(sl_engine *e, cut *c);
+void cut_committed(sl_engine *e, cut *c);
+void cut_free(cut *c);
+void entry_delivered(sl_engine *e, pending *p);
+void cut_results_clear(sl_engine *e, cut_result *r);
+void delta_put(sl_buffer *out, const sl_window_row *row);
+size_t delta_get(const uint8_t *bytes, size_t length, sl_window_row *row);

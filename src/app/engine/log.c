@@ -1,0 +1,77 @@
+/* The journal actor writes groups, the reader actor reads them back. */
+#include "internal.h"
+
+#include <stdlib.h>
+
+void engine_send(sl_engine *e, sl_ring *ring, sl_actor *actor, void *item) {
+    if (!sl_ring_push(ring, item)) {
+        sl_message(SL_LEVEL_ERROR, "engine", "a ring overflowed", "actor=%s", actor->name);
+        abort();
+    }
+    e->options.host.wake(e->options.host.context, actor);
+}
+
+void engine_return(sl_engine *e, sl_ring *ring, void *item) {
+    if (!sl_ring_push(ring, item)) {
+        sl_message(SL_LEVEL_ERROR, "engine", "a ring overflowed", "actor=loop");
+        abort();
+    }
+    e->options.host.wake_loop(e->options.host.context);
+}
+
+static bool journal_run(void *context) {
+    journal_actor *a = context;
+    sl_engine *e = a->engine;
+    message *m = sl_ring_pop(&a->in);
+    if (m == NULL) {
+        sl_error error;
+        sl_status status = sl_journal_prepare(e->journal, &error);
+        if (status != SL_OK && status != SL_EAGAIN && status != SL_EFULL)
+            sl_message(SL_LEVEL_DEBUG, "journal", "no spare segment", "error=\"%s\"", error.text);
+        return status == SL_EAGAIN;
+    }
+    if (m->kind == MESSAGE_TRIM) {
+        CRASH(trim_before);
+        sl_journal_trim(e->journal, ((trim_order *)m)->offset);
+        sl_free(m);
+        return true;
+    }
+    task *t = (task *)m;
+    CRASH(journal_before_write);
+    t->status = sl_journal_write(e->journal, t->group, &t->error);
+    CRASH(journal_after_sync);
+    engine_return(e, &a->out, t);
+    return true;
+}
+
+static bool reader_run(void *context) {
+    reader_actor *a = context;
+    task *t = sl_ring_pop(&a->in);
+    if (t == NULL)
+        return false;
+    t->status = sl_journal_read(a->engine->journal, t->begin, t->group, &t->quarantined, &t->error);
+    engine_return(a->engine, &a->out, t);
+    return true;
+}
+
+sl_status log_create(sl_engine *e, sl_error *error) {
+    e->journal_io.engine = e->reader.engine = e;
+    e->journal_io.actor = (sl_actor){.name = "journal", .run = journal_run, .context = &e->journal_io};
+    e->reader.actor = (sl_actor){.name = "reader", .run = reader_run, .context = &e->reader};
+    if (sl_ring_init(&e->journal_io.in, RING_SIZE) != SL_OK ||
+        sl_ring_init(&e->journal_io.out, RING_SIZE) != SL_OK ||
+        sl_ring_init(&e->reader.in, RING_SIZE) != SL_OK ||
+        sl_ring_init(&e->reader.out, RING_SIZE) != SL_OK)
+        return sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+    return SL_OK;
+}
+
+void log_destroy(sl_engine *e) {
+    for (message *m; e->journal_io.in.slots != NULL && (m = sl_ring_pop(&e->journal_io.in)) != NULL;)
+        if (m->kind == MESSAGE_TRIM)
+            sl_free(m);
+    sl_ring_fini(&e->journal_io.in);
+    sl_ring_fini(&e->journal_io.out);
+    sl_ring_fini(&e->reader.in);
+    sl_ring_fini(&e->reader.out);
+}

@@ -1,0 +1,657 @@
+/* The loop's order of things: groups are sealed and sent to journal and worker side by side, answered when
+ * both are back, and ticketed into the pipeline in log order. What doesn't begin at `position` waits, or is
+ * let go and read again from the log. */
+#include "internal.h"
+
+#include <inttypes.h>
+
+/* --- tasks --- */
+
+void task_use(task *t, shape *s) {
+    for (uint32_t i = 0; i < t->use_count; i++)
+        if (t->uses[i] == s)
+            return;
+    t->uses[t->use_count++] = shape_ref(s);
+}
+
+task *task_get(sl_engine *e) {
+    task *t = e->free_tasks;
+    if (t != NULL) {
+        e->free_tasks = t->next;
+        t->next = NULL;
+        return t;
+    }
+    if (e->task_count == e->tasks_max)
+        return NULL;
+    t = sl_calloc(1, sizeof *t);
+    if (t == NULL || (t->group = sl_group_create(GROUP_BYTES, e->budget)) == NULL) {
+        sl_free(t);
+        return NULL;
+    }
+    t->head.kind = MESSAGE_TASK;
+    e->task_count++;
+    return t;
+}
+
+static void task_destroy(sl_engine *e, task *t) {
+    for (uint32_t i = 0; i < t->use_count; i++)
+        shape_unref(t->uses[i]);
+    sl_group_destroy(t->group);
+    sl_free(t->records);
+    sl_free(t->requests);
+    sl_free(t->shapes);
+    sl_free(t->parts);
+    sl_free(t);
+    e->task_count--;
+}
+
+void task_free(sl_engine *e, task *t) {
+    if (t->group->capacity > 2 * (size_t)GROUP_BYTES) { /* It grew for one large record. */
+        task_destroy(e, t);
+        return;
+    }
+    for (uint32_t i = 0; i < t->use_count; i++)
+        shape_unref(t->uses[i]);
+    sl_group *group = t->group;
+    sl_group_reset(group);
+    *t = (task){.head = {MESSAGE_TASK},
+                .next = e->free_tasks,
+                .group = group,
+                .records = t->records,
+                .record_capacity = t->record_capacity,
+                .requests = t->requests,
+                .request_capacity = t->request_capacity,
+                .shapes = t->shapes,
+                .parts = t->parts,
+                .part_capacity = t->part_capacity};
+    e->free_tasks = t;
+}
+
+void task_release(sl_engine *e, task *t) {
+    t->stage = TASK_RELEASE;
+    if (t->part_count == 0) {
+        e->outstanding_bytes -= t->bytes;
+        task_free(e, t);
+        return;
+    }
+    worker *w = &e->workers[t->worker];
+    engine_send(e, &w->pipeline, &w->actor, t);
+}
+
+static bool task_grow(task *t) {
+    uint32_t count = t->group->count;
+    if (count <= t->record_capacity)
+        return true;
+    uint32_t capacity = count < 64 ? 64 : 2 * count;
+    sl_record *records = sl_realloc(t->records, capacity * sizeof *records);
+    if (records != NULL)
+        t->records = records;
+    shape **shapes = sl_realloc(t->shapes, capacity * sizeof *shapes);
+    if (shapes != NULL)
+        t->shapes = shapes;
+    if (records == NULL || shapes == NULL)
+        return false;
+    t->record_capacity = capacity;
+    return true;
+}
+
+/* Which stream takes each record, in which shape. */
+static bool route(sl_engine *e, task *t) {
+    if (!task_grow(t))
+        return false;
+    uint64_t position = t->live ? e->journal_next : t->begin;
+    const char *bytes = (const char *)t->group->bytes;
+    for (uint32_t i = 0; i < t->group->count; i++) {
+        const sl_journal_record *r = &t->group->records[i];
+        stream *s = r->damaged ? e->unrouted
+                               : stream_route(e, bytes + r->stream, r->stream_length, position);
+        t->records[i] = (sl_record){
+            .position = t->group->offset + r->body,
+            .body = r->body,
+            .length = r->length,
+            .arrival_us = r->arrival_us,
+            .source = sl_source_index(bytes + r->source, r->source_length),
+            .stream = s->index,
+            .token = i,
+        };
+        t->shapes[i] = s->current;
+        task_use(t, s->current);
+    }
+    return true;
+}
+
+static void send_decode(sl_engine *e, task *t) {
+    t->decoded = false;
+    t->stage = TASK_DECODE;
+    worker *w = &e->workers[t->worker];
+    engine_send(e, &w->verdicts, &w->actor, t);
+}
+
+static uint32_t pick_worker(sl_engine *e) {
+    uint32_t best = e->next_worker++ % e->worker_count;
+    size_t least = SIZE_MAX;
+    for (uint32_t k = 0; k < e->worker_count; k++) {
+        uint32_t i = (best + k) % e->worker_count;
+        size_t load = sl_ring_count(&e->workers[i].verdicts) + sl_ring_count(&e->workers[i].pipeline);
+        if (load < least) {
+            least = load;
+            best = i;
+        }
+    }
+    return best;
+}
+
+static void append(task ***last, task *t) {
+    t->next = NULL;
+    **last = t;
+    *last = &t->next;
+}
+
+static void unlink_task(task **first, task ***last, task *t) {
+    task **at = first;
+    while (*at != t)
+        at = &(*at)->next;
+    *at = t->next;
+    if (*last == &t->next)
+        *last = at;
+    t->next = NULL;
+}
+
+/* Journal and worker get the group at the same time. */
+static void seal(sl_engine *e) {
+    task *t = e->gathering;
+    t->live = true;
+    t->begin = UINT64_MAX; /* Known when it is written. */
+    if (!route(e, t)) {
+        t->status = SL_ENOMEM;
+        t->written = t->decoded = true;
+        reply_task(e, t);
+        e->gathering = NULL;
+        task_free(e, t);
+        return;
+    }
+    e->gathering = NULL;
+    t->worker = pick_worker(e);
+    t->bytes = t->group->length;
+    e->outstanding_bytes += t->bytes;
+    e->live_bytes += t->bytes;
+    append(&e->live_last, t);
+    e->writing++;
+    /* Decoding must not see the length that write() rounds up; it reads only records and bytes. */
+    send_decode(e, t);
+    engine_send(e, &e->journal_io.in, &e->journal_io.actor, t);
+}
+
+bool sequence_kick(sl_engine *e) {
+    if (e->gathering == NULL || e->gathering->group->count == 0 ||
+        (e->writing != 0 && e->gathering->group->length < GROUP_BYTES / 2))
+        return false;
+    seal(e);
+    return true;
+}
+
+/* --- tickets --- */
+
+uint64_t table_position(const sl_engine *e, const table *t) {
+    uint64_t p = e->position > t->of->next ? e->position : t->of->next;
+    return p > t->skip_below ? p : t->skip_below;
+}
+
+static bool same_fields(const sl_schema *a, const sl_schema *b) {
+    if (a->count != b->count)
+        return false;
+    for (uint32_t i = 0; i < a->count; i++)
+        if (a->fields[i].type != b->fields[i].type)
+            return false;
+    return true;
+}
+
+/* Fold what the batch saw into the stream's schema. @return whether a known type widened. */
+static bool infer(sl_engine *e, part *p, bool *failed) {
+    stream *s = p->shape->of;
+    sl_schema *merged = NULL;
+    bool widened = false;
+    if (sl_schema_merge(s->current->schema, p->batch->proposals, p->batch->proposal_count, &merged,
+                        &widened) != SL_OK) {
+        *failed = true;
+        return false;
+    }
+    if (merged == NULL)
+        return false;
+    shape *next;
+    sl_error error;
+    if (shape_create(e, s, merged, &next, &error) != SL_OK) {
+        *failed = true;
+        return false;
+    }
+    shape_unref(s->current);
+    s->current = next;
+    return widened;
+}
+
+/* @return SL_OK: go; SL_EAGAIN: decode again, or the stream was rewound; SL_ENOMEM: later. */
+static sl_status settle_schemas(sl_engine *e, task *t) {
+    bool again = false, failed = false;
+    for (uint32_t i = 0; i < t->part_count; i++) {
+        part *p = &t->parts[i];
+        stream *s = p->shape->of;
+        p->skip = t->begin < s->next;
+        if (!s->inferred || p->skip)
+            continue;
+        if (p->batch->proposal_count != 0 && infer(e, p, &failed) && s->dispatched) {
+            sequence_rewind(e, s, NULL);
+            return SL_EAGAIN;
+        }
+        if (failed)
+            return SL_ENOMEM;
+    }
+    for (uint32_t i = 0; i < t->part_count; i++) {
+        part *p = &t->parts[i];
+        stream *s = p->shape->of;
+        if (p->shape == s->current)
+            continue;
+        if (!p->skip && !same_fields(p->shape->schema, s->current->schema))
+            again = true;
+        task_use(t, s->current);
+        p->shape = s->current;
+    }
+    if (!again)
+        return SL_OK;
+    for (uint32_t i = 0; i < t->group->count; i++) {
+        t->shapes[i] = e->streams[t->records[i].stream]->current;
+        task_use(t, t->shapes[i]);
+        t->records[i].accepted = t->records[i].rejected = 0;
+    }
+    send_decode(e, t);
+    return SL_EAGAIN;
+}
+
+static void touch_tables(sl_engine *e, const task *t, const part *p) {
+    stream *s = p->shape->of;
+    int64_t now = engine_now(e);
+    for (uint32_t k = 0; k < s->table_count; k++) {
+        table *b = s->tables[k];
+        bool concerned = b->kind == SL_TABLE_DEAD ? p->batch->reject_count != 0
+                                                  : p->batch->rows + p->batch->reject_count != 0;
+        if (!concerned || t->begin < b->skip_below)
+            continue;
+        if (!b->dirty)
+            b->dirty_since_us = now;
+        b->dirty = true;
+    }
+}
+
+static void count_part(sl_engine *e, const part *p) {
+    stream *s = p->shape->of;
+    sl_metric_add(s->received, p->batch->rows + p->batch->reject_count);
+    if (p->batch->drift != 0)
+        sl_metric_add(s->drift, (int64_t)p->batch->drift);
+    for (uint32_t i = 0; i < p->batch->reject_count; i++)
+        sl_metric_add(e->metric_dead[p->batch->rejects[i].code], 1);
+}
+
+/* The task begins at `position` and is decoded: give it its place. @return false: it has to wait. */
+static bool ticket(sl_engine *e, task *t, task **first, task ***last) {
+    if (settle_schemas(e, t) != SL_OK)
+        return false;
+    for (uint32_t i = 0; i < t->part_count; i++) {
+        part *p = &t->parts[i];
+        stream *s = p->shape->of;
+        if (p->skip)
+            continue;
+        p->watermark_us = s->watermark_us;
+        if (p->watermark_after > s->watermark_us)
+            s->watermark_us = p->watermark_after;
+        s->dispatched = true;
+        touch_tables(e, t, p);
+        count_part(e, p);
+    }
+    unlink_task(first, last, t);
+    if (t->live)
+        e->live_bytes -= t->bytes;
+    else
+        e->replay_count--;
+    e->position = t->group->next;
+    e->pipeline_bytes += t->bytes;
+    t->stage = TASK_PROCESS;
+    worker *w = &e->workers[t->worker];
+    engine_send(e, &w->pipeline, &w->actor, t);
+    return true;
+}
+
+static void drop_live(sl_engine *e, task *t) {
+    unlink_task(&e->live_first, &e->live_last, t);
+    e->live_bytes -= t->bytes;
+    task_release(e, t);
+}
+
+static void drop_replay(sl_engine *e, task *t) {
+    unlink_task(&e->replay_first, &e->replay_last, t);
+    e->replay_count--;
+    task_release(e, t);
+}
+
+static bool dispatch(sl_engine *e) {
+    bool any = false;
+    if (e->scanning_keys)
+        return false;
+    for (;;) {
+        while (e->replay_first != NULL && e->replay_first->decoded &&
+               (e->replay_first->epoch != e->epoch || e->replay_first->begin < e->position))
+            drop_replay(e, e->replay_first);
+        while (e->live_first != NULL && e->live_first->answered &&
+               (e->live_first->status != SL_OK || e->live_first->begin < e->position))
+            drop_live(e, e->live_first);
+        if (e->pipeline_bytes >= e->config->memory / 8)
+            return any;
+        task *live = e->live_first, *replay = e->replay_first;
+        if (live != NULL && live->answered && live->decoded && live->begin == e->position) {
+            if (!ticket(e, live, &e->live_first, &e->live_last))
+                return any;
+        } else if (replay != NULL && replay->decoded && replay->begin == e->position) {
+            if (!ticket(e, replay, &e->replay_first, &e->replay_last))
+                return any;
+        } else {
+            return any;
+        }
+        any = true;
+    }
+}
+
+void sequence_rewind(sl_engine *e, stream *s, table *failed) {
+    rewind_order *order = sl_calloc(1, sizeof *order);
+    if (order == NULL)
+        return; /* The caller comes again: the table is still marked, the schema still differs. */
+    order->head.kind = MESSAGE_REWIND;
+    order->waiting = e->worker_count;
+    uint64_t reached = e->position > s->next ? e->position : s->next;
+    uint64_t target = UINT64_MAX;
+    int64_t watermark = SL_NO_TIME;
+    for (uint32_t k = 0; k < s->table_count; k++) {
+        table *t = s->tables[k];
+        bool drop = failed == NULL || t == failed;
+        if (!drop && t->skip_below < reached)
+            t->skip_below = reached;
+        if (drop)
+            t->skip_below = t->cut_to;
+        order->tables[order->count] = t;
+        order->drop[order->count] = drop;
+        order->skip_below[order->count++] = t->skip_below;
+        if (drop)
+            t->dirty = false;
+        if (drop && t->cut_to < target) {
+            target = t->cut_to;
+            watermark = t->watermark_us;
+        }
+    }
+    for (uint32_t i = 0; i < e->stream_count; i++)
+        if (e->streams[i]->next < e->position)
+            e->streams[i]->next = e->position;
+    s->next = target;
+    s->watermark_us = watermark;
+    s->dispatched = false;
+    if (target < e->position)
+        e->position = target;
+    e->epoch++;
+    e->read_next = UINT64_MAX;
+    sl_metric_add(e->metric_rewinds, 1);
+    sl_message(SL_LEVEL_INFO, "engine", "stream reads again from the log", "stream=%s position=%" PRIu64,
+               s->name, target);
+    for (uint32_t i = 0; i < e->worker_count; i++)
+        engine_send(e, &e->workers[i].pipeline, &e->workers[i].actor, order);
+}
+
+/* --- completions --- */
+
+static void written(sl_engine *e, task *t) {
+    e->writing--;
+    t->written = true;
+    if (t->status == SL_OK) {
+        t->begin = e->journal_next;
+        e->journal_next = t->group->next;
+        e->journal_full = false;
+        for (uint32_t i = 0; i < t->group->count; i++)
+            t->records[i].position = t->group->offset + t->group->records[i].body;
+        return;
+    }
+    e->journal_full = t->status == SL_ENOSPC;
+    e->journal_full_at_us = engine_now(e);
+    sl_message(SL_LEVEL_ERROR, "journal", "group refused", "error=\"%s\"", t->error.text);
+}
+
+static void answer(sl_engine *e, task *t) {
+    if (!t->written || !t->decoded || t->answered)
+        return;
+    CRASH(reply_before);
+    reply_task(e, t);
+    t->answered = true;
+    CRASH(reply_after);
+    /* Far ahead of the pipeline: let the columns go, the log has it. */
+    if (t->status == SL_OK && t->begin != e->position && e->live_bytes > e->config->memory / 8) {
+        sl_metric_add(e->metric_dropped, 1);
+        drop_live(e, t);
+    }
+}
+
+static void decoded(sl_engine *e, task *t) {
+    if (t->nomem) {
+        send_decode(e, t);
+        return;
+    }
+    t->decoded = true;
+    if (t->keys_only) {
+        keys_scanned(e, t);
+        e->scan_from = t->group->next;
+        task_release(e, t);
+    } else if (t->live) {
+        answer(e, t);
+    }
+}
+
+static void was_read(sl_engine *e, task *t) {
+    e->reading = false;
+    if (t->quarantined != 0) {
+        sl_metric_add(e->metric_quarantined, (int64_t)t->quarantined);
+        sl_message(SL_LEVEL_ERROR, "journal", "damage stepped over", "position=%" PRIu64 " bytes=%" PRIu64,
+                   t->begin, t->quarantined);
+    }
+    bool stale = t->epoch != e->epoch;
+    if (t->status != SL_OK || stale) {
+        if (t->status != SL_OK && t->status != SL_ENOTFOUND && !stale)
+            sl_message(SL_LEVEL_ERROR, "journal", "read failed", "error=\"%s\"", t->error.text);
+        if (t->keys_only && !stale && t->status == SL_ENOTFOUND)
+            e->scan_from = UINT64_MAX;
+        task_free(e, t);
+        return;
+    }
+    e->read_next = t->group->next;
+    if (!route(e, t)) {
+        e->read_next = t->begin;
+        task_free(e, t);
+        return;
+    }
+    t->bytes = t->group->length;
+    e->outstanding_bytes += t->bytes;
+    t->worker = pick_worker(e);
+    if (t->keys_only) {
+        bool any = false;
+        for (uint32_t i = 0; i < t->group->count; i++)
+            any = any || t->group->records[i].key_length != 0;
+        if (!any) {
+            e->scan_from = t->group->next;
+            task_release(e, t);
+            return;
+        }
+    } else {
+        e->replay_count++;
+        append(&e->replay_last, t);
+    }
+    send_decode(e, t);
+}
+
+static void processed(sl_engine *e, task *t) {
+    if (t->stage == TASK_PROCESS)
+        e->pipeline_bytes -= t->bytes;
+    if (t->broken != NULL && !t->broken->failed) {
+        table *b = t->broken;
+        b->failed = true;
+        b->failed_at_us = engine_now(e);
+        sl_message(SL_LEVEL_ERROR, "engine", "table failed, it will be tried again",
+                   "table=%s reason=\"%s\"", b->name, sl_status_text(t->broken_status));
+    }
+    if (t->full != NULL)
+        t->full->dirty_since_us = INT64_MIN / 2; /* Due at once. */
+    e->outstanding_bytes -= t->bytes;
+    task_free(e, t);
+}
+
+static void worker_returned(sl_engine *e, message *m) {
+    switch (m->kind) {
+    case MESSAGE_TASK: {
+        task *t = (task *)m;
+        if (t->stage == TASK_DECODE)
+            decoded(e, t);
+        else
+            processed(e, t);
+        break;
+    }
+    case MESSAGE_CUT:
+        if (--((cut *)m)->waiting == 0)
+            cut_sealed(e, (cut *)m);
+        break;
+    case MESSAGE_REWIND:
+        if (--((rewind_order *)m)->waiting == 0)
+            sl_free(m);
+        break;
+    case MESSAGE_PEEK:
+        if (--((peek *)m)->waiting == 0)
+            engine_send(e, &e->storage.in, &e->storage.actor, m);
+        break;
+    case MESSAGE_DELIVERED:
+    case MESSAGE_KEYS:
+    case MESSAGE_KEY:
+    case MESSAGE_TRIM:
+        break;
+    }
+}
+
+/* --- reading back --- */
+
+static bool start_reading(sl_engine *e) {
+    if (e->reading || e->stopping)
+        return false;
+    uint64_t at;
+    if (e->scanning_keys) {
+        if (e->outstanding_bytes != 0 || e->scan_from == UINT64_MAX)
+            return false;
+        at = e->scan_from;
+    } else {
+        const task *live = e->live_first;
+        if (e->position >= e->journal_next || e->replay_count >= READ_AHEAD ||
+            (live != NULL && live->written && live->begin == e->position))
+            return false;
+        at = e->read_next == UINT64_MAX ? e->position : e->read_next;
+        if (at >= e->journal_next || (live != NULL && live->written && live->begin <= at))
+            return false; /* The reader is where the live groups begin. */
+    }
+    task *t = task_get(e);
+    if (t == NULL)
+        return false;
+    t->begin = at;
+    t->epoch = e->epoch;
+    t->keys_only = e->scanning_keys;
+    e->reading = true;
+    engine_send(e, &e->reader.in, &e->reader.actor, t);
+    return true;
+}
+
+static bool retry_failed(sl_engine *e) {
+    bool any = false;
+    int64_t now = engine_now(e);
+    for (uint32_t i = 0; i < e->table_count; i++) {
+        table *t = e->tables[i];
+        if (!t->failed || t->cutting)
+            continue;
+        uint32_t shift = t->failures < 5 ? t->failures : 5;
+        if (now - t->failed_at_us < (SL_SECOND_US << shift))
+            continue;
+        t->failed = false;
+        t->failures++;
+        sequence_rewind(e, t->of, t);
+        any = true;
+    }
+    return any;
+}
+
+/* Stopping: what waits behind a gap that nobody reads any more is in the log. */
+static void drop_unreachable(sl_engine *e) {
+    for (task *t = e->live_first; t != NULL;) {
+        task *next = t->next;
+        if (t->answered && t->decoded && t->begin > e->position && e->replay_first == NULL && !e->reading)
+            drop_live(e, t);
+        t = next;
+    }
+    while (e->replay_first != NULL && e->replay_first->decoded)
+        drop_replay(e, e->replay_first);
+}
+
+bool sequence_poll(sl_engine *e) {
+    bool any = false;
+    void *m;
+    while ((m = sl_ring_pop(&e->journal_io.out)) != NULL) {
+        written(e, m);
+        answer(e, m);
+        any = true;
+    }
+    while ((m = sl_ring_pop(&e->reader.out)) != NULL) {
+        was_read(e, m);
+        any = true;
+    }
+    for (uint32_t i = 0; i < e->worker_count; i++)
+        while ((m = sl_ring_pop(&e->workers[i].out)) != NULL) {
+            worker_returned(e, m);
+            any = true;
+        }
+    any = sequence_kick(e) || any;
+    any = retry_failed(e) || any;
+    any = dispatch(e) || any;
+    if (e->stopping)
+        drop_unreachable(e);
+    any = start_reading(e) || any;
+    return any;
+}
+
+bool sequence_idle(const sl_engine *e) {
+    return e->gathering == NULL && e->writing == 0 && e->live_first == NULL &&
+           e->pipeline_bytes == 0 && !e->scanning_keys;
+}
+
+static void destroy_list(sl_engine *e, task *t) {
+    while (t != NULL) {
+        task *next = t->next;
+        for (uint32_t i = 0; i < t->part_count; i++)
+            sl_batch_destroy(t->parts[i].batch);
+        task_destroy(e, t);
+        t = next;
+    }
+}
+
+void sequence_destroy(sl_engine *e) {
+    /* Tasks are in exactly one place: a list, a ring, or in the gathering. Lists first, then rings of those
+     * that no list holds. */
+    message *m;
+    for (uint32_t i = 0; e->workers != NULL && i < e->worker_count; i++) {
+        sl_ring *rings[] = {&e->workers[i].pipeline, &e->workers[i].out};
+        for (int k = 0; k < 2; k++)
+            while (rings[k]->slots != NULL && (m = sl_ring_pop(rings[k])) != NULL)
+                if (m->kind == MESSAGE_TASK && ((task *)m)->stage != TASK_DECODE) {
+                    ((task *)m)->next = NULL;
+                    destroy_list(e, (task *)m);
+                }
+    }
+    destroy_list(e, e->live_first);
+    destroy_list(e, e->replay_first);
+    destroy_list(e, e->gathering);
+    destroy_list(e, e->free_tasks);
+    e->live_first = e->replay_first = e->gathering = e->free_tasks = NULL;
+}

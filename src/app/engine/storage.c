@@ -1,0 +1,766 @@
+/* The storage actor: spool syncs and ledger transactions make a cut durable; then its entries are
+ * delivered, in order per table, each as often as it takes. */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RETRY_FIRST_MS = 500, RETRY_SHIFT_MAX = 6 };
+
+static char *spool_path(const sl_engine *e, const char *name, sl_buffer *out) {
+    sl_buffer_clear(out);
+    sl_buffer_printf(out, "%s/%s", e->spool, name);
+    (void)sl_buffer_cstr(out);
+    return (char *)out->bytes;
+}
+
+static int64_t retry_delay(uint32_t tries) {
+    return (int64_t)RETRY_FIRST_MS * 1000 << (tries < RETRY_SHIFT_MAX ? tries : RETRY_SHIFT_MAX);
+}
+
+/* --- preparing a cut --- */
+
+static int row_compare(const void *a, const void *b) {
+    const sl_window_row *x = a, *y = b;
+    if (x->start_us != y->start_us)
+        return x->start_us < y->start_us ? -1 : 1;
+    size_t n = x->key_length < y->key_length ? x->key_length : y->key_length;
+    int order = memcmp(x->key, y->key, n);
+    return order != 0 ? order : (x->key_length > y->key_length) - (x->key_length < y->key_length);
+}
+
+typedef struct row_list {
+    sl_window_row *rows;
+    size_t count, capacity;
+} row_list;
+
+static bool row_list_add(row_list *list, const sl_window_row *row) {
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 256;
+        sl_window_row *rows = sl_realloc(list->rows, capacity * sizeof *rows);
+        if (rows == NULL)
+            return false;
+        list->rows = rows;
+        list->capacity = capacity;
+    }
+    list->rows[list->count++] = *row;
+    return true;
+}
+
+static bool row_list_deltas(row_list *list, const sl_buffer *deltas) {
+    sl_window_row row;
+    for (size_t at = 0, n; (n = delta_get(deltas->bytes + at, deltas->length - at, &row)) != 0; at += n)
+        if (!row_list_add(list, &row))
+            return false;
+    return true;
+}
+
+/* Sort by (start, key) and merge equal ones; each result goes to `emit`. */
+static sl_status row_list_merge(row_list *list, const sl_window_plan *plan, sl_window_emit_fn *emit,
+                                void *context) {
+    sl_buffer merged[2] = {SL_BUFFER_EMPTY, SL_BUFFER_EMPTY};
+    sl_status status = SL_OK;
+    if (list->count != 0)
+        qsort(list->rows, list->count, sizeof *list->rows, row_compare);
+    for (size_t i = 0; i < list->count && status == SL_OK;) {
+        sl_window_row row = list->rows[i++];
+        for (int turn = 0; i < list->count && status == SL_OK && row_compare(&row, &list->rows[i]) == 0;
+             i++, turn = !turn) {
+            sl_buffer *out = &merged[turn];
+            sl_buffer_clear(out);
+            status = sl_window_state_merge(plan, row.state, row.state_length, list->rows[i].state,
+                                           list->rows[i].state_length, out);
+            row.state = out->bytes;
+            row.state_length = out->length;
+        }
+        if (status == SL_OK)
+            status = emit(context, &row);
+    }
+    sl_buffer_fini(&merged[0]);
+    sl_buffer_fini(&merged[1]);
+    return status;
+}
+
+typedef struct delta_writer {
+    sl_buffer *merged, rows;
+    uint64_t count;
+} delta_writer;
+
+static sl_status write_delta(void *context, const sl_window_row *row) {
+    delta_writer *d = context;
+    delta_put(d->merged, row);
+    const sl_value values[] = {
+        {.type = SL_TYPE_TIMESTAMP, .as.i64 = row->start_us},
+        {.type = SL_TYPE_BYTES, .as.text = {row->key, row->key_length}},
+        {.type = SL_TYPE_BYTES, .as.text = {row->state, row->state_length}},
+    };
+    sl_rows_add(&d->rows, values, 3);
+    d->count++;
+    return d->merged->failed || d->rows.failed ? SL_ENOMEM : SL_OK;
+}
+
+static sl_status write_spool(storage_actor *a, const char *name, const sl_buffer *content,
+                             sl_error *error) {
+    sl_engine *e = a->engine;
+    sl_buffer path = SL_BUFFER_EMPTY;
+    int file;
+    sl_status status = e->files->open(e->files, spool_path(e, name, &path),
+                                      SL_FILE_WRITE | SL_FILE_CREATE | SL_FILE_TRUNCATE, &file, error);
+    if (status == SL_OK) {
+        status = e->files->write(e->files, file, content->bytes, content->length, 0, error);
+        if (status == SL_OK)
+            status = e->files->sync(e->files, file, error);
+        e->files->close(e->files, file);
+        if (status != SL_OK)
+            (void)e->files->unlink(e->files, (char *)path.bytes, NULL);
+    }
+    sl_buffer_fini(&path);
+    return status;
+}
+
+/* One window's deltas of all workers become one row file. */
+static sl_status prepare_window(storage_actor *a, cut *c, uint32_t i, sl_error *error) {
+    static const sl_rows_column columns[] = {{.name = "start", .type = SL_TYPE_TIMESTAMP},
+                                             {.name = "key", .type = SL_TYPE_BYTES},
+                                             {.name = "state", .type = SL_TYPE_BYTES}};
+    const table *t = c->tables[i];
+    sl_entry *entry = &c->entries[i];
+    sl_buffer_clear(&c->merged[i]);
+    delta_writer d = {.merged = &c->merged[i]};
+    row_list list = {0};
+    sl_status status = SL_OK;
+    for (uint32_t k = i; k < c->result_count; k += c->table_count)
+        if (!row_list_deltas(&list, &c->results[k].deltas))
+            status = SL_ENOMEM;
+    sl_rows_begin(&d.rows, columns, 3);
+    if (status == SL_OK)
+        status = row_list_merge(&list, c->shapes[i]->plans[t->slot], write_delta, &d);
+    sl_free(list.rows);
+    if (status != SL_OK)
+        (void)sl_error_set(error, status, "%s: deltas can't be merged", t->name);
+    if (status == SL_OK && d.count != 0) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "g%u-s-%" PRIu64 ".rows", a->engine->generation,
+                       a->file_number++);
+        entry->files = sl_calloc(1, sizeof *entry->files);
+        char *spool = sl_strdup(name), *key = sl_strdup("");
+        if (entry->files == NULL || spool == NULL || key == NULL) {
+            sl_free(spool);
+            sl_free(key);
+            status = sl_error_set(error, SL_ENOMEM, "%s: out of memory", t->name);
+        } else {
+            entry->file_count = 1;
+            entry->files[0] = (sl_entry_file){.spool = spool,
+                                              .key = key,
+                                              .bytes = d.rows.length,
+                                              .rows = d.count,
+                                              .hash = sl_hash128_of(d.rows.bytes, d.rows.length)};
+            status = write_spool(a, name, &d.rows, error);
+        }
+        if (status != SL_OK)
+            sl_entry_fini(entry);
+    }
+    sl_buffer_fini(&d.rows);
+    return status;
+}
+
+static sl_status add_file(sl_engine *e, const table *t, sl_entry *entry, sealed_file *sealed) {
+    sl_entry_file *files = sl_realloc(entry->files, (entry->file_count + 1) * sizeof *files);
+    if (files == NULL)
+        return SL_ENOMEM;
+    entry->files = files;
+    sl_buffer key = SL_BUFFER_EMPTY;
+    if (t->kind != SL_TABLE_ROWS)
+        sl_buffer_printf(&key, "%s%.8s-%016" PRIx64 "-%016" PRIx64 "-%04u.parquet", sealed->directory,
+                         e->uuid, entry->from, entry->to, entry->file_count);
+    sl_entry_file *f = &entry->files[entry->file_count];
+    *f = (sl_entry_file){.spool = sl_strdup(sealed->spool),
+                         .key = sl_strdup(sl_buffer_cstr(&key)),
+                         .bytes = sealed->bytes,
+                         .rows = sealed->rows,
+                         .hash = sealed->hash};
+    entry->file_count++;
+    bool failed = key.failed || f->spool == NULL || f->key == NULL;
+    sl_buffer_fini(&key);
+    return failed ? SL_ENOMEM : SL_OK;
+}
+
+static sl_status sync_file(sl_engine *e, const char *name, sl_error *error) {
+    sl_buffer path = SL_BUFFER_EMPTY;
+    int file;
+    sl_status status =
+        e->files->open(e->files, spool_path(e, name, &path), SL_FILE_WRITE, &file, error);
+    if (status == SL_OK) {
+        status = e->files->sync(e->files, file, error);
+        e->files->close(e->files, file);
+    }
+    sl_buffer_fini(&path);
+    return status;
+}
+
+static sl_status prepare_files(sl_engine *e, cut *c, uint32_t i, sl_error *error) {
+    sl_entry *entry = &c->entries[i];
+    sl_entry_fini(entry);
+    for (uint32_t k = i; k < c->result_count; k += c->table_count) {
+        cut_result *r = &c->results[k];
+        for (uint32_t n = 0; n < r->file_count; n++) {
+            sl_status status = add_file(e, c->tables[i], entry, &r->files[n]);
+            if (status != SL_OK)
+                return sl_error_set(error, status, "%s: out of memory", c->tables[i]->name);
+        }
+    }
+    for (uint32_t n = 0; n < entry->file_count; n++) {
+        sl_status status = sync_file(e, entry->files[n].spool, error);
+        if (status != SL_OK) /* A second sync of the same file would tell nothing: it is written anew. */
+            return status == SL_ENOMEM ? status : SL_EIO;
+    }
+    return SL_OK;
+}
+
+static sl_status prepare(storage_actor *a, cut *c, sl_error *error) {
+    sl_engine *e = a->engine;
+    while (c->prepared < c->table_count) {
+        uint32_t i = c->prepared;
+        sl_entry *entry = &c->entries[i];
+        entry->counts = (sl_counts){0};
+        for (uint32_t k = i; k < c->result_count; k += c->table_count)
+            sl_counts_add(&entry->counts, &c->results[k].counts);
+        sl_status status = c->tables[i]->kind == SL_TABLE_WINDOW ? prepare_window(a, c, i, error)
+                                                                : prepare_files(e, c, i, error);
+        if (status != SL_OK)
+            return status;
+        entry->table = 0;
+        c->prepared++;
+    }
+    return e->files->sync_directory(e->files, e->spool, error);
+}
+
+/* --- committing --- */
+
+static bool empty(const sl_entry *entry) {
+    return entry->counts.received == 0 && entry->counts.rows == 0 && entry->file_count == 0;
+}
+
+static sl_status register_tables(storage_actor *a, table **tables, uint32_t count, sl_error *error) {
+    for (uint32_t i = 0; i < count; i++) {
+        table *t = tables[i];
+        if (t->id != 0)
+            continue;
+        sl_ledger_table row = {.name = t->name,
+                               .stream = t->of->name,
+                               .kind = t->kind,
+                               .target = t->target,
+                               .window = t->kind == SL_TABLE_WINDOW ? t->name : "",
+                               .first = t->first,
+                               .last = t->first,
+                               .cursor = t->first,
+                               .watermark_us = SL_NO_TIME};
+        sl_status status = sl_ledger_table_add(a->ledger, &row, error);
+        if (status != SL_OK)
+            return status;
+        t->id = row.id;
+        t->fresh = true;
+    }
+    return SL_OK;
+}
+
+static sl_status store_windows(storage_actor *a, cut *c, uint32_t i, sl_error *error) {
+    const table *t = c->tables[i];
+    const sl_window_plan *plan = c->shapes[i]->plans[t->slot];
+    sl_buffer old = SL_BUFFER_EMPTY, merged = SL_BUFFER_EMPTY;
+    sl_status status = SL_OK;
+    sl_window_row row;
+    for (size_t at = 0, n; status == SL_OK && (n = delta_get(c->merged[i].bytes + at,
+                                                            c->merged[i].length - at, &row)) != 0;
+         at += n) {
+        sl_buffer_clear(&old);
+        sl_buffer_clear(&merged);
+        status = sl_ledger_window_get(a->ledger, t->id, row.start_us, row.key, row.key_length, &old,
+                                      error);
+        if (status == SL_OK) {
+            status = sl_window_state_merge(plan, old.bytes, old.length, row.state, row.state_length,
+                                           &merged);
+            row.state = merged.bytes;
+            row.state_length = merged.length;
+        } else if (status == SL_ENOTFOUND) {
+            status = SL_OK;
+        }
+        if (status == SL_OK)
+            status = sl_ledger_window_put(a->ledger, t->id, row.start_us, row.key, row.key_length,
+                                          row.state, row.state_length, error);
+    }
+    /* Closed an hour ago: the warehouse has them, a late event only sends its delta there. */
+    if (status == SL_OK && c->watermarks[i] != SL_NO_TIME)
+        status = sl_ledger_window_drop(a->ledger, t->id,
+                                       c->watermarks[i] - sl_window_plan_lateness(plan) -
+                                           sl_window_plan_width(plan) - SL_HOUR_US,
+                                       error);
+    sl_buffer_fini(&old);
+    sl_buffer_fini(&merged);
+    return status;
+}
+
+static sl_status transact(storage_actor *a, cut *c, sl_error *error) {
+    sl_status status = sl_ledger_begin(a->ledger, error);
+    if (status != SL_OK)
+        return status;
+    status = register_tables(a, c->known, c->known_count, error);
+    for (uint32_t i = 0; i < c->schema_count && status == SL_OK; i++) {
+        sl_buffer json = SL_BUFFER_EMPTY;
+        sl_schema_store(c->schemas[i].schema, &json);
+        status = json.failed ? SL_ENOMEM
+                             : sl_ledger_schema_put(a->ledger, c->schemas[i].of->name,
+                                                    c->schemas[i].schema->version,
+                                                    (const char *)json.bytes, json.length,
+                                                    c->schemas[i].frozen_at, error);
+        sl_buffer_fini(&json);
+    }
+    int64_t now = engine_wall(a->engine);
+    for (uint32_t i = 0; i < c->table_count && status == SL_OK; i++) {
+        sl_entry *entry = &c->entries[i];
+        entry->table = c->tables[i]->id;
+        entry->created_us = now;
+        if (empty(entry)) {
+            status = sl_ledger_cursor_move(a->ledger, entry->table, entry->to, c->watermarks[i], error);
+            continue;
+        }
+        status = sl_ledger_entry_add(a->ledger, entry, c->watermarks[i], error);
+        if (status == SL_OK && c->tables[i]->kind == SL_TABLE_WINDOW)
+            status = store_windows(a, c, i, error);
+    }
+    CRASH(commit_in_transaction);
+    for (uint32_t i = 0; i < c->move_count && status == SL_OK; i++)
+        status = sl_ledger_cursor_move(a->ledger, c->moves[i]->id, c->move_to[i],
+                                       c->move_watermarks[i], error);
+    if (status == SL_OK) {
+        char text[24];
+        (void)snprintf(text, sizeof text, "%" PRIu64, c->discovered);
+        status = sl_ledger_set(a->ledger, "discovered", text, error);
+    }
+    if (status == SL_OK)
+        return sl_ledger_commit(a->ledger, error);
+    sl_ledger_rollback(a->ledger);
+    return status;
+}
+
+bool storage_enqueue(storage_actor *a, table *t, sl_entry *entry, shape *s) {
+    pending *p = sl_calloc(1, sizeof *p);
+    if (p == NULL)
+        return false;
+    p->head.kind = MESSAGE_DELIVERED;
+    p->of = t;
+    p->entry = *entry;
+    p->shape = shape_ref(s);
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < entry->file_count; i++)
+        bytes += entry->files[i].bytes;
+    atomic_fetch_add_explicit(&a->spool_bytes, bytes, memory_order_relaxed);
+    *t->last_pending = p;
+    t->last_pending = &p->next;
+    if (!t->queued) {
+        t->queued = true;
+        a->tables[a->table_count++] = t;
+    }
+    return true;
+}
+
+static void finish_commit(storage_actor *a, cut *c) {
+    for (uint32_t i = 0; i < c->known_count; i++)
+        c->known[i]->fresh = false;
+    for (uint32_t i = 0; i < c->table_count; i++) {
+        sl_entry *entry = &c->entries[i];
+        if (entry->id == 0)
+            continue;
+        while (!storage_enqueue(a, c->tables[i], entry, c->shapes[i]))
+            ; /* A few dozen bytes: the entry is committed, there is no way back. */
+        entry->files = NULL;
+        entry->file_count = 0;
+    }
+    c->status = SL_OK;
+    engine_return(a->engine, &a->out, c);
+}
+
+/* @return whether the cut left the queue. */
+static bool commit(storage_actor *a, cut *c) {
+    sl_error error = {0};
+    CRASH(commit_before_spool_sync);
+    sl_status status = prepare(a, c, &error);
+    CRASH(commit_after_spool_sync);
+    if (status == SL_EIO && c->prepared < c->table_count) {
+        sl_message(SL_LEVEL_ERROR, "storage", "spool files lost", "error=\"%s\"", error.text);
+        for (uint32_t i = 0; i < c->result_count; i++)
+            cut_results_clear(a->engine, &c->results[i]);
+        c->status = status;
+        engine_return(a->engine, &a->out, c);
+        return true;
+    }
+    if (status == SL_OK) {
+        status = transact(a, c, &error);
+        if (status != SL_OK) {
+            for (uint32_t i = 0; i < c->known_count; i++)
+                if (c->known[i]->fresh)
+                    c->known[i]->id = 0;
+            for (uint32_t i = 0; i < c->table_count; i++)
+                c->entries[i].id = 0;
+        }
+    }
+    if (status != SL_OK) {
+        sl_message(SL_LEVEL_ERROR, "storage", "cut can't be committed yet", "error=\"%s\"", error.text);
+        c->retry_at_us = engine_now(a->engine) + retry_delay(c->tries++);
+        return false;
+    }
+    CRASH(commit_after);
+    finish_commit(a, c);
+    return true;
+}
+
+/* --- delivering --- */
+
+typedef struct row_files {
+    storage_actor *actor;
+    const sl_entry *entry;
+    uint32_t at;
+    char *bytes;
+} row_files;
+
+static sl_status next_rows(void *context, const uint8_t **rows, size_t *length, sl_error *error) {
+    row_files *r = context;
+    sl_free(r->bytes);
+    r->bytes = NULL;
+    if (r->at == r->entry->file_count)
+        return SL_ENOTFOUND;
+    const sl_entry_file *f = &r->entry->files[r->at++];
+    sl_buffer path = SL_BUFFER_EMPTY;
+    sl_engine *e = r->actor->engine;
+    sl_status status = sl_files_read_all(e->files, spool_path(e, f->spool, &path), UINT32_MAX,
+                                         &r->bytes, length, error);
+    sl_buffer_fini(&path);
+    if (status == SL_ENOTFOUND)
+        return sl_error_set(error, SL_EIO, "%s is missing from the spool", f->spool);
+    if (status != SL_OK)
+        return status;
+    sl_hash128 hash = sl_hash128_of(r->bytes, *length);
+    if (hash.low != f->hash.low || hash.high != f->hash.high)
+        return sl_error_set(error, SL_ECORRUPT, "%s: the spooled rows are damaged", f->spool);
+    *rows = (const uint8_t *)r->bytes;
+    return SL_OK;
+}
+
+static sl_status deliver_rows(storage_actor *a, const pending *p, sl_error *error) {
+    row_files files = {.actor = a, .entry = &p->entry};
+    uint64_t sum = p->entry.sequence;
+    for (uint32_t i = 0; i < p->entry.file_count; i++)
+        sum = sl_hash64(&p->entry.files[i].hash, sizeof p->entry.files[i].hash, sum);
+    char hash[24];
+    (void)snprintf(hash, sizeof hash, "%016" PRIx64, sum);
+    const sl_warehouse_load load = {
+        .table = p->of->target,
+        .partition = a->engine->partition,
+        .from = p->entry.from,
+        .to = p->entry.to,
+        .first = p->entry.sequence == 1,
+        .hash = hash,
+        .next = next_rows,
+        .context = &files,
+        .plan = p->of->kind == SL_TABLE_WINDOW ? p->shape->plans[p->of->slot] : NULL};
+    sl_status status = sl_warehouse_apply(a->warehouse, &load, error);
+    CRASH(deliver_warehouse_after);
+    sl_free(files.bytes);
+    return status;
+}
+
+static sl_status deliver_files(storage_actor *a, const pending *p, sl_error *error) {
+    sl_engine *e = a->engine;
+    sl_buffer path = SL_BUFFER_EMPTY;
+    sl_status status = SL_OK;
+    for (uint32_t i = 0; i < p->entry.file_count && status == SL_OK; i++) {
+        const sl_entry_file *f = &p->entry.files[i];
+        status = sl_lake_deliver(e->files, spool_path(e, f->spool, &path), p->of->target, f, error);
+        CRASH(deliver_lake_between_files);
+    }
+    sl_buffer_fini(&path);
+    return status;
+}
+
+static sl_status deliver(storage_actor *a, pending *p, sl_error *error) {
+    sl_engine *e = a->engine;
+    bool rows = p->of->kind == SL_TABLE_WINDOW || p->of->kind == SL_TABLE_ROWS;
+    CRASH(deliver_before);
+    sl_status status = rows ? deliver_rows(a, p, error) : deliver_files(a, p, error);
+    if (status != SL_OK)
+        return status;
+    CRASH(deliver_before_mark);
+    status = sl_ledger_delivered(a->ledger, p->entry.id, engine_wall(e), error);
+    if (status != SL_OK)
+        return status;
+    CRASH(deliver_after_mark);
+    sl_buffer path = SL_BUFFER_EMPTY;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < p->entry.file_count; i++) {
+        (void)e->files->unlink(e->files, spool_path(e, p->entry.files[i].spool, &path), NULL);
+        bytes += p->entry.files[i].bytes;
+    }
+    sl_buffer_fini(&path);
+    atomic_fetch_sub_explicit(&a->spool_bytes, bytes, memory_order_relaxed);
+    return SL_OK;
+}
+
+static bool deliver_one(storage_actor *a) {
+    int64_t now = engine_now(a->engine);
+    for (uint32_t k = 0; k < a->table_count; k++) {
+        table *t = a->tables[a->turn++ % a->table_count];
+        pending *p = t->first_pending;
+        if (p == NULL || t->stopped || t->retry_at_us > now)
+            continue;
+        sl_error error = {0};
+        sl_status status = deliver(a, p, &error);
+        if (status == SL_OK) {
+            t->first_pending = p->next;
+            if (t->first_pending == NULL)
+                t->last_pending = &t->first_pending;
+            t->tries = 0;
+            sl_metric_set(t->stalled, 0);
+            engine_return(a->engine, &a->out, p);
+            return true;
+        }
+        t->stopped = sl_status_follow_up(status) == SL_FOLLOW_STOP;
+        t->retry_at_us = now + retry_delay(t->tries++);
+        sl_metric_set(t->stalled, 1);
+        sl_message(SL_LEVEL_ERROR, "storage",
+                   t->stopped ? "table stopped, a person has to look" : "delivery failed, it will be tried again",
+                   "table=%s error=\"%s\"", t->name, error.text);
+    }
+    return false;
+}
+
+/* --- live views and keys --- */
+
+typedef struct view {
+    peek *peek;
+    row_list list;
+    sl_arena copies;
+    uint32_t rows;
+} view;
+
+static sl_status view_stored(void *context, int64_t start, const void *key, size_t key_length,
+                             const void *state, size_t state_length) {
+    view *v = context;
+    const sl_window_row row = {
+        .start_us = start,
+        .key = (uint8_t *)sl_arena_strndup(&v->copies, key, key_length),
+        .key_length = key_length,
+        .state = (uint8_t *)sl_arena_strndup(&v->copies, state, state_length),
+        .state_length = state_length};
+    return row.key != NULL && row.state != NULL && row_list_add(&v->list, &row) ? SL_OK : SL_ENOMEM;
+}
+
+static sl_status view_row(void *context, const sl_window_row *row) {
+    view *v = context;
+    const sl_window_plan *plan = v->peek->shape->plans[v->peek->of->slot];
+    uint32_t keys, measures;
+    const sl_window_key *key = sl_window_plan_keys(plan, &keys);
+    const sl_measure *measure = sl_window_plan_measures(plan, &measures);
+    sl_value *numbers = sl_calloc(measures + 1, sizeof *numbers);
+    if (numbers == NULL)
+        return SL_ENOMEM;
+    sl_buffer *out = &v->peek->json;
+    char text[40];
+    (void)sl_time_format(row->start_us, text);
+    sl_buffer_printf(out, "%s{\"window_start\":\"%s\"", v->rows++ != 0 ? "," : "", text);
+    size_t at = 0;
+    for (uint32_t i = 0; i < keys; i++) {
+        sl_value value = {.null = true};
+        at += sl_value_decode(row->key + at, row->key_length - at, &value);
+        sl_buffer_byte(out, ',');
+        sl_buffer_json_string(out, key[i].name, strlen(key[i].name));
+        sl_buffer_byte(out, ':');
+        sl_value_json(&value, out);
+    }
+    sl_status status = sl_window_state_numbers(plan, row->state, row->state_length, numbers);
+    for (uint32_t i = 0; i < measures && status == SL_OK; i++) {
+        sl_buffer_byte(out, ',');
+        sl_buffer_json_string(out, measure[i].name, strlen(measure[i].name));
+        sl_buffer_byte(out, ':');
+        sl_value_json(&numbers[i], out);
+    }
+    sl_buffer_byte(out, '}');
+    sl_free(numbers);
+    return out->failed ? SL_ENOMEM : status;
+}
+
+/* Keep the newest `limit` rows: the list is sorted by start, so the oldest are in front. */
+static void view_limit(view *v) {
+    if (v->list.count == 0)
+        return;
+    qsort(v->list.rows, v->list.count, sizeof *v->list.rows, row_compare);
+    size_t groups = 1, from = v->list.count - 1;
+    while (from > 0) {
+        if (row_compare(&v->list.rows[from], &v->list.rows[from - 1]) != 0 &&
+            ++groups > v->peek->limit)
+            break;
+        from--;
+    }
+    memmove(v->list.rows, v->list.rows + from, (v->list.count - from) * sizeof *v->list.rows);
+    v->list.count -= from;
+}
+
+static void show_window(storage_actor *a, peek *p) {
+    view v = {.peek = p};
+    sl_arena_init(&v.copies, 1 << 16);
+    sl_error error;
+    sl_status status = SL_OK;
+    if (p->of->id != 0)
+        status = sl_ledger_windows(a->ledger, p->of->id, view_stored, &v, &error);
+    for (uint32_t i = 0; i < a->engine->worker_count && status == SL_OK; i++)
+        if (!row_list_deltas(&v.list, &p->deltas[i]))
+            status = SL_ENOMEM;
+    view_limit(&v);
+    sl_buffer_printf(&p->json, "{\"window\":\"%s\",\"rows\":[", p->of->name);
+    if (status == SL_OK)
+        status = row_list_merge(&v.list, p->shape->plans[p->of->slot], view_row, &v);
+    sl_buffer_text(&p->json, "]}\n");
+    if (status != SL_OK)
+        p->json.failed = true;
+    sl_free(v.list.rows);
+    sl_arena_fini(&v.copies);
+    engine_return(a->engine, &a->out, p);
+}
+
+static void store_keys(storage_actor *a, keys_batch *b) {
+    sl_error error = {0};
+    b->status = sl_ledger_begin(a->ledger, &error);
+    if (b->status == SL_OK) {
+        for (uint32_t i = 0; i < b->count && b->status == SL_OK; i++) {
+            const key_entry *k = b->keys[i];
+            const sl_ledger_key row = {.key = k->key,
+                                       .body = k->body,
+                                       .arrival_us = k->arrival_us,
+                                       .result = k->result.bytes,
+                                       .result_length = k->result.length};
+            b->status = sl_ledger_key_put(a->ledger, &row, &error);
+        }
+        char text[24];
+        (void)snprintf(text, sizeof text, "%" PRIu64, b->position);
+        if (b->status == SL_OK)
+            b->status = sl_ledger_set(a->ledger, "keys", text, &error);
+        if (b->status == SL_OK)
+            b->status = sl_ledger_keys_expire(a->ledger, b->expire_before, &error);
+        CRASH(keys_before_commit);
+        if (b->status == SL_OK)
+            b->status = sl_ledger_commit(a->ledger, &error);
+        else
+            sl_ledger_rollback(a->ledger);
+        CRASH(keys_after_commit);
+    }
+    if (b->status != SL_OK)
+        sl_message(SL_LEVEL_WARN, "storage", "keys can't be stored yet", "error=\"%s\"", error.text);
+    engine_return(a->engine, &a->out, b);
+}
+
+static void find_key(storage_actor *a, key_entry *k) {
+    sl_ledger_key found;
+    sl_error error;
+    k->found = sl_ledger_key_get(a->ledger, k->key, &found, &k->result, &error);
+    if (k->found == SL_OK) {
+        k->stored_body = found.body;
+        if (found.arrival_us < engine_wall(a->engine) - KEY_LIFE_US) {
+            k->found = SL_ENOTFOUND;
+            sl_buffer_clear(&k->result);
+        }
+    }
+    engine_return(a->engine, &a->out, k);
+}
+
+static void take(storage_actor *a, message *m) {
+    switch (m->kind) {
+    case MESSAGE_CUT:
+        ((cut *)m)->next = NULL;
+        *a->last_commit = (cut *)m;
+        a->last_commit = &((cut *)m)->next;
+        break;
+    case MESSAGE_PEEK:
+        show_window(a, (peek *)m);
+        break;
+    case MESSAGE_KEYS:
+        store_keys(a, (keys_batch *)m);
+        break;
+    case MESSAGE_KEY:
+        find_key(a, (key_entry *)m);
+        break;
+    case MESSAGE_TASK:
+    case MESSAGE_DELIVERED:
+    case MESSAGE_REWIND:
+    case MESSAGE_TRIM:
+        break;
+    }
+}
+
+static bool commit_next(storage_actor *a) {
+    cut *c = a->first_commit;
+    if (c == NULL || c->retry_at_us > engine_now(a->engine))
+        return false;
+    cut *next = c->next;
+    if (!commit(a, c))
+        return true;
+    a->first_commit = next;
+    if (next == NULL)
+        a->last_commit = &a->first_commit;
+    return true;
+}
+
+static bool storage_run(void *context) {
+    storage_actor *a = context;
+    message *m = sl_ring_pop(&a->in);
+    if (m != NULL) {
+        take(a, m);
+        return true;
+    }
+    return commit_next(a) || deliver_one(a);
+}
+
+sl_status storage_create(sl_engine *e, sl_error *error) {
+    storage_actor *a = &e->storage;
+    a->engine = e;
+    a->actor = (sl_actor){.name = "storage", .run = storage_run, .context = a};
+    a->last_commit = &a->first_commit;
+    if (sl_ring_init(&a->in, RING_SIZE) != SL_OK || sl_ring_init(&a->out, RING_SIZE) != SL_OK)
+        return sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+    const sl_sql_options options = {.vfs = e->files->sqlite_vfs, .exclusive = e->options.exclusive};
+    sl_buffer path = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&path, "%s/ledger.db", e->config->data_dir);
+    sl_status status = sl_ledger_open(sl_buffer_cstr(&path), &options, &a->ledger, error);
+    sl_buffer_fini(&path);
+    if (status == SL_OK)
+        status = sl_warehouse_open(e->config->warehouse.sqlite, &options, &a->warehouse, error);
+    return status;
+}
+
+void storage_destroy(sl_engine *e) {
+    storage_actor *a = &e->storage;
+    message *m;
+    for (int k = 0; k < 2; k++) {
+        sl_ring *ring = k == 0 ? &a->in : &a->out;
+        while (ring->slots != NULL && (m = sl_ring_pop(ring)) != NULL) {
+            if (m->kind == MESSAGE_CUT)
+                cut_free((cut *)m);
+            else if (m->kind == MESSAGE_DELIVERED)
+                entry_delivered(e, (pending *)m);
+        }
+        sl_ring_fini(ring);
+    }
+    while (a->first_commit != NULL) {
+        cut *next = a->first_commit->next;
+        cut_free(a->first_commit);
+        a->first_commit = next;
+    }
+    for (uint32_t i = 0; i < a->table_count; i++)
+        for (pending *p = a->tables[i]->first_pending; p != NULL;) {
+            pending *next = p->next;
+            p->of->entries_open++;
+            entry_delivered(e, p);
+            p = next;
+        }
+    sl_ledger_close(a->ledger);
+    sl_warehouse_close(a->warehouse);
+}

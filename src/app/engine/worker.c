@@ -1,0 +1,231 @@
+/* A worker: verdicts first, then the pipeline, in slices of about a millisecond. */
+#include "internal.h"
+
+enum {
+    BEHIND = 4,             /* More groups than this in the pipeline: it gets every other turn. */
+    KEPT_BATCHES = 16,
+    KEPT_BATCH_BYTES = 8 << 20,
+};
+
+/* Batches are bounded by the groups in flight, which the budget bounds; a verdict never waits for memory
+ * that open files hold. */
+static sl_batch *batch_get(worker *w) {
+    return w->free_count != 0 ? w->free_batches[--w->free_count]
+                              : sl_batch_create(NULL);
+}
+
+static void batch_put(worker *w, sl_batch *batch) {
+    if (batch == NULL)
+        return;
+    if (w->free_count == KEPT_BATCHES || sl_batch_memory(batch) > KEPT_BATCH_BYTES)
+        sl_batch_destroy(batch);
+    else
+        w->free_batches[w->free_count++] = batch;
+}
+
+static sl_decoder *decoder_of(worker *w, const shape *s) {
+    uint32_t i = s->of->index;
+    if (w->decoder_schemas[i] == s->schema)
+        return w->decoders[i];
+    sl_decoder_destroy(w->decoders[i]);
+    sl_schema_unref(w->decoder_schemas[i]);
+    w->decoders[i] = NULL;
+    w->decoder_schemas[i] = NULL;
+    sl_decoder_options options = {.event_bytes_max = (uint32_t)w->engine->config->http.max_event};
+    if (sl_decoder_create(s->schema, &options, &w->decoders[i]) != SL_OK)
+        return NULL;
+    w->decoder_schemas[i] = sl_schema_ref(s->schema); /* Its address stays ours while we compare it. */
+    return w->decoders[i];
+}
+
+static part *part_add(worker *w, task *t, shape *s) {
+    if (t->part_count == t->part_capacity) {
+        uint32_t capacity = t->part_capacity ? 2 * t->part_capacity : 4;
+        part *parts = sl_realloc(t->parts, capacity * sizeof *parts);
+        if (parts == NULL)
+            return NULL;
+        t->parts = parts;
+        t->part_capacity = capacity;
+    }
+    sl_batch *batch = batch_get(w);
+    if (batch == NULL || sl_batch_prepare(batch, s->schema, t->group->bytes, t->records) != SL_OK) {
+        batch_put(w, batch);
+        return NULL;
+    }
+    part *p = &t->parts[t->part_count++];
+    *p = (part){.shape = s, .batch = batch, .watermark_after = SL_NO_TIME};
+    return p;
+}
+
+static part *part_of(worker *w, task *t, shape *s) {
+    for (uint32_t i = t->part_count; i-- > 0;)
+        if (t->parts[i].shape == s)
+            return &t->parts[i];
+    return part_add(w, t, s);
+}
+
+/* What no stream takes is refused event by event. */
+static void refuse_all(sl_batch *batch, sl_record *records) {
+    sl_span text = sl_batch_keep_text(batch, "no stream takes it", 18);
+    for (uint32_t row = 0; row < batch->rows; row++) {
+        uint32_t record = batch->row_record[row];
+        sl_reject reject = {.record = record,
+                            .index = records[record].rejected,
+                            .begin = batch->row_begin[row],
+                            .length = batch->row_length[row],
+                            .code = SL_CODE_NO_STREAM,
+                            .path = {SL_SPAN_ARENA, 0},
+                            .message = text};
+        if (!sl_batch_reject(batch, &reject))
+            break;
+        records[record].rejected++;
+        records[record].accepted--;
+    }
+    batch->rows = 0;
+}
+
+static bool decode_record(worker *w, task *t, uint32_t index) {
+    shape *s = t->shapes[index];
+    sl_decoder *decoder = decoder_of(w, s);
+    part *p = decoder != NULL ? part_of(w, t, s) : NULL;
+    sl_decode_input input = {.record = index};
+    sl_status status = SL_EFULL;
+    while (p != NULL && (status = sl_decode(decoder, p->batch, &input)) == SL_EFULL)
+        p = part_add(w, t, s);
+    t->records[index].accepted = input.accepted;
+    t->records[index].rejected = input.rejected;
+    return p != NULL && status == SL_OK;
+}
+
+static void release_parts(worker *w, task *t) {
+    for (uint32_t i = 0; i < t->part_count; i++)
+        batch_put(w, t->parts[i].batch);
+    t->part_count = 0;
+}
+
+static void decode(worker *w, task *t) {
+    release_parts(w, t); /* Decoded before, with another schema. */
+    t->nomem = false;
+    for (uint32_t i = 0; i < t->group->count && !t->nomem; i++)
+        if (!t->group->records[i].damaged && !decode_record(w, t, i))
+            t->nomem = true;
+    for (uint32_t i = 0; i < t->part_count; i++) {
+        part *p = &t->parts[i];
+        if (p->batch->arena.failed)
+            t->nomem = true;
+        if (p->shape->of->unrouted)
+            refuse_all(p->batch, t->records);
+        sl_batch_fill_origins(p->batch, sl_source_names);
+        if (p->batch->arena.failed)
+            t->nomem = true;
+        p->watermark_after =
+            sl_watermark_after(p->batch, p->shape->event_time, SL_NO_TIME);
+    }
+    engine_return(w->engine, &w->out, t);
+}
+
+static void take(worker *w, message *m) {
+    switch (m->kind) {
+    case MESSAGE_TASK: {
+        task *t = (task *)m;
+        if (t->stage == TASK_PROCESS) {
+            CRASH(worker_before_process);
+            worker_process(w, t);
+        }
+        release_parts(w, t);
+        break;
+    }
+    case MESSAGE_CUT:
+        w->cutting = (cut *)m;
+        w->cutting_table = 0;
+        return;
+    case MESSAGE_REWIND:
+        worker_rewind(w, (rewind_order *)m);
+        break;
+    case MESSAGE_PEEK:
+        worker_peek(w, (peek *)m);
+        break;
+    case MESSAGE_DELIVERED:
+    case MESSAGE_KEYS:
+    case MESSAGE_KEY:
+    case MESSAGE_TRIM:
+        break;
+    }
+    engine_return(w->engine, &w->out, m);
+}
+
+static bool serve_verdict(worker *w) {
+    task *t = sl_ring_pop(&w->verdicts);
+    if (t == NULL)
+        return false;
+    decode(w, t);
+    return true;
+}
+
+static bool worker_run(void *context) {
+    worker *w = context;
+    bool behind = sl_ring_count(&w->pipeline) > BEHIND;
+    if ((!behind || (w->turn++ & 1)) && serve_verdict(w))
+        return true;
+    if (w->cutting != NULL) {
+        if (worker_cut_slice(w, w->cutting)) {
+            cut *c = w->cutting;
+            w->cutting = NULL;
+            CRASH(worker_sealed);
+            engine_return(w->engine, &w->out, c);
+        }
+        return true;
+    }
+    message *m = sl_ring_pop(&w->pipeline);
+    if (m != NULL) {
+        take(w, m);
+        return true;
+    }
+    return serve_verdict(w);
+}
+
+sl_status workers_create(sl_engine *e, sl_error *error) {
+    e->worker_count = e->config->workers < WORKERS_MAX ? e->config->workers : WORKERS_MAX;
+    e->workers = sl_aligned_alloc(64, e->worker_count * sizeof *e->workers);
+    if (e->workers == NULL)
+        return sl_error_set(error, SL_ENOMEM, "workers: out of memory");
+    memset(e->workers, 0, e->worker_count * sizeof *e->workers);
+    for (uint32_t i = 0; i < e->worker_count; i++) {
+        worker *w = &e->workers[i];
+        w->engine = e;
+        w->index = i;
+        w->actor = (sl_actor){.name = "worker", .run = worker_run, .context = w};
+        w->free_batches = sl_calloc(KEPT_BATCHES, sizeof(sl_batch *));
+        w->selection = sl_calloc(SL_BATCH_ROWS_MAX, sizeof *w->selection);
+        w->order = sl_calloc(SL_BATCH_ROWS_MAX, sizeof *w->order);
+        w->letters = sl_batch_create(e->budget);
+        if (w->free_batches == NULL || w->selection == NULL || w->order == NULL ||
+            w->letters == NULL || sl_ring_init(&w->verdicts, RING_SIZE) != SL_OK ||
+            sl_ring_init(&w->pipeline, RING_SIZE) != SL_OK ||
+            sl_ring_init(&w->out, (size_t)4 * RING_SIZE) != SL_OK)
+            return sl_error_set(error, SL_ENOMEM, "workers: out of memory");
+    }
+    return SL_OK;
+}
+
+void workers_destroy(sl_engine *e) {
+    for (uint32_t i = 0; e->workers != NULL && i < e->worker_count; i++) {
+        worker *w = &e->workers[i];
+        worker_tables_destroy(w);
+        for (size_t k = 0; k < sizeof w->decoders / sizeof *w->decoders; k++) {
+            sl_decoder_destroy(w->decoders[k]);
+            sl_schema_unref(w->decoder_schemas[k]);
+        }
+        while (w->free_count != 0)
+            sl_batch_destroy(w->free_batches[--w->free_count]);
+        sl_batch_destroy(w->letters);
+        sl_free(w->free_batches);
+        sl_free(w->selection);
+        sl_free(w->order);
+        sl_ring_fini(&w->verdicts);
+        sl_ring_fini(&w->pipeline);
+        sl_ring_fini(&w->out);
+    }
+    sl_free(e->workers);
+    e->workers = NULL;
+}

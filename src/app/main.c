@@ -1,0 +1,178 @@
+/* The command line: `sluice [VERB] …`. */
+#include "audit.h"
+#include "daemon.h"
+
+#include "sluice/engine.h"
+#include "sluice/generate.h"
+#include "sluice/io_files.h"
+#include "sluice/parquet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78 };
+
+extern char **environ;
+
+static const char usage[] =
+    "usage: sluice [run] [-c FILE] [--drain]      the daemon (the default verb)\n"
+    "       sluice validate [FILE] [--no-environment]\n"
+    "                                             check a configuration\n"
+    "       sluice generate KIND [options]        events: clickstream, orders; see generate --help\n"
+    "       sluice audit [-c FILE] [--json]       prove that every event is where it belongs, once\n"
+    "       sluice inspect FILE.parquet [--json]  schema, row groups, encodings, log ranges\n"
+    "       sluice version | help\n"
+    "\n"
+    "Without a configuration: ./sluice-data, HTTP on 127.0.0.1:8080, Parquet below\n"
+    "sluice-data/lake, aggregates in sluice-data/warehouse.db, the dashboard on /.\n"
+    "\n"
+    "  curl -d '{\"user_id\":\"u1\",\"amount\":3.5}' localhost:8080/v1/events\n"
+    "\n"
+    "Exit: 0, 1 failure, 64 usage, 78 configuration.\n";
+
+static void warn(void *context, const char *message) {
+    (void)context;
+    (void)fprintf(stderr, "sluice: warning: %s\n", message);
+}
+
+static int load(const char *path, bool with_environment, sl_config **config) {
+    static const char *const none[] = {NULL};
+    const sl_config_source source = {
+        .path = path, .environment = with_environment ? (const char *const *)environ : none};
+    sl_error error = {0};
+    if (sl_config_load(&source, warn, NULL, config, &error) == SL_OK)
+        return 0;
+    (void)fprintf(stderr, "sluice: %s\n", error.text);
+    return EXIT_CONFIGURATION;
+}
+
+static int help(FILE *out, int code) {
+    sl_buffer text = SL_BUFFER_EMPTY;
+    (void)fputs(usage, out);
+    if (code == 0) {
+        sl_buffer_text(&text, "\nConfiguration keys:\n");
+        sl_config_print_parameters("text", &text);
+        (void)fputs(sl_buffer_cstr(&text), out);
+    }
+    sl_buffer_fini(&text);
+    return code;
+}
+
+typedef struct arguments {
+    const char *config, *file;
+    bool drain, json, no_environment, bad;
+} arguments;
+
+static arguments parse(int argc, char **argv) {
+    arguments a = {0};
+    for (int i = 0; i < argc && !a.bad; i++) {
+        if ((strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) && i + 1 < argc)
+            a.config = argv[++i];
+        else if (strcmp(argv[i], "--drain") == 0)
+            a.drain = true;
+        else if (strcmp(argv[i], "--json") == 0)
+            a.json = true;
+        else if (strcmp(argv[i], "--no-environment") == 0)
+            a.no_environment = true;
+#if SLUICE_CRASH_POINTS
+        else if (strcmp(argv[i], "--crash-at") == 0 && i + 1 < argc)
+            a.bad = !sl_crash_arm(argv[++i]);
+#endif
+        else if (argv[i][0] != '-' && a.file == NULL)
+            a.file = argv[i];
+        else
+            a.bad = true;
+    }
+    return a;
+}
+
+static int run(const arguments *a) {
+    if (a->file != NULL)
+        return help(stderr, EXIT_USAGE);
+    sl_config *config;
+    int code = load(a->config, true, &config);
+    if (code != 0)
+        return code;
+    code = sl_daemon_run(config, a->drain);
+    sl_config_destroy(config);
+    return code;
+}
+
+static int validate(const arguments *a) {
+    sl_config *config;
+    int code = load(a->file != NULL ? a->file : a->config, !a->no_environment, &config);
+    if (code != 0)
+        return code;
+    (void)printf("ok: %u streams, %u windows\n", config->stream_count, config->window_count);
+    sl_config_destroy(config);
+    return 0;
+}
+
+static int audit(const arguments *a) {
+    sl_config *config;
+    int code = load(a->config, true, &config);
+    if (code != 0)
+        return code;
+    sl_buffer out = SL_BUFFER_EMPTY;
+    sl_error error = {0};
+    bool clean = false;
+    sl_status status = sl_audit(config, sl_files_system(), a->json, &clean, &out, &error);
+    if (status == SL_OK)
+        (void)fputs(sl_buffer_cstr(&out), stdout);
+    else
+        (void)fprintf(stderr, "sluice: audit: %s\n", error.text);
+    sl_buffer_fini(&out);
+    sl_config_destroy(config);
+    return status == SL_OK && clean ? 0 : 1;
+}
+
+static int inspect(const arguments *a) {
+    if (a->file == NULL)
+        return help(stderr, EXIT_USAGE);
+    char *bytes;
+    size_t length;
+    sl_error error = {0};
+    sl_buffer out = SL_BUFFER_EMPTY;
+    sl_files *files = sl_files_system();
+    sl_status status =
+        sl_files_read_all(files, a->file, UINT64_C(8) << 30, &bytes, &length, &error);
+    if (status == SL_OK) {
+        status = sl_parquet_inspect((const uint8_t *)bytes, length, a->json, &out, &error);
+        sl_free(bytes);
+    }
+    if (status == SL_OK)
+        (void)fputs(sl_buffer_cstr(&out), stdout);
+    else
+        (void)fprintf(stderr, "sluice: %s: %s\n", a->file, error.text);
+    sl_buffer_fini(&out);
+    return status == SL_OK ? 0 : 1;
+}
+
+int main(int argc, char **argv) {
+    const char *verb = argc > 1 && argv[1][0] != '-' ? argv[1] : "run";
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+        verb = "help";
+    if (argc > 1 && strcmp(argv[1], "--version") == 0)
+        verb = "version";
+    int skip = argc > 1 && argv[1][0] != '-' ? 2 : 1;
+    if (strcmp(verb, "generate") == 0)
+        return sl_generate_main(argc - 1, argv + 1);
+    if (strcmp(verb, "help") == 0)
+        return help(stdout, 0);
+    if (strcmp(verb, "version") == 0)
+        return printf("sluice %s\n", SLUICE_VERSION) < 0;
+    const arguments a = parse(argc - skip, argv + skip);
+    if (a.bad)
+        return help(stderr, EXIT_USAGE);
+    if (strcmp(verb, "run") == 0)
+        return run(&a);
+    if (strcmp(verb, "validate") == 0)
+        return validate(&a);
+    if (strcmp(verb, "audit") == 0)
+        return audit(&a);
+    if (strcmp(verb, "inspect") == 0)
+        return inspect(&a);
+    (void)fprintf(stderr, "sluice: no verb '%s'\n", verb);
+    return help(stderr, EXIT_USAGE);
+}
