@@ -103,7 +103,7 @@ static inline sl_status decode_dump(sl_buffer *out, const sl_schema *schema,
             break;
         dump_batch(out, batch, places);
         if (!unused_rows_are_clean(batch))
-            sl_buffer_text(out, "UNCLEAN\n");
+            abort();
         if (status == SL_OK) {
             sl_buffer_printf(out, "accepted %u rejected %u\n", input.accepted,
                              input.rejected);

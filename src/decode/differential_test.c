@@ -290,7 +290,6 @@ static unsigned same_from_all(const sl_schema *schema, const uint8_t *body,
         assert_int_equal(status, SL_OK);
         if (simd == SL_SIMD_SCALAR) {
             first = out;
-            assert_null(strstr(sl_buffer_cstr(&first), "UNCLEAN"));
             continue;
         }
         if (out.length != first.length ||
