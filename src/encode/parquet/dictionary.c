@@ -59,7 +59,7 @@ static size_t begin_step(sl_parquet_dictionary *d, sl_parquet_store *store, bool
                          sl_status *status) {
     *status = SL_OK;
     size_t free = d->slots ? ((size_t)d->mask + 1) / 8 * 5 - d->count : 0;
-    size_t step = free > STEP_MIN ? free : STEP_MIN;
+    size_t step = free >= STEP_MIN / 4 ? free : STEP_MIN; // A little room is used up before it doubles.
     step = step < STEP_MAX ? step : STEP_MAX;
     step = step < left ? step : left;
     *status = enlarge(d, store, text, step);

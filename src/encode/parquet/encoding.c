@@ -142,7 +142,7 @@ static uint8_t *pack_mini_wide(uint8_t *out, const uint64_t *v, unsigned width) 
         if (shift)
             old = at[0] & ((1u << shift) - 1u);
         put64(at, old | v[i] << shift);
-        at[8] = shift ? (uint8_t)(v[i] >> (64 - shift)) : 0;
+        at[8] = (uint8_t)(shift ? v[i] >> (64 - shift) : 0);
     }
     return out + DELTA_MINI / 8 * width;
 }

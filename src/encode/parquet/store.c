@@ -1,6 +1,6 @@
 #include "store.h"
 
-#define BLOCK_BYTES_MIN 256u
+#define BLOCK_STEP_BYTES 256u
 
 static sl_status take(sl_parquet_store *store, size_t bytes, bool zeroed, void **out) {
     *out = NULL;
@@ -35,12 +35,11 @@ void sl_parquet_give(sl_parquet_store *store, void *data, size_t bytes) {
 sl_status sl_parquet_grow(sl_parquet_store *store, sl_parquet_block *block, size_t needed) {
     if (needed <= block->bytes)
         return SL_OK;
-    size_t bytes = block->bytes < BLOCK_BYTES_MIN ? BLOCK_BYTES_MIN : block->bytes;
-    while (bytes < needed) {
-        if (bytes > SIZE_MAX / 2)
-            return SL_ENOMEM;
-        bytes *= 2;
-    }
+    if (needed > SIZE_MAX / 2)
+        return SL_ENOMEM;
+    size_t bytes = block->bytes + block->bytes / 2;
+    bytes = bytes < needed ? needed : bytes;
+    bytes = (bytes + BLOCK_STEP_BYTES - 1) / BLOCK_STEP_BYTES * BLOCK_STEP_BYTES;
     sl_status status = sl_budget_take(store->budget, bytes - block->bytes);
     if (status)
         return status;

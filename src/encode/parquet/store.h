@@ -23,7 +23,7 @@ SL_CHECKED sl_status sl_parquet_take(sl_parquet_store *store, size_t bytes, void
 /** As sl_parquet_take(), all zero. */
 SL_CHECKED sl_status sl_parquet_take_zeroed(sl_parquet_store *store, size_t bytes, void **out);
 void sl_parquet_give(sl_parquet_store *store, void *data, size_t bytes); /**< NULL is allowed. */
-/** Make the block hold `needed` bytes at least; it doubles. What it held stays. */
+/** Make the block hold `needed` bytes at least; it grows by half. What it held stays. */
 SL_CHECKED sl_status sl_parquet_grow(sl_parquet_store *store, sl_parquet_block *block,
                                      size_t needed);
 void sl_parquet_release(sl_parquet_store *store, sl_parquet_block *block);
