@@ -403,16 +403,22 @@ static bool real_value(const intake *input, const sl_measure *measure, uint32_t 
     return *out - *out == 0;
 }
 
-// Find the bins of the lanes' values; side 2 marks a lane without one.
+// Find the bins of the lanes' values and prefetch their counts; side 2 marks a lane
+// without one.
 static void find_bins(const sl_window *window, const growth *growing, uint32_t n) {
     const intake *input = &window->measures[growing->measure];
     const sl_measure *measure = &window->plan->measures[growing->measure];
     for (uint32_t i = 0; i < n; i++) {
         double value;
-        if (real_value(input, measure, window->lanes->row[i], &value))
-            growing->places[i] = sl_quantiles_find(value);
-        else
-            growing->places[i].side = 2;
+        sl_quantiles_place *place = &growing->places[i];
+        place->side = 2;
+        if (!real_value(input, measure, window->lanes->row[i], &value))
+            continue;
+        *place = sl_quantiles_find(value);
+        const sl_quantiles *sketch = slot_at(window->lanes->group[i], growing->offset);
+        const sl_bins *bins = place->side > 0 ? &sketch->positive : &sketch->negative;
+        if (place->side != 0 && sl_bins_holds(bins, place->bin))
+            __builtin_prefetch(&bins->counts[place->bin - bins->low], 1);
     }
 }
 

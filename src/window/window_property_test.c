@@ -4,6 +4,7 @@
 #include "window_test_help.h"
 
 #include <math.h>
+#include <pthread.h>
 
 #define ROWS 6000u
 #define BATCH 512u
@@ -244,10 +245,75 @@ static void sums_of_doubles_agree_to_the_last_digits(void **state) {
     sl_schema_unref(schema);
 }
 
+// One plan, several threads: each folds into a window of its own and asks for numbers,
+// derived ones too.
+typedef struct worker_of {
+    pthread_t thread;
+    const sl_schema *schema;
+    const sl_window_plan *plan;
+    uint64_t checked, wrong;
+} worker_of;
+
+static sl_status check_row(void *context, const sl_window_row *row) {
+    worker_of *worker = context;
+    sl_value numbers[4];
+    if (sl_window_state_numbers(worker->plan, row->state, row->state_length, numbers) !=
+        SL_OK)
+        return SL_ECORRUPT;
+    double share = (double)numbers[1].as.i64 / (double)numbers[0].as.i64;
+    worker->wrong +=
+        numbers[2].null || numbers[2].as.f64 < share || numbers[2].as.f64 > share;
+    worker->checked++;
+    return SL_OK;
+}
+
+static void *work(void *context) {
+    worker_of *worker = context;
+    sl_record *records = calloc(BATCH, sizeof *records);
+    sl_batch *batch = sl_batch_create(NULL);
+    sl_window *window = NULL;
+    uint64_t late = 0;
+    bool fine = records != NULL && batch != NULL &&
+                sl_window_create(worker->plan, NULL, &window) == SL_OK;
+    for (uint32_t from = 0; fine && from + BATCH <= ROWS; from += BATCH) {
+        uint32_t row = 0;
+        test_fill(batch, worker->schema, records, rows + from, BATCH);
+        fine = sl_window_add(window, batch, &row, SL_NO_TIME, &late) == SL_OK &&
+               sl_window_cut(window, check_row, worker) == SL_OK;
+    }
+    worker->wrong += !fine;
+    sl_window_destroy(window);
+    sl_batch_destroy(batch);
+    free(records);
+    return NULL;
+}
+
+static void threads_share_a_plan(void **state) {
+    (void)state;
+    static const char *const texts[] = {"count()", "count(amount > 0.0)", "m1 / m0",
+                                        NULL};
+    sl_schema *schema = test_schema();
+    make_rows(rows);
+    sl_window_plan *plan = test_plan(schema, SL_MINUTE_US, "event_type", texts);
+    worker_of workers[3];
+    for (int i = 0; i < 3; i++) {
+        workers[i] = (worker_of){.schema = schema, .plan = plan};
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
+        assert_true(workers[i].checked > 100);
+        assert_int_equal(workers[i].wrong, 0);
+    }
+    sl_window_plan_destroy(plan);
+    sl_schema_unref(schema);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_split_and_order_gives_the_same_states),
         cmocka_unit_test(sums_of_doubles_agree_to_the_last_digits),
+        cmocka_unit_test(threads_share_a_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
