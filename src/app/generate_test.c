@@ -314,7 +314,8 @@ static void *serve(void *context) {
     }
 }
 
-static void start_server(server *s, const int *answers, unsigned count) {
+/* Connections wait in the backlog until somebody serves them. */
+static void start_listener(server *s, const int *answers, unsigned count) {
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t length = sizeof address;
     *s = (server){.answers = answers, .answer_count = count};
@@ -325,6 +326,10 @@ static void start_server(server *s, const int *answers, unsigned count) {
     assert_int_equal(listen(s->listener, 16), 0);
     assert_int_equal(getsockname(s->listener, (struct sockaddr *)&address, &length), 0);
     s->port = ntohs(address.sin_port);
+}
+
+static void start_server(server *s, const int *answers, unsigned count) {
+    start_listener(s, answers, count);
     assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
 }
 
@@ -483,11 +488,11 @@ static void mistakes_are_exit_64(void **state) {
 }
 
 /* Summary, connections, the idle stack and the connection's body come before the first request,
- * so the server's own allocations don't disturb the count. */
+ * so nobody need serve; a server's own allocations would disturb the count. */
 static void every_failed_allocation_is_an_exit_code(void **state) {
     (void)state;
     server s;
-    start_server(&s, NULL, 0);
+    start_listener(&s, NULL, 0);
     for (uint64_t n = 1; n <= 4; n++) {
         sl_memory_fail_at(n);
         int code = GENERATE(&s, "clickstream", "--count=10");
@@ -496,15 +501,14 @@ static void every_failed_allocation_is_an_exit_code(void **state) {
         assert_int_equal(code, 1);
         assert_true(calls >= n);
     }
-    assert_int_equal(s.requests, 0);
-    sl_memory_fail_at(2);
+    close(s.listener);
     char name[] = "generate", kind[] = "clickstream", count[] = "--count=1", to[] = "--to=/dev/null";
     char *argv[] = {name, kind, count, to, NULL};
-    assert_int_equal(sl_generate_main(4, argv), 1);
-    sl_memory_fail_at(0);
-    assert_int_equal(GENERATE(&s, "clickstream", "--seed=5", "--count=10"), 0);
-    assert_taken(&s, 10);
-    stop_server(&s);
+    for (uint64_t n = 1; n <= 3; n++) {
+        sl_memory_fail_at(n);
+        assert_int_equal(sl_generate_main(4, argv), n <= 2);
+        sl_memory_fail_at(0);
+    }
 }
 
 int main(void) {
