@@ -2,6 +2,7 @@
  * Listens with libuv and moves bytes between sockets (plain or TLS) and sl_http_connection.
  *
  * Limits   Connections, header time 10 s, body time (at least 1 KiB/s after 10 s), idle time 75 s, write stall 30 s.
+ * Signals  SIGPIPE is ignored from the first server on, unless it has a handler.
  * Threads  The loop.
  */
 #pragma once

@@ -13,6 +13,7 @@
 #include "http_tls.h"
 #include "sluice/message.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -630,6 +631,17 @@ static sl_status prepare(sl_http_server *server, const sl_http_server_options *o
     return tls_context_create(server->tls_cert, server->tls_key, &server->tls, error);
 }
 
+/** A write to a socket that its peer has reset raises SIGPIPE, which by default ends the
+ * process; libuv leaves it on. */
+static void ignore_broken_pipes(void) {
+    struct sigaction present;
+    if (sigaction(SIGPIPE, NULL, &present) == 0 && (present.sa_flags & SA_SIGINFO) == 0 &&
+        present.sa_handler == SIG_DFL) {
+        present.sa_handler = SIG_IGN;
+        (void)sigaction(SIGPIPE, &present, NULL);
+    }
+}
+
 sl_status sl_http_server_create(struct uv_loop_s *loop,
                                 const sl_http_server_options *options,
                                 sl_http_server **out, sl_error *error) {
@@ -637,6 +649,7 @@ sl_status sl_http_server_create(struct uv_loop_s *loop,
     sl_http_server *server = sl_calloc(1, sizeof *server);
     if (server == NULL)
         return sl_error_set(error, SL_ENOMEM, "no memory for the HTTP server");
+    ignore_broken_pipes();
     server->loop = loop;
     sl_status status = prepare(server, options, error);
     if (status != SL_OK) {

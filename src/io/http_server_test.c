@@ -370,6 +370,87 @@ static void close_waits_for_exchanges_in_flight(void **state) {
     assert_int_equal(uv_loop_close(&f.loop), 0);
 }
 
+static void reply_to_a_peer_that_has_left_is_harmless(void **state) {
+    (void)state;
+    fixture f = {.later = true};
+    start(&f, (sl_http_server_options){0});
+    for (int reset = 0; reset < 2; reset++) {
+        int fd = dial(&f);
+        send_text(&f, fd, REQUEST REQUEST);
+        for (unsigned i = 0; f.waiting_count < 2; i++) {
+            assert_true(i < PATIENCE_MS);
+            pump(&f);
+        }
+        if (reset == 1) {
+            struct linger now = {1, 0};
+            assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+        }
+        close(fd);
+        for (int i = 0; i < 10 * reset; i++)
+            pump(&f);
+        /* The first write may still succeed; the second meets a reset socket. */
+        for (unsigned i = 0; i < 2; i++) {
+            sl_http_reply(f.waiting[i], 200, "text/plain", "", page, 500000);
+            pump(&f);
+        }
+        f.waiting_count = 0;
+        for (unsigned i = 0; sl_http_server_connections(f.server) > 0; i++) {
+            assert_true(i < PATIENCE_MS);
+            pump(&f);
+        }
+    }
+    stop(&f);
+}
+
+/** One server's life with the n-th allocation failing. @return false: it was never
+ * reached. */
+static bool live_with_failure(uint64_t n) {
+    fixture f = {.reply_bytes = sizeof page};
+    assert_int_equal(uv_loop_init(&f.loop), 0);
+    sl_http_server_options options = {.listen = "127.0.0.1:0", .header_timeout_ms = 40};
+    options.http.body_bytes_max = 1 << 20;
+    options.http.handler = handle;
+    options.http.context = &f;
+    sl_error error;
+    sl_memory_fail_at(n);
+    if (sl_http_server_create(&f.loop, &options, &f.server, &error) == SL_OK) {
+        int fd = dial(&f);
+        static const char head[] =
+            "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n";
+        (void)send(fd, head, sizeof head - 1, MSG_NOSIGNAL);
+        for (int i = 0; i < 5; i++)
+            pump(&f);
+        (void)send(fd, page, 100000, MSG_NOSIGNAL);
+        /* It is answered or closed; which of them depends on n. */
+        static char all[1 << 21];
+        size_t length = 0;
+        for (unsigned i = 0; i < PATIENCE_MS && length < sizeof page; i++) {
+            pump(&f);
+            ssize_t got = recv(fd, all + length, sizeof all - length, 0);
+            if (got == 0 || (got < 0 && errno != EAGAIN) ||
+                (length == 0 && got > 0 && memcmp(all + 9, "200", 3) != 0))
+                break;
+            length += got > 0 ? (size_t)got : 0;
+            assert_true(i + 1 < PATIENCE_MS);
+        }
+        close(fd);
+        stop(&f);
+    } else {
+        assert_int_equal(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+        assert_int_equal(uv_loop_close(&f.loop), 0);
+    }
+    bool reached = sl_memory_calls() >= n;
+    sl_memory_fail_at(0);
+    return reached;
+}
+
+static void server_survives_any_failed_allocation(void **state) {
+    (void)state;
+    memset(page, 'p', sizeof page);
+    for (uint64_t n = 1; live_with_failure(n); n++)
+        assert_true(n < 1000);
+}
+
 static void address_errors_name_place_and_mend(void **state) {
     (void)state;
     fixture f = {0};
@@ -624,6 +705,8 @@ int main(void) {
         cmocka_unit_test(reply_survives_a_body_that_is_still_coming),
         cmocka_unit_test(reader_that_stalls_stops_the_reading_and_is_closed),
         cmocka_unit_test(close_waits_for_exchanges_in_flight),
+        cmocka_unit_test(reply_to_a_peer_that_has_left_is_harmless),
+        cmocka_unit_test(server_survives_any_failed_allocation),
         cmocka_unit_test(address_errors_name_place_and_mend),
         cmocka_unit_test(posts_travel_over_tls),
         cmocka_unit_test(old_tls_and_plain_text_are_refused),
