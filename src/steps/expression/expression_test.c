@@ -62,6 +62,86 @@ static sl_expression *compiled(const char *text, bool real_division) {
     return expression;
 }
 
+static void json_is(const sl_value *result, const char *text, const char *expected) {
+    sl_buffer json = {0};
+    sl_value_json(result, &json);
+    if (strcmp(sl_buffer_cstr(&json), expected) != 0)
+        fail_msg("%s is %s, expected %s", text, sl_buffer_cstr(&json), expected);
+    sl_buffer_fini(&json);
+}
+
+#define GEO 1u          // The group's field index.
+#define FIRST (GEO + 1) // names[i] is field FIRST + i.
+
+static sl_schema *names_as_schema(void) {
+    sl_schema *schema = sl_schema_create("s");
+    assert_int_equal(sl_schema_add(schema, 0, "geo", 3, SL_TYPE_GROUP), GEO);
+    for (size_t i = 0; i < NAMES; i++) {
+        bool nested = strncmp(names[i].path, "geo.", 4) == 0;
+        const char *name = names[i].path + (nested ? 4 : 0);
+        uint32_t field =
+            sl_schema_add(schema, nested ? GEO : 0, name, strlen(name), names[i].type);
+        schema->fields[field].scale = names[i].scale;
+    }
+    return schema;
+}
+
+static void put_cell(sl_batch *batch, sl_column *column, uint32_t row,
+                     const sl_value *value) {
+    column->valid[row] = !value->null;
+    if (value->type == SL_TYPE_STRING)
+        column->values.span[row] =
+            sl_batch_keep_text(batch, value->as.text.bytes, value->as.text.length);
+    else if (value->type == SL_TYPE_BOOL)
+        column->values.truth[row] = (uint8_t)value->as.i64;
+    else if (value->type == SL_TYPE_DOUBLE)
+        column->values.f64[row] = value->as.f64;
+    else
+        column->values.i64[row] = value->as.i64;
+}
+
+static sl_value result_cell(const sl_expression *e, const sl_batch *batch,
+                            const sl_column *out, uint32_t row) {
+    sl_value result = {.type = sl_expression_type(e), .scale = sl_expression_scale(e)};
+    result.null = !out->valid[row];
+    if (result.type == SL_TYPE_STRING) {
+        result.as.text.bytes = sl_expression_text(e, batch, out->values.span[row]);
+        result.as.text.length = out->values.span[row].length;
+    } else if (result.type == SL_TYPE_BOOL) {
+        result.as.i64 = out->values.truth[row];
+    } else if (result.type == SL_TYPE_DOUBLE) {
+        result.as.f64 = out->values.f64[row];
+    } else {
+        result.as.i64 = out->values.i64[row];
+    }
+    return result;
+}
+
+// The same names as fields, the same values as row 1 of a batch; rows 0 and 2 have none.
+static void batch_is(const char *text, const char *expected) {
+    static const uint8_t no_bytes[SL_PADDING];
+    static const sl_record record = {0};
+    sl_value values[NAMES];
+    fill(values);
+    sl_schema *schema = names_as_schema();
+    sl_batch *batch = sl_batch_create(NULL);
+    assert_int_equal(sl_batch_prepare(batch, schema, no_bytes, &record), SL_OK);
+    batch->rows = 3;
+    batch->columns[GEO].valid[1] = 1;
+    for (size_t i = 0; i < NAMES; i++)
+        put_cell(batch, &batch->columns[FIRST + i], 1, &values[i]);
+    sl_expression *expression = NULL;
+    sl_error error = {0};
+    if (sl_expression_compile(text, schema, &expression, &error) != SL_OK)
+        fail_msg("%s: %s", text, error.text);
+    const sl_column *out = sl_expression_run(expression, batch, NULL);
+    sl_value result = result_cell(expression, batch, out, 1);
+    json_is(&result, text, expected);
+    sl_expression_destroy(expression);
+    sl_batch_destroy(batch);
+    sl_schema_unref(schema);
+}
+
 // The answer as JSON text; "null" for an error.
 static void is_with(const char *text, bool real_division, const char *expected) {
     sl_value values[NAMES];
@@ -69,15 +149,14 @@ static void is_with(const char *text, bool real_division, const char *expected) 
     sl_expression *expression = compiled(text, real_division);
     sl_value result = sl_expression_value(expression, values);
     assert_int_equal(result.type, sl_expression_type(expression));
-    sl_buffer json = {0};
-    sl_value_json(&result, &json);
-    if (strcmp(sl_buffer_cstr(&json), expected) != 0)
-        fail_msg("%s is %s, expected %s", text, sl_buffer_cstr(&json), expected);
-    sl_buffer_fini(&json);
+    json_is(&result, text, expected);
     sl_expression_destroy(expression);
 }
 
-static void is(const char *text, const char *expected) { is_with(text, false, expected); }
+static void is(const char *text, const char *expected) {
+    is_with(text, false, expected);
+    batch_is(text, expected);
+}
 
 static void refused(const char *text, sl_status status, const char *part) {
     sl_expression *expression = NULL;
@@ -105,6 +184,8 @@ static void literals_have_their_values(void **state) {
     is("1e3", "1000");
     is("-2.5e-1", "-0.25");
     is("true", "true");
+    is("false", "false");
+    is("'\\u20ac'", "\"\xe2\x82\xac\"");
     is("\"a\\n\\u00e9\\x41\\101\\\"\"", "\"a\\n\xc3\xa9"
                                         "AA\\\"\"");
     is("'it\\'s'", "\"it's\"");
@@ -162,6 +243,8 @@ static void broken_texts_name_their_place(void **state) {
     refused("'\\ud800'", SL_ESYNTAX, "no character");
     refused("'\\x4'", SL_ESYNTAX, "2 digits of base 16");
     refused("`a", SL_ESYNTAX, "backtick");
+    refused("``", SL_ESYNTAX, "the name is empty");
+    refused("i \x01", SL_ESYNTAX, "this character");
     refused("0x", SL_ESYNTAX, "hexadecimal");
     refused("1e", SL_ESYNTAX, "exponent");
     refused("12ab", SL_ESYNTAX, "letter");
@@ -198,6 +281,23 @@ static void deep_and_long_texts_are_refused(void **state) {
     sl_buffer_fini(&text);
 }
 
+static void expressions_of_too_many_parts_are_refused(void **state) {
+    (void)state;
+    sl_buffer text = {0};
+    for (int i = 0; i < 50; i++) { // Wide, not deep.
+        sl_buffer_text(&text, i == 0 ? "(1" : " + (1");
+        for (int k = 0; k < 50; k++)
+            sl_buffer_text(&text, " + 1");
+        sl_buffer_text(&text, ")");
+    }
+    refused(sl_buffer_cstr(&text), SL_ELIMIT, "too many parts");
+    sl_buffer_clear(&text);
+    for (int i = 0; i < 3000; i++)
+        sl_buffer_text(&text, "a.");
+    refused(sl_buffer_cstr(&text), SL_ELIMIT, "the name is too long");
+    sl_buffer_fini(&text);
+}
+
 static void what_is_not_built_is_said_so(void **state) {
     (void)state;
     refused("5u", SL_EUNSUPPORTED, "unsigned");
@@ -208,6 +308,9 @@ static void what_is_not_built_is_said_so(void **state) {
     refused("s.matches('x')", SL_EUNSUPPORTED, "column 3: the function `matches`");
     refused("int(x)", SL_EUNSUPPORTED, "the function `int`");
     refused("null", SL_EUNSUPPORTED, "null is only compared");
+    refused("i{x: 1}", SL_EUNSUPPORTED, "messages");
+    refused("1 == null", SL_EUNSUPPORTED, "only a name");
+    refused("null in [1]", SL_EUNSUPPORTED, "null is only compared");
     refused("i in s", SL_EUNSUPPORTED, "list of constants");
     refused("i in [j]", SL_EUNSUPPORTED, "column 7");
     refused("timestamp(s) == at", SL_EUNSUPPORTED, "string literal");
@@ -237,11 +340,15 @@ static void wrong_types_are_refused_with_a_caret(void **state) {
     refused("at > '2026-01-01'", SL_ETYPE, "write timestamp(");
     refused("timestamp('yesterday') == at", SL_ETYPE, "RFC 3339");
     refused("day == '2026-13-01'", SL_ETYPE, "YYYY-MM-DD");
+    refused("yes in [true]", SL_ETYPE, "does not take a bool");
     refused("1 < 2 < 3", SL_ETYPE, "bool and int64");
     refused("has(1)", SL_ETYPE, "one name");
     refused("fine * fine * fine * fine * fine", SL_ETYPE, "18 decimals");
     refused("money == 1234567890123456789012", SL_ETYPE, "64 bits");
     refused("money == 1e30", SL_EUNSUPPORTED, "18 digits");
+    refused("money == 1e-30", SL_EUNSUPPORTED, "18 digits");
+    refused("money == 1e-3000", SL_EUNSUPPORTED, "18 digits");
+    refused("money == 0.1234567890123456789", SL_EUNSUPPORTED, "18 digits");
     refused("'a'.b == 1", SL_ETYPE, "no members");
 }
 
@@ -280,6 +387,13 @@ static void doubles_follow_ieee_754(void **state) {
     (void)state;
     is("x + 1", "3.5");
     is("x * i", "17.5");
+    is("x - 1.5", "1");
+    is("-x", "-2.5");
+    is("x / 2.0", "1.25");
+    is("-1.0 / 0.0 < -1e308", "true");
+    is("0.0 / 0.0 == 0.0", "false");
+    is("nan / 0.0 != 1.0", "true");
+    is("x <= 2.5 && x >= 2.5 && !(x < 2.5) && !(x > 2.5)", "true");
     is("1.0 / 0.0 > 1e308", "true");
     is("nan == nan", "false");
     is("nan != nan", "true");
@@ -293,6 +407,8 @@ static void whole_numbers_and_doubles_compare_exactly(void **state) {
     is("i < 7.5", "true");
     is("i == 7.0", "true");
     is("7 < x", "false");
+    is("x <= big", "true");
+    is("i >= x * 2.0", "true");
     is("x < 3", "true");
     is("2.5 == x", "true");
     is("big == 9007199254740992.0", "false"); // 2^53 + 1, and what a double makes of it.
@@ -329,6 +445,8 @@ static void decimals_are_exact(void **state) {
     is("money / zero", "null");
     is("money * 1000000000000000.0", "null");
     is("money > x", "true");
+    is("money == 0e99", "false");
+    is("money < 1e6", "true");
     is("yes ? money : fine", "1000.1000");
     is("yes ? money : 1", "1000.10");
     is("yes ? 1 : money", "1.00");
@@ -405,6 +523,8 @@ static void logic_absorbs_errors(void **state) {
     is("!lost", "null");
     is("i / zero > 1 || yes", "true");
     is("yes ? 1 : gone", "1");
+    is("yes ? no : yes", "false");
+    is("no ? s : geo.city", "\"Oslo\"");
     is("no ? gone : 2", "2");
     is("no ? 2 : gone", "null");
     is("lost ? 1 : 2", "null");
@@ -670,6 +790,7 @@ int main(void) {
         cmocka_unit_test(names_may_be_dotted_or_quoted),
         cmocka_unit_test(broken_texts_name_their_place),
         cmocka_unit_test(deep_and_long_texts_are_refused),
+        cmocka_unit_test(expressions_of_too_many_parts_are_refused),
         cmocka_unit_test(what_is_not_built_is_said_so),
         cmocka_unit_test(wrong_types_are_refused_with_a_caret),
         cmocka_unit_test(unknown_names_suggest_the_nearest),
