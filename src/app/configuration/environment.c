@@ -186,8 +186,7 @@ void sl_loader_environment(sl_loader *l) {
     check_later(l);
 }
 
-/* ---- unknown ones
- * ---------------------------------------------------------------------- */
+/* ---- unknown ones ---- */
 
 /** Not a word of the daemon: the project's tests' own, and what Kubernetes injects for a
  * service named sluice. */

@@ -205,7 +205,7 @@ sl_status sl_config_load(const sl_config_source *source, sl_config_warn_fn *warn
     sl_config_box *box = sl_calloc(1, sizeof *box);
     if (!box)
         return sl_error_set(error, SL_ENOMEM, "configuration: out of memory");
-    sl_arena_init(&box->arena, 8192);
+    sl_arena_init(&box->arena, SL_TREE_BLOCK_BYTES);
     sl_loader l = {.source = source,
                    .warn = warn,
                    .context = context,

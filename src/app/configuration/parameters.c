@@ -264,8 +264,7 @@ sl_path_match sl_path_compare(const char *pattern, const char *const *keys,
     return *pattern ? SL_PATH_SECTION : SL_PATH_EXACT;
 }
 
-/* ---- values
- * ---------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static const struct {
     const char *unit;

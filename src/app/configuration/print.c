@@ -120,8 +120,7 @@ static void print_text(sl_buffer *out) {
         }
 }
 
-/* ---- Markdown
- * -------------------------------------------------------------------------- */
+/* ---- Markdown ---- */
 
 static const char introduction[] =
     "# Configuration\n\n"
@@ -231,8 +230,7 @@ static void print_markdown(sl_buffer *out) {
                              sl_variables[i].later);
 }
 
-/* ---- man
- * ------------------------------------------------------------------------------- */
+/* ---- man ---- */
 
 /** roff: a line must not begin with '.' or "'", and '-' and '\' are escaped. */
 static void roff(const char *text, sl_buffer *out) {

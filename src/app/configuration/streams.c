@@ -41,8 +41,7 @@ char *sl_loader_identifier(sl_loader *l, const char *name) {
     return text;
 }
 
-/* ---- schema
- * ---------------------------------------------------------------------------- */
+/* ---- schema ---- */
 
 static bool add_column(sl_loader *l, sl_config_stream *stream, const sl_node *at,
                        const char *name, sl_type type, sl_origin origin) {
@@ -133,8 +132,7 @@ static void read_schema(sl_loader *l, sl_config_stream *stream, const sl_node *s
         (void)add_column(l, stream, node, "_rest", SL_TYPE_JSON, SL_ORIGIN_REST);
 }
 
-/* ---- fields
- * ---------------------------------------------------------------------------- */
+/* ---- fields ---- */
 
 static void unknown_field(sl_loader *l, const sl_config_stream *stream, const sl_node *at,
                           const char *what, const char *path) {
@@ -250,8 +248,7 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
     }
 }
 
-/* ---- targets
- * --------------------------------------------------------------------------- */
+/* ---- targets ---- */
 
 /** As a file system compares directories, as far as their names tell. */
 static bool same_directory(const char *a, const char *b) {

@@ -38,7 +38,7 @@ typedef struct builder {
 
 void sl_tree_init(sl_tree *tree, const char *file) {
     *tree = (sl_tree){.file = file};
-    sl_arena_init(&tree->arena, 16384);
+    sl_arena_init(&tree->arena, SL_TREE_BLOCK_BYTES);
 }
 
 void sl_tree_fini(sl_tree *tree) {
@@ -123,8 +123,7 @@ bool sl_tree_is_empty(const sl_node *node) {
                             !strcmp(node->text, "Null") || !strcmp(node->text, "NULL")));
 }
 
-/* ---- building
- * -------------------------------------------------------------------------- */
+/* ---- building ---- */
 
 static sl_status refuse(builder *b, yaml_mark_t mark, sl_status status,
                         const char *format, ...) SL_PRINTF(4, 5);
@@ -458,8 +457,7 @@ sl_status sl_tree_parse(sl_tree *tree, const char *text, size_t length, sl_error
     return status ? status : finish_root(&b);
 }
 
-/* ---- as JSON
- * --------------------------------------------------------------------------- */
+/* ---- as JSON ---- */
 
 /** RFC 8259 section 6. */
 static bool is_number(const char *t) {
@@ -540,8 +538,7 @@ void sl_tree_json(const sl_node *node, bool doubled, sl_buffer *out) {
     sl_buffer_text(out, map ? "}" : "]");
 }
 
-/* ---- problems
- * -------------------------------------------------------------------------- */
+/* ---- problems ---- */
 
 void sl_problem_add(sl_problems *problems, const sl_node *at, bool key, sl_status status,
                     const char *format, ...) {

@@ -18,6 +18,10 @@
 #define SL_TREE_DEPTH 64u
 #define SL_TREE_ENTRIES 2000u
 #define SL_PROBLEMS_MAX 10u
+#ifndef SL_TREE_BLOCK_BYTES /* A test makes it 1, so that every piece is an allocation   \
+                               of its own. */
+#define SL_TREE_BLOCK_BYTES 16384
+#endif
 
 typedef enum sl_node_kind { SL_NODE_SCALAR, SL_NODE_MAP, SL_NODE_LIST } sl_node_kind;
 
