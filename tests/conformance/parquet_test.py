@@ -193,9 +193,9 @@ def check_damage(pq, path):
 
 def read_duckdb(duckdb, path):
     connection = duckdb.connect()
-    connection.sql("set timezone = 'UTC'")
-    result = connection.sql(f"select * from read_parquet('{path}')")
-    names = result.columns
+    connection.execute("set timezone = 'UTC'")
+    result = connection.execute(f"select * from read_parquet('{path}')")
+    names = [column[0] for column in result.description]
     return [dict(zip(names, row)) for row in result.fetchall()]
 
 
@@ -244,7 +244,7 @@ def test_long(writer, directory, pq, duckdb, spark, rows=10_000_000):
         del batch
     if duckdb:
         times = "sum(epoch_us(timestamp) - 1767225600000000)"
-        have = duckdb.connect().sql(query.format(times=times, source=f"'{path}'")).fetchone()
+        have = duckdb.connect().execute(query.format(times=times, source=f"'{path}'")).fetchone()
         if [int(v) for v in have] != list(want.values()):
             fail(f"long: DuckDB has {have}, not {want}")
     if spark:

@@ -65,6 +65,7 @@ static const example examples[] = {
     {.name = "wide", .shape = WIDE, .rows = 300},
     {.name = "overflowing", .shape = OVERFLOWING, .rows = 6000, .profile = SL_PARQUET_COMPATIBLE,
      .page_bytes = 100000},
+    {.name = "big_dictionary", .shape = OVERFLOWING, .rows = 6000},
     {.name = "long_texts", .shape = LONG_TEXTS, .rows = 40, .nulls = SOME},
 };
 

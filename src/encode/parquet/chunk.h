@@ -103,11 +103,15 @@ SL_CHECKED sl_status sl_parquet_chunk_nulls(sl_parquet_chunk *chunk, sl_parquet_
 SL_CHECKED sl_status sl_parquet_chunk_flush(sl_parquet_chunk *chunk, const sl_parquet_leaf *leaf,
                                             const sl_parquet_settings *settings,
                                             sl_parquet_store *store, bool last);
-/** Make dictionary_page, when there is a dictionary. */
+/**
+ * Make dictionary_page, when there is a dictionary; a long one in slices.
+ * @return SL_EAGAIN: call again; SL_OK, SL_ENOMEM, SL_EFULL.
+ */
 SL_CHECKED sl_status sl_parquet_chunk_dictionary(sl_parquet_chunk *chunk,
                                                  const sl_parquet_leaf *leaf,
                                                  const sl_parquet_settings *settings,
-                                                 sl_parquet_store *store);
+                                                 sl_parquet_store *store,
+                                                 sl_parquet_slices *slices);
 sl_parquet_lesson sl_parquet_chunk_lesson(const sl_parquet_chunk *chunk);
 /** Bytes of the chunk if it ended now, about. */
 uint64_t sl_parquet_chunk_estimate(const sl_parquet_chunk *chunk,

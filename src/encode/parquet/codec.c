@@ -255,3 +255,53 @@ sl_status sl_parquet_compress(sl_parquet_bench *bench, int codec, sl_parquet_hab
     *length = zstd(bench, room, body, habit);
     return *length ? SL_OK : SL_ENOMEM;
 }
+
+/** Take the bench's context, so that nobody else uses it between two slices. */
+static sl_status slices_begin(sl_parquet_slices *s, sl_parquet_store *store, size_t length) {
+    sl_parquet_bench *bench = sl_parquet_bench_get();
+    if (!bench || !ready(bench))
+        return SL_ENOMEM;
+    void *out;
+    size_t room = ZSTD_compressBound(length);
+    sl_status status = sl_parquet_take(store, room, &out);
+    if (status)
+        return status;
+    *s = (sl_parquet_slices){.zstd = bench->zstd, .out = out, .room = room};
+    bench->zstd = NULL;
+    ZSTD_CCtx_reset(s->zstd, ZSTD_reset_session_and_parameters);
+    ZSTD_CCtx_setParameter(s->zstd, ZSTD_c_compressionLevel, 1);
+    ZSTD_CCtx_setPledgedSrcSize(s->zstd, length);
+    return SL_OK;
+}
+
+sl_status sl_parquet_slices_next(sl_parquet_slices *s, sl_parquet_store *store, const uint8_t *bytes,
+                                 size_t length) {
+    sl_status status = s->zstd ? SL_OK : slices_begin(s, store, length);
+    if (status)
+        return status;
+    size_t some = length - s->at < SL_PARQUET_SLICE_BYTES ? length - s->at : SL_PARQUET_SLICE_BYTES;
+    bool last = s->at + some == length;
+    ZSTD_inBuffer in = {bytes + s->at, some, 0};
+    ZSTD_outBuffer out = {s->out, s->room, s->used};
+    size_t left;
+    do {
+        left = ZSTD_compressStream2(s->zstd, &out, &in, last ? ZSTD_e_end : ZSTD_e_continue);
+        if (ZSTD_isError(left) || (out.pos == out.size && (left || in.pos < in.size)))
+            return SL_ENOMEM; // The bound is zstd's own, so only its memory can be missing.
+    } while (in.pos < in.size || (last && left));
+    s->at += some;
+    s->used = out.pos;
+    return last ? SL_OK : SL_EAGAIN;
+}
+
+void sl_parquet_slices_fini(sl_parquet_slices *s, sl_parquet_store *store) {
+    sl_parquet_give(store, s->out, s->room);
+    sl_parquet_bench *bench = s->zstd ? sl_parquet_bench_get() : NULL;
+    if (s->zstd)
+        ZSTD_CCtx_reset(s->zstd, ZSTD_reset_session_and_parameters);
+    if (bench && !bench->zstd)
+        bench->zstd = s->zstd;
+    else
+        ZSTD_freeCCtx(s->zstd);
+    *s = (sl_parquet_slices){0};
+}

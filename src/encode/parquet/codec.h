@@ -15,10 +15,7 @@
  */
 #pragma once
 
-#include "sluice/status.h"
-
-#include <stddef.h>
-#include <stdint.h>
+#include "store.h"
 
 typedef enum sl_parquet_way { WAY_UNKNOWN, WAY_LEVEL_1, WAY_STORED, WAY_SEQUENCES } sl_parquet_way;
 
@@ -63,3 +60,17 @@ void sl_parquet_bench_trim(sl_parquet_bench *bench);
 SL_CHECKED sl_status sl_parquet_compress(sl_parquet_bench *bench, int codec,
                                          sl_parquet_habit *habit, const sl_parquet_body *body,
                                          const uint8_t **out, size_t *length);
+
+/** A long page that is compressed by zstd in slices; the context is the bench's, lent for that time. */
+typedef struct sl_parquet_slices {
+    struct ZSTD_CCtx_s *zstd;
+    uint8_t *out;
+    size_t room, used, at; /**< `at`: bytes of the page that are taken. */
+} sl_parquet_slices;
+
+#define SL_PARQUET_SLICE_BYTES (256u << 10)
+
+/** @return SL_EAGAIN: call again with the same bytes; SL_OK: out[0..used) is the page; SL_ENOMEM, SL_EFULL. */
+SL_CHECKED sl_status sl_parquet_slices_next(sl_parquet_slices *slices, sl_parquet_store *store,
+                                            const uint8_t *bytes, size_t length);
+void sl_parquet_slices_fini(sl_parquet_slices *slices, sl_parquet_store *store);

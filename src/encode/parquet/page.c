@@ -31,6 +31,30 @@ static size_t page_header(uint8_t *out, int type, uint32_t values, int encoding,
     return buffer.length;
 }
 
+/** Header and packed body in a block of their own. */
+static sl_status join_page(sl_parquet_chunk *chunk, sl_parquet_store *store, const uint8_t *packed,
+                           size_t length, size_t plain, int type, uint32_t values, int encoding,
+                           sl_parquet_page **out) {
+    if (plain > INT32_MAX || length > INT32_MAX)
+        return SL_ELIMIT;
+    uint8_t header[HEADER_BYTES_MAX];
+    uint32_t crc = sl_parquet_crc32(packed, length);
+    size_t head = page_header(header, type, values, encoding, plain, length, crc);
+    void *memory;
+    sl_status status = sl_parquet_take(store, sizeof(sl_parquet_page) + head + length, &memory);
+    if (status)
+        return status;
+    sl_parquet_page *page = memory;
+    page->next = NULL;
+    page->length = head + length;
+    memcpy(page->bytes, header, head);
+    memcpy(page->bytes + head, packed, length);
+    chunk->packed_bytes += page->length;
+    chunk->plain_bytes += head + plain;
+    *out = page;
+    return SL_OK;
+}
+
 static sl_status make_page(sl_parquet_chunk *chunk, const sl_parquet_settings *settings,
                            sl_parquet_store *store, sl_parquet_habit *habit,
                            const sl_parquet_body *body, int type, uint32_t values, int encoding,
@@ -41,27 +65,10 @@ static sl_status make_page(sl_parquet_chunk *chunk, const sl_parquet_settings *s
     if (!bench)
         return SL_ENOMEM;
     sl_status status = sl_parquet_compress(bench, settings->codec, habit, body, &packed, &length);
-    if (status)
-        return status;
-    if (body->length > INT32_MAX || length > INT32_MAX)
-        return SL_ELIMIT;
-    uint8_t header[HEADER_BYTES_MAX];
-    uint32_t crc = sl_parquet_crc32(packed, length);
-    size_t head = page_header(header, type, values, encoding, body->length, length, crc);
-    void *memory;
-    status = sl_parquet_take(store, sizeof(sl_parquet_page) + head + length, &memory);
-    if (status)
-        return status;
-    sl_parquet_page *page = memory;
-    page->next = NULL;
-    page->length = head + length;
-    memcpy(page->bytes, header, head);
-    memcpy(page->bytes + head, packed, length);
-    chunk->packed_bytes += page->length;
-    chunk->plain_bytes += head + body->length;
+    if (!status)
+        status = join_page(chunk, store, packed, length, body->length, type, values, encoding, out);
     sl_parquet_bench_trim(bench);
-    *out = page;
-    return SL_OK;
+    return status;
 }
 
 /** Room for the levels, behind which the values begin. */
@@ -214,13 +221,30 @@ sl_status sl_parquet_page_write(sl_parquet_chunk *chunk, const sl_parquet_leaf *
     return SL_OK;
 }
 
+static sl_status dictionary_in_slices(sl_parquet_chunk *chunk, sl_parquet_store *store,
+                                      sl_parquet_slices *slices) {
+    sl_parquet_dictionary *d = &chunk->dictionary;
+    sl_status status = sl_parquet_slices_next(slices, store, d->values.data, d->length);
+    if (status == SL_EAGAIN)
+        return status;
+    if (!status)
+        status = join_page(chunk, store, slices->out, slices->used, d->length, PAGE_DICTIONARY,
+                           d->count, ENCODING_PLAIN, &chunk->dictionary_page);
+    sl_parquet_slices_fini(slices, store);
+    return status;
+}
+
 sl_status sl_parquet_chunk_dictionary(sl_parquet_chunk *chunk, const sl_parquet_leaf *leaf,
-                                      const sl_parquet_settings *settings, sl_parquet_store *store) {
+                                      const sl_parquet_settings *settings, sl_parquet_store *store,
+                                      sl_parquet_slices *slices) {
     if (!chunk->pages_indices)
         return SL_OK;
     sl_parquet_dictionary *d = &chunk->dictionary;
     sl_parquet_body body = {.bytes = d->values.data, .length = d->length};
-    if (leaf->kind != KIND_TEXT && (leaf->width != 8 || leaf->physical == PHYSICAL_FIXED)) {
+    bool as_it_lies = leaf->kind == KIND_TEXT || (leaf->width == 8 && leaf->physical != PHYSICAL_FIXED);
+    if (as_it_lies && settings->codec == CODEC_ZSTD && d->length > 2 * SL_PARQUET_SLICE_BYTES)
+        return dictionary_in_slices(chunk, store, slices);
+    if (!as_it_lies) {
         sl_parquet_bench *bench = sl_parquet_bench_get();
         uint8_t *memory = bench ? sl_parquet_bench_plain(bench, (size_t)d->count * 8 + 8) : NULL;
         if (!memory)

@@ -583,6 +583,54 @@ static void every_failed_allocation_is_a_status(void **unused) {
     sl_schema_unref(new);
 }
 
+/** 1,000 texts of 1,000 bytes, each twice. @param[out] slices Calls of finish. */
+static sl_status long_dictionary(const sl_schema *schema, const sl_batch *batch, unsigned *slices,
+                                 memory_file *file) {
+    sl_parquet_options options = {.page_bytes = 4 << 20};
+    sl_parquet_writer *w;
+    sl_parquet_result result;
+    sl_status status = sl_parquet_create(schema, &options, into_memory, file, &w);
+    if (status)
+        return status;
+    status = sl_parquet_write(w, batch, NULL, batch->rows);
+    *slices = 0;
+    if (!status)
+        for (status = SL_EAGAIN; status == SL_EAGAIN; ++*slices)
+            status = sl_parquet_finish(w, NULL, 0, &result);
+    sl_parquet_destroy(w);
+    return status;
+}
+
+static void long_dictionary_page_is_made_in_slices(void **unused) {
+    (void)unused;
+    static const sl_record record;
+    sl_schema *schema = sl_schema_create("texts");
+    sl_schema_add(schema, 0, "text", 4, SL_TYPE_STRING);
+    sl_batch *b = sl_batch_create(NULL);
+    assert_int_equal(sl_batch_prepare(b, schema, raw, &record), SL_OK);
+    b->rows = 2000;
+    for (uint32_t row = 0; row < 2000; row++) {
+        char text[1001];
+        snprintf(text, sizeof text, "%01000u", row % 1000);
+        b->columns[1].valid[row] = 1;
+        b->columns[1].values.span[row] = sl_batch_keep_text(b, text, 1000);
+    }
+    unsigned slices;
+    sl_status status;
+    uint64_t n = 0;
+    do {
+        memory_file file = {0};
+        sl_memory_fail_at(n++);
+        status = long_dictionary(schema, b, &slices, &file);
+        sl_memory_fail_at(0);
+        assert_true(status == SL_OK || status == SL_ENOMEM);
+        assert_true(status || slices > 6); // 1 MB by 256 KiB, and the other steps.
+        sl_buffer_fini(&file.bytes);
+    } while (status || n < 3);
+    sl_batch_destroy(b);
+    sl_schema_unref(schema);
+}
+
 static void reading_survives_failed_allocations(void **unused) {
     (void)unused;
     sl_schema *old = small_schema(false), *new = small_schema(true);
@@ -655,6 +703,7 @@ int main(void) {
         cmocka_unit_test(no_call_finishes_a_whole_row_group),
         cmocka_unit_test(hints_spare_the_next_file_the_trial),
         cmocka_unit_test(every_failed_allocation_is_a_status),
+        cmocka_unit_test(long_dictionary_page_is_made_in_slices),
         cmocka_unit_test(reading_survives_failed_allocations),
         cmocka_unit_test(damaged_footers_are_refused_or_read_within_bounds),
     };

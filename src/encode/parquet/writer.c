@@ -44,6 +44,7 @@ struct sl_parquet_writer {
     uint32_t closing_leaf;
     stage stage;
     sl_parquet_page *next_page;
+    sl_parquet_slices slices;
     /* Row groups' structs for the footer. */
     sl_buffer groups;
     sl_thrift_writer group;
@@ -95,7 +96,9 @@ static void settle(sl_parquet_writer *w, const sl_parquet_options *options) {
         .lake = lake,
         .codec = codec_of(options),
         .page_bytes = page,
-        .dictionary_bytes = lake ? DICTIONARY_BYTES_LAKE : DICTIONARY_BYTES_COMPATIBLE,
+        // A long dictionary page is compressed in slices, which snappy can't.
+        .dictionary_bytes = lake && codec_of(options) != CODEC_SNAPPY ? DICTIONARY_BYTES_LAKE
+                                                                       : DICTIONARY_BYTES_COMPATIBLE,
         .rows_expected = rows};
 }
 
@@ -137,6 +140,7 @@ void sl_parquet_destroy(sl_parquet_writer *w) {
         return;
     drop_chunks(w, w->open);
     drop_chunks(w, w->closing);
+    sl_parquet_slices_fini(&w->slices, &w->store);
     sl_parquet_leaves_fini(&w->leaves, &w->store);
     sl_buffer_fini(&w->groups);
     sl_hasher_destroy(w->hasher);
@@ -245,11 +249,13 @@ static sl_status close_some(sl_parquet_writer *w) {
         w->stage = STAGE_DICTIONARY;
         return status;
     case STAGE_DICTIONARY:
-        status = sl_parquet_chunk_dictionary(chunk, leaf, &w->settings, &w->store);
+        status = sl_parquet_chunk_dictionary(chunk, leaf, &w->settings, &w->store, &w->slices);
+        if (status)
+            return status == SL_EAGAIN ? SL_OK : status;
         w->stage = STAGE_EMIT;
         w->next_page = chunk->dictionary_page ? chunk->dictionary_page : chunk->first;
         w->column_offset = w->offset ? w->offset : 4;
-        return status;
+        return SL_OK;
     case STAGE_EMIT:
         break;
     }
