@@ -59,7 +59,7 @@ struct fake_disk {
     size_t change_count, change_capacity;
     handle handles[HANDLES];
     uint64_t capacity, used, operations, stop_at;
-    bool stopped, no_allocate;
+    bool stopped, no_allocate, sync_failed;
     struct {
         uint64_t at;
         sl_status status;
@@ -476,7 +476,7 @@ static sl_status disk_sync(sl_files *files, int file, sl_error *error) {
         sync_node(disk, h->node, true);
     else if (!disk->stopped) {
         sync_node(disk, h->node, false);
-        h->node->sync_failed = true;
+        h->node->sync_failed = disk->sync_failed = true;
     }
     return leave(disk, status, error, "sync", h->path);
 }
@@ -799,13 +799,14 @@ void fake_disk_crash(fake_disk *disk, uint64_t seed) {
     for (inode *node = disk->nodes; node; node = node->next)
         crash_node(disk, node, mode);
     collect(disk);
-    disk->stopped = false;
+    disk->stopped = disk->sync_failed = false;
     disk->stop_at = 0;
     pthread_mutex_unlock(&disk->mutex);
 }
 
 void fake_disk_stop_at(fake_disk *disk, uint64_t n) { disk->stop_at = n; }
 bool fake_disk_stopped(const fake_disk *disk) { return disk->stopped; }
+bool fake_disk_sync_failed(const fake_disk *disk) { return disk->sync_failed; }
 
 void fake_disk_fail(fake_disk *disk, fake_disk_operation operation, uint64_t n,
                     sl_status status) {

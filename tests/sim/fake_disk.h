@@ -54,6 +54,9 @@ void fake_disk_without_allocate(fake_disk *disk);
 /** Operations since the disk was made. */
 uint64_t fake_disk_operations(const fake_disk *disk);
 
+/** Has a sync failed since the last crash? Then only a crash shows what the disk really holds. */
+bool fake_disk_sync_failed(const fake_disk *disk);
+
 /** From now on a file below `directory` whose sync failed may not be synced again. */
 void fake_disk_guard(fake_disk *disk, const char *directory);
 /** These bytes have been acknowledged to somebody: they have to be synced now, and may not be

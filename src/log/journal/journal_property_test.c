@@ -191,8 +191,7 @@ static void restart(life *l, bool crash) {
     l->journal = NULL;
     clear_faults(l);
     for (unsigned tries = 0;; tries++) {
-        /* After a failed open or write only a crash tells what the disk really holds. */
-        if (crash || tries || l->maybe_count) {
+        if (crash || tries || l->maybe_count || fake_disk_sync_failed(l->disk)) {
             fake_disk_crash(l->disk, below(l, UINT64_MAX));
             seen.crashes++;
         }

@@ -302,7 +302,8 @@ static sl_status choose_segments(sl_journal *journal, finding *f, sl_error *erro
         qsort(f->items, f->count, sizeof *f->items, by_base);
     for (size_t i = 0; i < f->count && status == SL_OK; i++) {
         status = read_header(journal, &f->items[i], &identified, error);
-        uint64_t behind = f->items[i].s->base + f->items[i].s->data_bytes;
+        /* Behind it even if it is empty: no name is ever used twice. */
+        uint64_t behind = f->items[i].s->base + f->items[i].s->data_bytes + SL_BLOCK;
         if (behind > journal->next_base)
             journal->next_base = behind;
     }
