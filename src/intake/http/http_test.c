@@ -877,6 +877,59 @@ static void every_allocation_may_fail(void **state) {
     }
 }
 
+static void spares_make_way_when_the_budget_is_full(void **state) {
+    (void)state;
+    sl_budget budget;
+    sl_budget_init(&budget, 65536 + 300000);
+    sl_http_shared *shared = sl_http_shared_create(&budget);
+    peer p = {.options = {.budget = &budget, .shared = shared}};
+    assert_true(peer_open(&p));
+    for (size_t size = 100000; size <= 250000; size += 50000) {
+        char head[96];
+        int n =
+            snprintf(head, sizeof head,
+                     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", size);
+        peer_feed(&p, head, (size_t)n);
+        for (size_t i = 0; i < size / 10; i++)
+            peer_text(&p, "0123456789");
+    }
+    assert_int_equal(p.handled, 4);
+    assert_null(strstr(peer_output(&p), " 429 "));
+    peer_close(&p);
+    sl_http_shared_destroy(shared);
+    assert_int_equal(sl_budget_used(&budget), 0);
+}
+
+/** Answers what another connection waits for, and then its own. */
+static void handle_for_two(void *context, const sl_http_request *request) {
+    peer *other = context;
+    sl_http_reply(request->exchange, 200, "text/plain", "", "own", 3);
+    if (other->waiting_count > 0)
+        peer_answer(other, --other->waiting_count);
+}
+
+static void replies_of_two_connections_are_kept_apart(void **state) {
+    (void)state;
+    sl_http_shared *shared = sl_http_shared_create(NULL);
+    peer other = {.options.shared = shared, .later = true};
+    assert_true(peer_open(&other));
+    peer_text(&other, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    peer p = {
+        .options = {.shared = shared, .handler = handle_for_two, .context = &other}};
+    assert_true(peer_open(&p));
+    peer_text(&p, "GET / HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    static const char own[] =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nown"
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nown";
+    assert_string_equal(peer_output(&p), own);
+    assert_string_equal(peer_output(&other),
+                        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+                        "Content-Length: 8\r\n\r\nreply 0\n");
+    peer_close(&p);
+    peer_close(&other);
+    sl_http_shared_destroy(shared);
+}
+
 static void spare_memory_is_given_back(void **state) {
     (void)state;
     sl_budget budget;
@@ -927,6 +980,8 @@ int main(void) {
         cmocka_unit_test(several_members_and_frames_are_one_body),
         cmocka_unit_test(bombs_stop_at_the_limit),
         cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(spares_make_way_when_the_budget_is_full),
+        cmocka_unit_test(replies_of_two_connections_are_kept_apart),
         cmocka_unit_test(spare_memory_is_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
