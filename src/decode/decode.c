@@ -343,8 +343,9 @@ static sl_status one_event(sl_decoder *decoder, sl_decode_input *input,
                    .proposals = batch->proposal_count,
                    .drift = batch->drift};
     decoder->row = batch->rows;
-    for (uint32_t i = 0; i < decoder->seen_words; i++)
-        decoder->seen[i] = 0;
+    decoder->seen[0] = 0;
+    if (UNLIKELY(decoder->seen_words > 1))
+        memset(decoder->seen, 0, decoder->seen_words * sizeof *decoder->seen);
     if (UNLIKELY(decoder->rest_used))
         sl_rest_forget(decoder);
     const uint8_t *end = read_value(decoder, begin);

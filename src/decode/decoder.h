@@ -33,8 +33,14 @@ typedef struct plan_entry {
     uint32_t mask;  /**< A bit for each byte of the text. */
     int32_t length; /**< Of the text, or ENTRY_NEVER. */
     uint32_t field; /**< SL_NO_FIELD: the schema lacks it. */
-    uint16_t group; /**< Index into groups, for a GROUP. */
-    uint8_t kind;   /**< sl_type or KIND_UNKNOWN. */
+    union {
+        uint16_t group; /**< Index into groups, for a GROUP. */
+        struct {
+            uint8_t run;    /**< A STRING's: length of its last run, see read_string(). */
+            uint8_t steady; /**< How often in a row it was that. */
+        };
+    };
+    uint8_t kind; /**< sl_type or KIND_UNKNOWN. */
     uint8_t flags;
     struct plan_entry *next[2];
 } plan_entry;

@@ -242,12 +242,51 @@ TARGET COLD static const uint8_t *misfit(sl_decoder *decoder, const uint8_t *p,
     return sl_member_misfit(decoder, p, behind, group, e, code);
 }
 
+#define STEADY 4 // Equal lengths in a row before the next is guessed.
+
+/**
+ * The usual string, without escapes; *high is non-zero when it isn't ASCII. Where its
+ * lengths repeat (identifiers), the end is guessed: the bytes are checked all the same,
+ * but the processor can begin with the next key at once instead of waiting for the
+ * comparison's outcome. For that the length must come from memory, not from the
+ * comparison, which is what `volatile` is for.
+ * @return at the closing quote, or NULL: ask scan_string().
+ */
+TARGET static inline const uint8_t *scan_plain(const uint8_t *p, const uint8_t *end,
+                                               plan_entry *e, uint32_t *high) {
+    unsigned run = find_stop(p, end, high);
+    while (run == STRIDE) {
+        p += STRIDE;
+        if (UNLIKELY(p >= end))
+            return NULL;
+        run = find_stop(p, end, high);
+    }
+    if (e->steady >= STEADY) {
+        if (LIKELY(run == e->run)) {
+            p += *(const volatile uint8_t *)&e->run;
+        } else {
+            p += run;
+            e->steady = 0;
+        }
+    } else {
+        p += run;
+        e->steady = run == e->run ? (uint8_t)(e->steady + 1) : 0;
+        e->run = (uint8_t)run;
+    }
+    return UNLIKELY(p >= end || *p != '"') ? NULL : p;
+}
+
 TARGET static inline const uint8_t *read_string(sl_decoder *decoder, const uint8_t *p,
-                                                const plan_entry *e) {
-    bool escaped;
-    const uint8_t *quote = scan_string(decoder, p + 1, &escaped);
-    if (UNLIKELY(quote == NULL))
-        return NULL;
+                                                plan_entry *e) {
+    bool escaped = false;
+    uint32_t high = 0;
+    const uint8_t *quote = scan_plain(p + 1, decoder->end, e, &high);
+    if (UNLIKELY(quote == NULL ||
+                 (high != 0 && sl_text_utf8_check(p + 1, quote) != NULL))) {
+        quote = scan_string(decoder, p + 1, &escaped);
+        if (quote == NULL)
+            return NULL;
+    }
     const sl_column *column = &decoder->columns[e->field];
     sl_span span = {.offset = (uint32_t)(p + 1 - decoder->raw),
                     .length = (uint32_t)(quote - p - 1)};
