@@ -3,9 +3,15 @@
 #include "measure.h"
 #include "private.h"
 
+#define SPAN_MAX                                                                         \
+    (INT64_C(1) << 60) // 36,000 years: sums of times stay far from int64's ends.
+
 static sl_status check(const sl_window_definition *definition, sl_error *error) {
     if (definition->width_us <= 0)
         return sl_error_set(error, SL_EINVAL, "its width must be above zero");
+    if (definition->width_us > SPAN_MAX || definition->offset_us > SPAN_MAX ||
+        definition->offset_us < -SPAN_MAX)
+        return sl_error_set(error, SL_EINVAL, "its width or offset is beyond all times");
     if (definition->lateness_us < 0)
         return sl_error_set(error, SL_EINVAL, "its lateness is below zero");
     return SL_OK;

@@ -132,15 +132,18 @@ static int64_t raise_mark(int64_t mark, int64_t time_us, int64_t arrival_us) {
 
 int64_t sl_watermark_after(const sl_batch *batch, uint32_t event_time_field,
                            int64_t watermark_us) {
-    bool has = event_time_field < batch->schema->count;
-    sl_type type = has ? batch->schema->fields[event_time_field].type : SL_TYPE_TIMESTAMP;
+    uint32_t f = event_time_field;
+    bool has = f < batch->schema->count;
+    sl_type type = has ? batch->schema->fields[f].type : SL_TYPE_TIMESTAMP;
+    bool at_root = has && batch->schema->fields[f].parent == 0;
     for (uint32_t row = 0; row < batch->rows; row++) {
         if (batch->verdict[row] != SL_VERDICT_KEEP)
             continue;
         int64_t arrival = sl_batch_arrival(batch, row);
         int64_t time = clamp_time(arrival);
-        if (has && sl_batch_present(batch, event_time_field, row))
-            time = time_of_cell(type, batch->columns[event_time_field].values.i64[row]);
+        if (has &&
+            (at_root ? batch->columns[f].valid[row] : sl_batch_present(batch, f, row)))
+            time = time_of_cell(type, batch->columns[f].values.i64[row]);
         watermark_us = raise_mark(watermark_us, time, arrival);
     }
     return watermark_us;

@@ -251,6 +251,26 @@ static void windows_reach_below_1970_and_follow_the_offset(void **state) {
     world_fini(&world);
 }
 
+// Steps can compute times that no calendar has.
+static void absurd_times_move_to_the_border(void **state) {
+    (void)state;
+    static const char *const texts[] = {"count()", NULL};
+    sl_test_row rows[3] = {four[0], four[0], four[0]};
+    rows[0].time_us = INT64_MAX;
+    rows[1].time_us = INT64_MIN + 1;
+    rows[2].time_us = rows[2].arrival_us = INT64_MAX;
+    world_of world;
+    world_init(&world, NULL, texts);
+    add(&world, rows, 3);
+    test_cut(world.window, &world.store);
+    assert_int_equal(world.store.count, 2);
+    assert_int_equal(world.store.cells[0].start_us,
+                     INT64_C(-62135596800000000)); // Year 1.
+    assert_int_equal(world.store.cells[1].start_us,
+                     INT64_C(253402300740000000)); // 9999-12-31.
+    world_fini(&world);
+}
+
 static void watermark_rises_row_by_row_and_counts_the_late(void **state) {
     (void)state;
     // Lateness 0: late is what is older than the highest min(time, arrival) before it.
@@ -602,6 +622,14 @@ static void mistaken_windows_are_refused(void **state) {
     definition.width_us = 0;
     assert_int_equal(sl_window_plan_create(&definition, schema, &plan, &error),
                      SL_EINVAL);
+    definition.width_us = INT64_MAX;
+    assert_int_equal(sl_window_plan_create(&definition, schema, &plan, &error),
+                     SL_EINVAL);
+    definition.width_us = MINUTE;
+    definition.lateness_us = -1;
+    assert_int_equal(sl_window_plan_create(&definition, schema, &plan, &error),
+                     SL_EINVAL);
+    definition.lateness_us = 0;
     assert_null(plan);
     schema->inferred = true; // Fields may come later.
     definition.width_us = MINUTE;
@@ -749,54 +777,86 @@ static void failing_allocator_never_tears_a_row(void **state) {
     world_fini(&world);
 }
 
-// Plan, window, states: every allocation fails once; nothing leaks, nothing is half done.
+static const sl_measure_definition many_kinds[] = {
+    {"a", "unique(user_id)"},
+    {"b", "max(user_id)"},
+    {"c", "quantile(amount, 0.5)"},
+    {"d", "sum(amount * 2.0)"},
+    {"e", "count(price > 100)"},
+    {"f", "e / a"},
+    {"g", "f * 100.0"},
+};
+#define KINDS 7
+
+// One life of a plan, a window and a state.
+static sl_status live(world_of *world, const sl_window_plan *built,
+                      const sl_buffer *delta) {
+    const char *by[] = {"geo.country"};
+    sl_window_definition definition = {.name = "w",
+                                       .width_us = MINUTE,
+                                       .by = by,
+                                       .by_count = 1,
+                                       .measures = many_kinds,
+                                       .measure_count = KINDS};
+    sl_window_plan *plan = NULL;
+    sl_window *window = NULL;
+    sl_buffer merged = SL_BUFFER_EMPTY, partial = SL_BUFFER_EMPTY,
+              again = SL_BUFFER_EMPTY;
+    sl_value numbers[KINDS], partials[KINDS];
+    for (uint32_t i = 0; i < KINDS; i++)
+        partials[i] = (sl_value){.type = SL_TYPE_BYTES, .null = true};
+    sl_error error;
+    uint32_t row = 0;
+    sl_status status = sl_window_plan_create(&definition, world->schema, &plan, &error);
+    assert_int_equal(status == SL_OK, plan != NULL);
+    if (status == SL_OK)
+        status = sl_window_create(plan, NULL, &window);
+    if (status == SL_OK)
+        status = sl_window_add(window, world->batch, &row, SL_NO_TIME, &world->late);
+    if (status == SL_EFULL) // Whole rows are in, and the rest can follow.
+        status = SL_ENOMEM;
+    if (window != NULL && status != SL_OK)
+        assert_int_equal(sl_window_rows(window), row);
+    if (status == SL_OK)
+        status = sl_window_state_merge(built, delta->bytes, delta->length, delta->bytes,
+                                       delta->length, &merged);
+    if (status == SL_OK)
+        status = sl_window_state_numbers(built, delta->bytes, delta->length, numbers);
+    if (status == SL_OK)
+        status = sl_window_state_partial(built, delta->bytes, delta->length, 0, &partial);
+    if (status == SL_OK)
+        status = sl_window_state_build(built, 4, numbers, partials, &again);
+    sl_buffer_fini(&merged);
+    sl_buffer_fini(&partial);
+    sl_buffer_fini(&again);
+    sl_window_destroy(window);
+    sl_window_plan_destroy(plan);
+    return status;
+}
+
 static void every_allocation_may_fail(void **state) {
     (void)state;
     world_of world;
-    world_init(&world, "geo.country", growing_texts);
+    world_init(&world, NULL, growing_texts);
+    sl_window_destroy(world.window);
+    sl_window_plan_destroy(world.plan);
+    sl_window_definition definition = {
+        .name = "w", .width_us = MINUTE, .measures = many_kinds, .measure_count = KINDS};
+    assert_int_equal(sl_window_plan_create(&definition, world.schema, &world.plan, NULL),
+                     SL_OK);
+    assert_int_equal(sl_window_create(world.plan, NULL, &world.window), SL_OK);
+    world.store.plan = world.plan;
     add(&world, four, 4);
     test_cut(world.window, &world.store);
-    const sl_buffer *delta = &world.store.cells[0].state;
-    bool done = false;
-    for (uint64_t n = 1; !done; n++) {
-        const char *by[] = {"geo.country"};
-        sl_measure_definition measures[] = {{"a", "unique(user_id)"},
-                                            {"b", "max(user_id)"}};
-        sl_window_definition definition = {.name = "w",
-                                           .width_us = MINUTE,
-                                           .by = by,
-                                           .by_count = 1,
-                                           .measures = measures,
-                                           .measure_count = 2};
-        sl_window_plan *plan = NULL;
-        sl_window *window = NULL;
-        sl_buffer merged = SL_BUFFER_EMPTY, partial = SL_BUFFER_EMPTY,
-                  built = SL_BUFFER_EMPTY;
-        sl_value numbers[MEASURES_MAX];
-        sl_error error;
+    uint64_t n = 1;
+    for (bool done = false; !done; n++) {
         sl_memory_fail_at(n);
-        sl_status status =
-            sl_window_plan_create(&definition, world.schema, &plan, &error);
-        if (status == SL_OK)
-            status = sl_window_create(plan, NULL, &window);
-        if (status == SL_OK)
-            status = sl_window_state_merge(world.plan, delta->bytes, delta->length,
-                                           delta->bytes, delta->length, &merged);
-        if (status == SL_OK)
-            status =
-                sl_window_state_numbers(world.plan, delta->bytes, delta->length, numbers);
-        if (status == SL_OK)
-            status = sl_window_state_partial(world.plan, delta->bytes, delta->length, 1,
-                                             &partial);
-        done = status == SL_OK;
+        sl_status status = live(&world, world.plan, &world.store.cells[0].state);
         sl_memory_fail_at(0);
+        done = status == SL_OK;
         assert_true(done || status == SL_ENOMEM);
-        sl_buffer_fini(&merged);
-        sl_buffer_fini(&partial);
-        sl_buffer_fini(&built);
-        sl_window_destroy(window);
-        sl_window_plan_destroy(plan);
     }
+    assert_true(n > 50);
     world_fini(&world);
 }
 
@@ -856,6 +916,7 @@ int main(void) {
         cmocka_unit_test(row_without_event_time_counts_at_its_arrival),
         cmocka_unit_test(arrival_is_the_time_of_windows_without_event_time),
         cmocka_unit_test(windows_reach_below_1970_and_follow_the_offset),
+        cmocka_unit_test(absurd_times_move_to_the_border),
         cmocka_unit_test(watermark_rises_row_by_row_and_counts_the_late),
         cmocka_unit_test(sums_of_integers_are_exact_beyond_64_bits),
         cmocka_unit_test(sums_of_doubles_keep_what_rounding_would_lose),
