@@ -57,8 +57,8 @@ static bool is_text(sl_type type) {
     return type == SL_TYPE_STRING || type == SL_TYPE_JSON || type == SL_TYPE_BYTES;
 }
 
-// All but the text itself. @return its length.
-static size_t encode_head(const sl_value *value, uint8_t head[HEAD_MAX]) {
+// All but the text itself, at most HEAD_MAX bytes. @return their number.
+static size_t encode_head(const sl_value *value, uint8_t *head) {
     size_t at = 0;
     head[at++] = (uint8_t)value->type;
     head[at++] = value->null ? 1 : 0;
@@ -231,11 +231,15 @@ typedef struct row_hash {
     uint8_t bytes[1024];
 } row_hash;
 
-static void hash_bytes(row_hash *hash, const uint8_t *bytes, size_t length) {
-    if (length > sizeof hash->bytes - hash->used) {
+static void hash_if_short_of(row_hash *hash, size_t room) {
+    if (room > sizeof hash->bytes - hash->used) {
         hash->sum = sl_hash64(hash->bytes, hash->used, hash->sum);
         hash->used = 0;
     }
+}
+
+static void hash_text(row_hash *hash, const uint8_t *bytes, size_t length) {
+    hash_if_short_of(hash, length);
     if (length > sizeof hash->bytes) {
         hash->sum = sl_hash64(bytes, length, hash->sum);
     } else if (length != 0) {
@@ -249,10 +253,10 @@ uint64_t sl_value_row_hash(const sl_value *values, size_t count) {
     hash.sum = 0;
     hash.used = 0;
     for (size_t i = 0; i < count; i++) {
-        uint8_t head[HEAD_MAX];
-        hash_bytes(&hash, head, encode_head(&values[i], head));
+        hash_if_short_of(&hash, HEAD_MAX);
+        hash.used += encode_head(&values[i], hash.bytes + hash.used);
         if (!values[i].null && is_text(values[i].type))
-            hash_bytes(&hash, values[i].as.text.bytes, values[i].as.text.length);
+            hash_text(&hash, values[i].as.text.bytes, values[i].as.text.length);
     }
     return sl_hash64(hash.bytes, hash.used, hash.sum);
 }
