@@ -282,7 +282,7 @@ def duckdb_copy(options):
     code = (
         "import duckdb, sys\n"
         "c = duckdb.connect()\n"
-        "c.execute('SET threads = 2')\n"
+        "c.execute('SET threads = 2; SET enable_progress_bar = false')\n"
         f"c.execute(\"\"\"COPY (SELECT * FROM read_json('{options.file}', format = 'newline_delimited', "
         f"columns = {DUCKDB_COLUMNS})) TO '{target}' (FORMAT parquet, COMPRESSION zstd)\"\"\")\n"
     )
