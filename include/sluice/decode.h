@@ -12,8 +12,9 @@
  *          JSON columns keep the value's text as it came, without the white space around it.
  *          A string for a DECIMAL is read as a number. null is "no value" where nullable.
  * Refusal  A refused event becomes a reject and takes no row; its neighbours are kept. After a syntax
- *          error in NDJSON the next event begins after the next newline; in an array the rest of the
- *          record is one reject.
+ *          error in NDJSON the next event begins after the next newline that has a '{' behind it, or
+ *          that lies behind the error; in an array the rest of the record is one reject. What follows
+ *          an array is read like NDJSON.
  * Inferred Members the schema lacks become proposals (and go to `_rest` in this pass); values whose type
  *          doesn't fit become proposals when a wider type holds both and the schema isn't frozen, else
  *          drift. The engine merges proposals and decodes again. A string is proposed as TIMESTAMP when
@@ -47,7 +48,7 @@ typedef struct sl_decode_input {
     bool started;
 } sl_decode_input;
 
-/** @param schema Referenced until destroy. @return SL_OK, SL_ENOMEM, SL_EUNSUPPORTED (simd not on this processor). */
+/** @param schema Referenced until destroy. @return SL_OK, SL_ENOMEM, SL_EUNSUPPORTED (simd not on this processor), SL_ELIMIT (over 60,000 fields). */
 SL_CHECKED sl_status sl_decoder_create(const sl_schema *schema, const sl_decoder_options *options,
                                        sl_decoder **out);
 void sl_decoder_destroy(sl_decoder *decoder); /**< NULL is allowed. */

@@ -440,6 +440,87 @@ static void record_is_spread_over_batches(void **state) {
     sl_schema_unref(schema);
 }
 
+static void records_share_a_batch(void **state) {
+    (void)state;
+    sl_schema *schema = make_schema(schema_text, true);
+    // The second body begins where the first ends: nothing of it may leak into the first.
+    uint8_t *raw =
+        padded_copy("{\"id\":\"a\"}[{\"id\":\"b\"},{\"id\":1}]{\"id\":\"c", 39, 'x');
+    sl_record records[] = {
+        {.body = 0, .length = 10}, {.body = 10, .length = 21}, {.body = 31, .length = 8}};
+    sl_decoder *decoder;
+    assert_int_equal(sl_decoder_create(schema, &(sl_decoder_options){0}, &decoder),
+                     SL_OK);
+    sl_batch *batch = sl_batch_create(NULL);
+    assert_int_equal(sl_batch_prepare(batch, schema, raw, records), SL_OK);
+    for (uint32_t i = 0; i < 3; i++) {
+        sl_decode_input input = {.record = i};
+        assert_int_equal(sl_decode(decoder, batch, &input), SL_OK);
+        assert_int_equal(input.accepted, i < 2);
+        assert_int_equal(input.rejected, i > 0);
+        assert_int_equal(input.at, records[i].length);
+    }
+    assert_int_equal(batch->rows, 2);
+    assert_int_equal(batch->row_record[1], 1);
+    assert_int_equal(batch->row_begin[1], 11);
+    assert_int_equal(batch->reject_count, 2);
+    assert_int_equal(batch->rejects[0].record, 1);
+    assert_int_equal(batch->rejects[0].index, 1);
+    assert_int_equal(batch->rejects[1].record, 2);
+    assert_int_equal(batch->rejects[1].code, SL_CODE_SYNTAX);
+    sl_batch_destroy(batch);
+    sl_decoder_destroy(decoder);
+    free(raw);
+    sl_schema_unref(schema);
+}
+
+static void long_and_odd_keys_are_found(void **state) {
+    (void)state;
+    sl_schema *schema = sl_schema_create("s");
+    static const char *const keys[] = {"a key of twenty-nine bytes...",
+                                       "a key of thirty bytes, no less",
+                                       "a \"quoted\\ key", "", "ключ"};
+    sl_buffer expected = SL_BUFFER_EMPTY, body = SL_BUFFER_EMPTY;
+    for (uint32_t i = 0; i < 5; i++) {
+        uint32_t f = sl_schema_add(schema, 0, keys[i], strlen(keys[i]), SL_TYPE_INT64);
+        schema->fields[f].nullable = true;
+    }
+    for (int event = 0; event < 3; event++) {
+        for (uint32_t i = 0; i < 5; i++) {
+            sl_buffer_byte(&body, i == 0 ? '{' : ',');
+            sl_buffer_json_string(&body, keys[i], strlen(keys[i]));
+            sl_buffer_printf(&body, ":%u", i);
+        }
+        sl_buffer_byte(&body, '}');
+        sl_buffer_text(&expected, "row:");
+        for (uint32_t i = 0; i < 5; i++)
+            sl_buffer_printf(&expected, " %s=%u", schema->fields[i + 1].path, i);
+        sl_buffer_byte(&expected, '\n');
+    }
+    sl_buffer_text(&expected, "accepted 3 rejected 0\n");
+    expect_schema(schema, (const char *)body.bytes, body.length, 0,
+                  sl_buffer_cstr(&expected));
+    sl_buffer_fini(&body);
+    sl_buffer_fini(&expected);
+    sl_schema_unref(schema);
+}
+
+static void lengths_of_strings_may_change_after_many_equal_ones(void **state) {
+    (void)state;
+    sl_buffer body = SL_BUFFER_EMPTY, expected = SL_BUFFER_EMPTY;
+    for (unsigned i = 0; i < 40; i++) {
+        const char *id = i % 9 == 8 ? "a much longer identifier than the others" : "same";
+        const char *tail = i % 13 == 12 ? "\xC3\xA9" : i % 11 == 10 ? "\t" : "";
+        sl_buffer_printf(&body, "{\"id\":\"%s%s\"}\n", id,
+                         tail[0] == '\t' ? "\\t" : tail);
+        sl_buffer_printf(&expected, "row: id=%s%s\n", id, tail);
+    }
+    sl_buffer_text(&expected, "accepted 40 rejected 0\n");
+    expect(sl_buffer_cstr(&body), sl_buffer_cstr(&expected));
+    sl_buffer_fini(&body);
+    sl_buffer_fini(&expected);
+}
+
 static void inferred_schema_proposes_what_it_lacks(void **state) {
     (void)state;
     sl_schema *schema = make_inferred();
@@ -555,6 +636,9 @@ int main(void) {
         cmocka_unit_test(nesting_has_a_limit),
         cmocka_unit_test(large_events_are_refused),
         cmocka_unit_test(record_is_spread_over_batches),
+        cmocka_unit_test(records_share_a_batch),
+        cmocka_unit_test(long_and_odd_keys_are_found),
+        cmocka_unit_test(lengths_of_strings_may_change_after_many_equal_ones),
         cmocka_unit_test(inferred_schema_proposes_what_it_lacks),
         cmocka_unit_test(inferred_types_widen_or_drift),
         cmocka_unit_test(every_failing_allocation_is_reported),
