@@ -52,12 +52,12 @@ typedef struct sl_group {
 sl_group *sl_group_create(size_t capacity, sl_budget *budget);
 void sl_group_destroy(sl_group *group);
 void sl_group_reset(sl_group *group);
-/** Append a record (copied). @return SL_OK; SL_EFULL: it doesn't fit in a group that holds records already; SL_ENOMEM. A lone record grows the group. */
+/** Append a record (copied). @return SL_OK; SL_EFULL: it doesn't fit in a group that holds records already; SL_ENOMEM. A lone record grows the group; SL_ELIMIT: beyond 4 GiB. */
 SL_CHECKED sl_status sl_group_add(sl_group *group, const sl_journal_input *input);
 
 typedef struct sl_journal_options {
     uint64_t quota_bytes;   /**< Of all segments. */
-    uint64_t segment_bytes; /**< 0: 64 MiB; at least 1 MiB and the largest group. */
+    uint64_t segment_bytes; /**< 0: an eighth of the quota, at most 64 MiB; at least 64 KiB, at most half of the quota. A larger group gets a file of its own size. */
     bool sync;              /**< durability: fsync; false: os. */
 } sl_journal_options;
 
@@ -102,4 +102,5 @@ uint64_t sl_journal_end(const sl_journal *journal);   /**< Synced end: the next 
 uint64_t sl_journal_bytes(const sl_journal *journal); /**< On disk. */
 /** Bytes that still fit below the quota, spare segments included. */
 uint64_t sl_journal_room(const sl_journal *journal);
+/** Segments sealed because a write or sync failed. */
 uint64_t sl_journal_sync_failures(const sl_journal *journal);

@@ -23,6 +23,7 @@ typedef struct segment {
     uint64_t file_bytes; /**< Counted against the quota. */
     unsigned pins;       /**< Readers inside. */
     bool failed;         /**< A write or sync failed: never synced or recycled again. */
+    bool durable;        /**< Its header is on the disk. */
     bool unreadable;     /**< At start its header was damaged, or never got to the disk. */
     bool spare_name;     /**< The file is spare-BASE.journal. */
 } segment;

@@ -139,9 +139,12 @@ const char *sl_journal_identity(const sl_journal *journal) { return journal->ide
 
 void sl_journal_trim(sl_journal *journal, uint64_t offset) {
     pthread_mutex_lock(journal->mutex);
-    /* The last one stays: it keeps identity, numbers and offsets, and may be being written. */
-    size_t gone = 0;
-    while (gone + 1 < journal->count && journal->segments[gone]->end <= offset)
+    /* The last durable one stays: it keeps identity, numbers and offsets, and may be being
+     * written. */
+    size_t gone = 0, last = journal->count;
+    while (last > 0 && !journal->segments[last - 1]->durable)
+        last--;
+    while (gone + 1 < last && journal->segments[gone]->end <= offset)
         sl_journal_retire(journal, journal->segments[gone++]);
     memmove(journal->segments, journal->segments + gone,
             (journal->count - gone) * sizeof(segment *));

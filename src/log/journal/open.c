@@ -141,6 +141,7 @@ static sl_status read_header(sl_journal *journal, struct found *item, bool *iden
     }
     journal->files->close(journal->files, file);
     s->unreadable = !item->header;
+    s->durable = item->header;
     s->begin = item->header ? item->previous_end : s->base;
     s->end = s->base + s->data_bytes;
     return status;
@@ -157,10 +158,12 @@ static sl_status link_chain(sl_journal *journal, finding *f, sl_error *error) {
         struct found *item = &f->items[i];
         bool readable = item->header || item->s->generation;
         bool member = next && next->header ? item->s->base == next->previous : readable;
-        if (!member && next && next->header &&
+        if (!member && readable && next && next->header &&
             (next->previous == NO_SEGMENT || item->s->base < next->previous))
-            return sl_error_set(error, SL_ECORRUPT, "journal segment %llu is missing",
-                                (unsigned long long)next->previous);
+            return sl_error_set(error, SL_ECORRUPT,
+                                "journal segments are missing between %llu and %llu",
+                                (unsigned long long)item->s->base,
+                                (unsigned long long)next->s->base);
         if (!member)
             continue;
         if (next && next->header)
@@ -291,7 +294,9 @@ static sl_status create_first(sl_journal *journal, sl_error *error) {
     sl_status status = sl_journal_activate(journal, 0, error);
     if (status)
         return status;
-    return journal->files->sync(journal->files, journal->active_file, error);
+    status = journal->files->sync(journal->files, journal->active_file, error);
+    journal->active->durable = status == SL_OK;
+    return status;
 }
 
 /** Read all headers, choose the members of the log, retire the rest. */

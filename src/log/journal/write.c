@@ -352,13 +352,19 @@ sl_status sl_journal_activate(sl_journal *journal, uint64_t need, sl_error *erro
 
 /** Nothing more goes into the active segment, and nobody syncs it again (I1). */
 static void seal_failed(sl_journal *journal, const sl_error *error) {
+    segment *s = journal->active;
     lock(journal);
-    journal->active->failed = true;
+    s->failed = true;
     journal->sync_failures++;
+    journal->active_open = false;
+    if (!s->durable) { /* It holds nothing; the next one follows its predecessor. */
+        journal->count--;
+        sl_journal_retire(journal, s);
+    }
     unlock(journal);
     sl_message(SL_LEVEL_ERROR, "journal", "segment sealed after a failed write or sync",
-               "base=%llu end=%llu error=\"%s\"", (unsigned long long)journal->active->base,
-               (unsigned long long)journal->active->end, error ? error->text : "");
+               "base=%llu end=%llu error=\"%s\"", (unsigned long long)s->base,
+               (unsigned long long)s->end, error ? error->text : "");
     leave_active(journal);
 }
 
@@ -393,6 +399,7 @@ static sl_status place_group(sl_journal *journal, sl_group *group, sl_error *err
     } else {
         lock(journal); /* From here on readers see it. */
         s->end = journal->end = group->next;
+        s->durable = true;
         unlock(journal);
         journal->next_number++;
     }
