@@ -2,7 +2,7 @@
 // that are ready in memory. Prints ns per row and file size per codec; then each column in a file of its
 // own with and without codec, which tells where the time goes.
 //
-//   parquet_bench [rows [directory]]      with a directory the files of the codecs are left there
+//   parquet_bench [rows [row_group_mib [directory]]]     0 MiB: the default; files are left in the directory
 
 #include "sluice/parquet.h"
 
@@ -35,6 +35,7 @@ static const struct {
     {"city", SL_TYPE_STRING, 100, "City number "},
 };
 
+static uint64_t row_group_bytes;
 static uint64_t state = 88172645463325252u;
 
 static uint64_t draw(void) {
@@ -145,7 +146,8 @@ typedef struct cost {
 } cost;
 
 static cost run(const rows *all, sl_parquet_profile profile, sl_parquet_codec codec, FILE *file) {
-    sl_parquet_options options = {.profile = profile, .codec = codec};
+    sl_parquet_options options = {
+        .profile = profile, .codec = codec, .row_group_bytes = row_group_bytes};
     sl_parquet_writer *writer;
     sl_parquet_result result = {0};
     cost c = {0};
@@ -204,6 +206,7 @@ static void files(const rows *all, const char *directory) {
 
 int main(int argc, char **argv) {
     uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
+    row_group_bytes = argc > 2 ? strtoull(argv[2], NULL, 10) << 20 : 0;
     static rows all;
     make_rows(&all, ALL, count);
     printf("%llu rows\n%-20s %8s %8s %8s %12s %8s\n", (unsigned long long)all.rows, "ns/row", "write",
@@ -213,8 +216,8 @@ int main(int argc, char **argv) {
         printf("%-20s %8.1f %8.1f %8.1f %12llu %8zu\n", kinds[k].name, c.ns_append, c.ns_finish,
                c.ns_append + c.ns_finish, (unsigned long long)c.bytes, c.memory);
     }
-    if (argc > 2)
-        files(&all, argv[2]);
+    if (argc > 3)
+        files(&all, argv[3]);
     drop_rows(&all);
     printf("\n%-20s %8s %8s %8s %12s %12s\n", "ns/value, lake", "none", "zstd", "codec", "bytes none",
            "bytes zstd");
