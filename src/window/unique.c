@@ -131,9 +131,13 @@ static double tau(double x) {
 uint64_t sl_unique_estimate(const sl_unique *set) {
     if (!sl_unique_is_dense(set)) // n values in 2^26 cells lose less than half a value.
         return set->count;
-    uint32_t histogram[SL_UNIQUE_RANK_MAX + 1] = {0};
+    // Four histograms: neighbours mostly have the same rank, and would wait for each
+    // other's count.
+    uint32_t part[4][SL_UNIQUE_RANK_MAX + 1] = {0}, histogram[SL_UNIQUE_RANK_MAX + 1];
     for (uint32_t i = 0; i < SL_UNIQUE_REGISTERS; i++)
-        histogram[set->dense[i]]++;
+        part[i % 4][set->dense[i]]++;
+    for (uint32_t k = 0; k <= SL_UNIQUE_RANK_MAX; k++)
+        histogram[k] = part[0][k] + part[1][k] + part[2][k] + part[3][k];
     const double m = SL_UNIQUE_REGISTERS;
     double z = m * tau(1 - histogram[SL_UNIQUE_RANK_MAX] / m);
     for (uint32_t k = SL_UNIQUE_RANK_MAX - 1; k >= 1; k--)
@@ -229,17 +233,17 @@ static sl_status absorb_registers(sl_unique *set, sl_window_reader *reader,
         return SL_ENOMEM;
     if (set->sparse != NULL)
         densify(set, memory);
+    uint8_t highest = 0; // Checked once: a damaged set is thrown away as a whole.
     for (uint32_t i = 0; i < SL_UNIQUE_REGISTERS; i += 4, from += 3) {
         uint32_t four =
             (uint32_t)from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16;
         for (uint32_t k = 0; k < 4; k++) {
-            uint8_t rank = (uint8_t)(four >> (6 * k) & 63);
-            if (rank > SL_UNIQUE_RANK_MAX)
-                return SL_ECORRUPT;
-            raise_register(set->dense, i + k, rank);
+            uint8_t rank = (uint8_t)(four >> (6 * k) & 63), *at = &set->dense[i + k];
+            *at = rank > *at ? rank : *at;
+            highest = rank > highest ? rank : highest;
         }
     }
-    return SL_OK;
+    return highest > SL_UNIQUE_RANK_MAX ? SL_ECORRUPT : SL_OK;
 }
 
 sl_status sl_unique_absorb(sl_unique *set, uint8_t tag, sl_window_reader *reader,

@@ -87,6 +87,29 @@ static sl_status take(void *context, const sl_window_row *row) {
     return SL_OK;
 }
 
+// What a warehouse sink does with a delta: merge it into the stored row, and make its
+// numbers.
+typedef struct merging {
+    const sl_window_plan *plan;
+    double seconds;
+} merging;
+
+static sl_status merge(void *context, const sl_window_row *row) {
+    merging *merging_rows = context;
+    sl_buffer merged = SL_BUFFER_EMPTY;
+    sl_value numbers[8];
+    double begin = cpu_seconds();
+    sl_status status =
+        sl_window_state_merge(merging_rows->plan, row->state, row->state_length,
+                              row->state, row->state_length, &merged);
+    if (status == SL_OK)
+        status = sl_window_state_numbers(merging_rows->plan, merged.bytes, merged.length,
+                                         numbers);
+    merging_rows->seconds += cpu_seconds() - begin;
+    sl_buffer_fini(&merged);
+    return status;
+}
+
 static void run(const char *label, const sl_measure_definition *measures, uint32_t count,
                 sl_batch **batches, uint64_t rows, bool scatter) {
     const char *by[] = {"event_type"};
@@ -120,14 +143,19 @@ static void run(const char *label, const sl_measure_definition *measures, uint32
     }
     size_t memory = sl_window_memory(window);
     emitted output = {0};
+    merging merging_rows = {.plan = plan};
+    if (sl_window_peek(window, merge, &merging_rows) != SL_OK)
+        abort();
     double begin = cpu_seconds();
     if (sl_window_cut(window, take, &output) != SL_OK)
         abort();
     double cut = cpu_seconds() - begin;
-    printf("%-34s %-9s %6.1f ns/row  %5.1f MB  cut: %llu rows, %.2f MB, %.1f ms\n", label,
-           scatter ? "scattered" : "in order", spent / (double)done * 1e9,
+    printf("%-34s %-9s %6.1f ns/row  %5.1f MB  cut: %llu rows, %.2f MB, %.1f ms; "
+           "merge + numbers %.1f us/row\n",
+           label, scatter ? "scattered" : "in order", spent / (double)done * 1e9,
            (double)memory / 1e6, (unsigned long long)output.rows,
-           (double)output.bytes / 1e6, cut * 1e3);
+           (double)output.bytes / 1e6, cut * 1e3,
+           merging_rows.seconds / (double)output.rows * 1e6);
     sl_window_destroy(window);
     sl_window_plan_destroy(plan);
 }
