@@ -68,7 +68,10 @@ sl_schema *sl_schema_ref(const sl_schema *schema);
 void sl_schema_unref(const sl_schema *schema); /**< NULL is allowed. */
 /** Deep copy with count 1 and the same version. */
 sl_schema *sl_schema_copy(const sl_schema *schema);
-/** While building: append a field below `parent`. @return its index, SL_NO_FIELD when out of memory. */
+/**
+ * While building: append a field below `parent` (a group), nullable, not required, from the event. `fields` may move.
+ * @return its index, SL_NO_FIELD when out of memory.
+ */
 uint32_t sl_schema_add(sl_schema *schema, uint32_t parent, const char *name, size_t length,
                        sl_type type);
 /** @param path Dotted, "data.location.country"; a key with a dot in it is also tried whole. @return SL_NO_FIELD when there is none. */
@@ -102,7 +105,9 @@ typedef struct sl_proposal {
 /**
  * Fold proposals, in order, into `schema` (which is inferred). A new field is appended; a known one
  * widens (bool→string, int64→double→string, timestamp→string) unless frozen; what can't is left
- * alone (its values go to `_rest`).
+ * alone (its values go to `_rest`): an object where a scalar is or the other way round, an object without
+ * members, an empty name or one longer than 255 bytes, a name that differs from a sibling's only in case
+ * (Spark and DuckDB can't read such a file), and what goes beyond SL_FIELDS_MAX.
  * @param[out] out    NULL when nothing changed, else version + 1 with count 1.
  * @param[out] widened Whether a known field changed its type.
  */
