@@ -61,7 +61,7 @@ static int help(FILE *out, int code) {
 
 typedef struct arguments {
     const char *config, *file;
-    bool drain, json, no_environment, bad;
+    bool drain, json, no_environment, crash_points, bad;
 } arguments;
 
 static arguments parse(int argc, char **argv) {
@@ -75,9 +75,11 @@ static arguments parse(int argc, char **argv) {
             a.json = true;
         else if (strcmp(argv[i], "--no-environment") == 0)
             a.no_environment = true;
-#if SLUICE_CRASH_POINTS
+#ifdef SLUICE_CRASH_POINTS
         else if (strcmp(argv[i], "--crash-at") == 0 && i + 1 < argc)
             a.bad = !sl_crash_arm(argv[++i]);
+        else if (strcmp(argv[i], "--crash-points") == 0)
+            a.crash_points = true;
 #endif
         else if (argv[i][0] != '-' && a.file == NULL)
             a.file = argv[i];
@@ -88,6 +90,10 @@ static arguments parse(int argc, char **argv) {
 }
 
 static int run(const arguments *a) {
+    for (int i = 0; a->crash_points && sl_crash_points()[i] != NULL; i++)
+        (void)puts(sl_crash_points()[i]);
+    if (a->crash_points)
+        return 0;
     if (a->file != NULL)
         return help(stderr, EXIT_USAGE);
     sl_config *config;

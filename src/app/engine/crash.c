@@ -43,7 +43,7 @@ void sl_crash_handler(void (*function)(void *context, const char *name), void *c
     handler_context = context;
 }
 
-#if SLUICE_CRASH_POINTS
+#ifdef SLUICE_CRASH_POINTS
 void crash_here(crash_point point) {
     if (atomic_load_explicit(&armed, memory_order_relaxed) != (int)point ||
         atomic_fetch_sub(&countdown, 1) != 1)

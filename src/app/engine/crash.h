@@ -31,7 +31,7 @@ typedef enum crash_point {
         CRASH_COUNT
 } crash_point;
 
-#if SLUICE_CRASH_POINTS
+#ifdef SLUICE_CRASH_POINTS
 void crash_here(crash_point point);
 #define CRASH(name) crash_here(CRASH_##name)
 #else

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""The daemon dies at every crash point, and at random moments; each acknowledged event is in the lake once and
+in the windows once. Requests that got no reply are sent again with their Idempotency-Key, so every event
+that a client insists on counts exactly once."""
+
+import http.client
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from daemon import BINARY, Daemon  # noqa: E402
+
+import duckdb  # noqa: E402
+
+SCHEMA = {
+    "type": "object",
+    "required": ["id"],
+    "properties": {
+        "id": {"type": "integer"},
+        "kind": {"type": "string"},
+        "amount": {"type": "number", "x-decimal": [12, 2]},
+        "at": {"type": "string", "format": "date-time"},
+    },
+}
+CONFIG = {
+    "workers": 2,
+    "cut": {"every": "100ms"},
+    "http": {"max_body": "512KiB", "max_event": "256KiB"},
+    "journal": {"segment_size": "2MiB"},
+    "streams": {
+        "events": {
+            "schema": SCHEMA,
+            "event_time": "at",
+            "lake": {"to": None, "partition_by": ["kind"], "max_age": "150ms"},
+            "warehouse": {"table": "event_rows"},
+        }
+    },
+    "windows": {
+        "per_minute": {
+            "of": "events",
+            "every": "1m",
+            "by": ["kind"],
+            "measures": {"events": "count()", "total": "sum(amount)", "users": "unique(id)"},
+        }
+    },
+}
+KINDS = ["a", "b", "c/d", "é"]
+
+
+def event(i):
+    return {
+        "id": i,
+        "kind": KINDS[i % len(KINDS)],
+        "amount": (i % 1000) / 100,
+        "at": f"2026-01-01T{i // 3600 % 24:02}:{i // 60 % 60:02}:{i % 60:02}Z",
+    }
+
+
+class Client(threading.Thread):
+    """Sends its share, again and again until each request is acknowledged, whatever dies meanwhile."""
+
+    def __init__(self, daemon, name, first, count, batch):
+        super().__init__(daemon=True)
+        self.target, self.key, self.batches = daemon, name, []
+        for at in range(first, first + count, batch):
+            self.batches.append([event(i) for i in range(at, min(at + batch, first + count))])
+        self.bad = 0
+
+    def run(self):
+        for n, batch in enumerate(self.batches):
+            body = list(batch)
+            while True:
+                try:
+                    status, reply = self.target.post(body, "/v1/events/events", Idempotency_Key=f"{self.key}-{n}")
+                    if status == 200:
+                        assert reply["accepted"] == len(batch) and reply["rejected"] == 0, reply
+                        break
+                    assert status in (429, 503), (status, reply)
+                except (OSError, http.client.HTTPException, ValueError):
+                    pass
+                time.sleep(0.02)
+
+
+def start(directory, *arguments):
+    config = dict(CONFIG)
+    config["streams"] = {"events": dict(CONFIG["streams"]["events"])}
+    config["streams"]["events"]["lake"] = dict(config["streams"]["events"]["lake"], to=str(directory / "lake"))
+    daemon = Daemon(directory, config)
+    code = daemon.start(*arguments)
+    return daemon, code
+
+
+def check(daemon, directory, count, what):
+    daemon.flush()
+    rows = duckdb.sql(
+        f"SELECT id, kind, amount FROM read_parquet('{directory}/lake/**/*.parquet', hive_partitioning=false)"
+    ).fetchall()
+    seen = Counter(r[0] for r in rows)
+    twice = [i for i, n in seen.items() if n != 1][:5]
+    missing = [i for i in range(count) if i not in seen][:5]
+    assert not twice and not missing and len(rows) == count, f"{what}: twice {twice}, missing {missing}, {len(rows)}"
+    want = Counter()
+    for i in range(count):
+        e = event(i)
+        want[(e["at"][:16], e["kind"])] += 1
+    with sqlite3.connect(daemon.warehouse()) as db:
+        got = {(w[:16], k): n for w, k, n in db.execute("SELECT window_start, kind, events FROM per_minute")}
+        assert got == dict(want), f"{what}: windows differ: {sum(got.values())} of {count}"
+        total = db.execute("SELECT sum(total) FROM per_minute").fetchone()[0]
+        assert abs(total - sum(event(i)["amount"] for i in range(count))) < 1e-6 * count, f"{what}: {total}"
+        assert db.execute("SELECT count(*), count(DISTINCT id) FROM event_rows").fetchone() == (count, count), what
+    code, text = daemon.audit()
+    assert code == 0, f"{what}: audit:\n{text}"
+
+
+def one(root, what, count, *arguments):
+    """One run with a crash; afterwards everything is there once."""
+    directory = root / what.replace(":", "-")
+    daemon, code = start(directory, *arguments)
+    clients = [Client(daemon, f"c{k}", k * count // 4, count // 4, 7) for k in range(4)]
+    for c in clients:
+        c.start()
+    crashed = code is not None
+    deadline = time.monotonic() + 120
+    while any(c.is_alive() for c in clients):
+        if daemon.process.poll() is not None:
+            assert daemon.process.returncode in (137, -9), daemon.said()[-2000:]
+            crashed = True
+            assert daemon.start() is None, daemon.said()[-2000:]
+        assert time.monotonic() < deadline, f"{what}: clients hang:\n{daemon.said()[-2000:]}"
+        time.sleep(0.01)
+    if not crashed:
+        # Deliveries and trims may come only now.
+        try:
+            daemon.request("POST", "/v1/flush", timeout=30)
+            time.sleep(0.3)
+        except (OSError, http.client.HTTPException):
+            pass
+        if daemon.process.poll() is not None:
+            crashed = True
+            assert daemon.start() is None
+    check(daemon, directory, count, what)
+    assert daemon.stop() == 0, daemon.said()[-2000:]
+    return crashed
+
+
+def killed_at_random(root, count, seed):
+    random.seed(seed)
+    directory = root / f"random-{seed}"
+    daemon, _ = start(directory)
+    clients = [Client(daemon, f"c{k}", k * count // 4, count // 4, 5) for k in range(4)]
+    for c in clients:
+        c.start()
+    kills = 0
+    while any(c.is_alive() for c in clients):
+        time.sleep(random.uniform(0.05, 0.5))
+        daemon.kill()
+        kills += 1
+        assert daemon.start() is None, daemon.said()[-2000:]
+    check(daemon, directory, count, f"random {seed}")
+    assert daemon.stop() == 0
+    return kills
+
+
+def main():
+    root = Path(os.environ.get("SLUICE_TMP", "build/tmp/crash"))
+    count = 1200
+    points = subprocess.run([BINARY, "run", "--crash-points"], capture_output=True, text=True).stdout.split()
+    assert len(points) > 10, "the binary was built without crash points"
+    never = []
+    for point in points:
+        for times in (1, 3):
+            reached = one(root, f"{point}:{times}", count, "--crash-at", f"{point}:{times}")
+            if times == 1 and not reached:
+                never.append(f"{point}:{times}")
+    # A point that is never reached would prove nothing.
+    assert not never, f"never reached: {never}"
+    for seed in range(int(os.environ.get("SLUICE_CRASH_SEEDS", "3"))):
+        print(f"seed {seed}: {killed_at_random(root, 6000, seed)} kills, every event once")
+    print(f"{len(points)} crash points, each twice: every event once")
+
+
+if __name__ == "__main__":
+    main()
