@@ -403,6 +403,48 @@ TARGET static const uint8_t *read_unknown(sl_decoder *decoder, const uint8_t *p,
                                                                                 : NULL;
 }
 
+TARGET static const uint8_t *read_object(sl_decoder *decoder, const uint8_t *p,
+                                         plan_group *group, unsigned depth);
+
+/** A member's value at `p`, before `end`. `key` is used for unknown members only. */
+TARGET static inline const uint8_t *read_member(sl_decoder *decoder, const uint8_t *p,
+                                                const plan_group *group, plan_entry *e,
+                                                const uint8_t *key, size_t key_length,
+                                                unsigned depth) {
+    if (LIKELY(e->kind != KIND_UNKNOWN))
+        mark_seen(decoder, e->field);
+    switch (e->kind) {
+    case SL_TYPE_STRING:
+        if (LIKELY(*p == '"'))
+            return read_string(decoder, p, e);
+        break;
+    case SL_TYPE_INT64:
+    case SL_TYPE_DOUBLE:
+    case SL_TYPE_DECIMAL:
+        return read_number(decoder, p, group, e, depth);
+    case SL_TYPE_TIMESTAMP:
+        return read_timestamp(decoder, p, group, e, depth);
+    case SL_TYPE_DATE:
+        if (LIKELY(*p == '"'))
+            return read_text(decoder, p, group, e, depth);
+        break;
+    case SL_TYPE_BOOL:
+        return read_bool(decoder, p, group, e, depth);
+    case SL_TYPE_JSON:
+        return read_json(decoder, p, group, e, depth);
+    case SL_TYPE_GROUP:
+        if (UNLIKELY(*p != '{'))
+            break;
+        if (UNLIKELY(depth == SL_DEPTH_MAX))
+            return sl_decode_fail(decoder, SL_CODE_TOO_DEEP, p, NULL);
+        decoder->columns[e->field].valid[decoder->row] = 1;
+        return read_object(decoder, p + 1, &decoder->groups[e->group], depth + 1);
+    default:
+        return read_unknown(decoder, p, group, key, key_length, depth);
+    }
+    return misfit(decoder, p, group, e, SL_CODE_TYPE, depth);
+}
+
 /** `p` behind '{'; `depth` counts this object. @return behind '}'. */
 TARGET static const uint8_t *read_object(sl_decoder *decoder, const uint8_t *p,
                                          plan_group *group, unsigned depth) {
@@ -428,45 +470,7 @@ TARGET static const uint8_t *read_object(sl_decoder *decoder, const uint8_t *p,
         }
         if (UNLIKELY(p >= end))
             return sl_decode_fail(decoder, SL_CODE_SYNTAX, end, "no value");
-        if (LIKELY(e->kind != KIND_UNKNOWN))
-            mark_seen(decoder, e->field);
-        switch (e->kind) {
-        case SL_TYPE_STRING:
-            p = LIKELY(*p == '"') ? read_string(decoder, p, e)
-                                  : misfit(decoder, p, group, e, SL_CODE_TYPE, depth);
-            break;
-        case SL_TYPE_INT64:
-        case SL_TYPE_DOUBLE:
-        case SL_TYPE_DECIMAL:
-            p = read_number(decoder, p, group, e, depth);
-            break;
-        case SL_TYPE_TIMESTAMP:
-            p = read_timestamp(decoder, p, group, e, depth);
-            break;
-        case SL_TYPE_DATE:
-            p = *p == '"' ? read_text(decoder, p, group, e, depth)
-                          : misfit(decoder, p, group, e, SL_CODE_TYPE, depth);
-            break;
-        case SL_TYPE_BOOL:
-            p = read_bool(decoder, p, group, e, depth);
-            break;
-        case SL_TYPE_JSON:
-            p = read_json(decoder, p, group, e, depth);
-            break;
-        case SL_TYPE_GROUP:
-            if (UNLIKELY(*p != '{')) {
-                p = misfit(decoder, p, group, e, SL_CODE_TYPE, depth);
-                break;
-            }
-            if (UNLIKELY(depth == SL_DEPTH_MAX))
-                return sl_decode_fail(decoder, SL_CODE_TOO_DEEP, p, NULL);
-            decoder->columns[e->field].valid[decoder->row] = 1;
-            p = read_object(decoder, p + 1, &decoder->groups[e->group], depth + 1);
-            break;
-        default:
-            p = read_unknown(decoder, p, group, key, key_length, depth);
-            break;
-        }
+        p = read_member(decoder, p, group, e, key, key_length, depth);
         if (UNLIKELY(p == NULL))
             return NULL;
         SKIP_SPACES(p);
