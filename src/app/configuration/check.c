@@ -132,10 +132,10 @@ static void check_timezone(sl_loader *l) {
 void sl_loader_check_root(sl_loader *l) {
     sl_config *c = l->config;
     if (!c->lake.to)
-        c->lake.to = sl_loader_printf(l, "%s/lake", c->data_dir);
+        c->lake.to = sl_loader_join(l, c->data_dir, "lake");
     read_url(l);
     if (!c->warehouse.sqlite)
-        c->warehouse.sqlite = sl_loader_printf(l, "%s/warehouse.db", c->data_dir);
+        c->warehouse.sqlite = sl_loader_join(l, c->data_dir, "warehouse.db");
     if (!c->admin.listen)
         c->admin.listen = sl_address_is_loopback(c->http.listen)
                               ? c->http.listen

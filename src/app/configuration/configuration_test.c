@@ -1280,6 +1280,11 @@ static void what_is_shown_loads_again_and_is_the_same(void **state) {
     assert_false(again->streams[1].has_lake);
     sl_config_destroy(again);
     sl_config_destroy(c);
+    c = must_load("data_dir: \"/c:/\"");
+    again = must_load(c->text);
+    assert_string_equal(again->lake.to, "/c:/lake");
+    sl_config_destroy(again);
+    sl_config_destroy(c);
     c = must_load("");
     again = must_load(c->text);
     assert_string_equal(c->text, again->text);

@@ -21,6 +21,13 @@ char *sl_loader_printf(sl_loader *l, const char *format, ...) {
     return sl_loader_keep(l, text, strlen(text));
 }
 
+char *sl_loader_join(sl_loader *l, const char *directory, const char *name) {
+    size_t length = strlen(directory);
+    while (length && directory[length - 1] == '/')
+        length--;
+    return sl_loader_printf(l, "%.*s/%s", (int)length, directory, name);
+}
+
 void *sl_loader_get(sl_loader *l, size_t count, size_t size) {
     void *block = sl_arena_get(l->arena, (count ? count : 1) * size);
     if (block)

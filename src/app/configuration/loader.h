@@ -32,6 +32,8 @@ typedef struct sl_loader {
 /** Copies into the box; "" and a remembered failure when out of memory. */
 char *sl_loader_keep(sl_loader *l, const char *text, size_t length);
 char *sl_loader_printf(sl_loader *l, const char *format, ...) SL_PRINTF(2, 3);
+/** "a" or "a/" and "b": "a/b". */
+char *sl_loader_join(sl_loader *l, const char *directory, const char *name);
 /** Zeroed memory of the box; NULL and a remembered failure when out of memory. */
 void *sl_loader_get(sl_loader *l, size_t count, size_t size);
 /** Whole file into the tree's arena. @return NULL after a problem at `node`. */

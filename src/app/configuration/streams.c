@@ -236,7 +236,7 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
                   *warehouse = sl_tree_child(node, "warehouse");
     stream->has_lake = lake || !warehouse;
     if (stream->has_lake && !stream->lake.to)
-        stream->lake.to = sl_loader_printf(l, "%s/%s", l->config->lake.to, stream->name);
+        stream->lake.to = sl_loader_join(l, l->config->lake.to, stream->name);
     if (warehouse && !stream->warehouse_table)
         stream->warehouse_table = sl_loader_identifier(l, stream->name);
     check_sources(l, stream, node);

@@ -142,8 +142,11 @@ static bool is_address(const char *text) {
 }
 
 static bool is_path(sl_loader *l, const sl_parameter *p, const sl_node *node) {
-    const char *scheme = strstr(node->text, "://");
-    if (!scheme)
+    /* RFC 3986, section 3.1: a scheme; "/a://b" is a path like any other. */
+    size_t scheme =
+        strspn(node->text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                           "0123456789+-.");
+    if (!scheme || strncmp(node->text + scheme, "://", 3))
         return true;
     if (!strncmp(node->text, "s3://", 5))
         sl_problem_add(
