@@ -5,7 +5,8 @@
 // "path": {} or null.
 //
 //   parquet_write DIRECTORY          every case
-//   parquet_write DIRECTORY ROWS     one file `long` of so many rows, and its sums as long.json
+//   parquet_write DIRECTORY long ROWS     one file `long` of so many rows, and its sums as long.json
+//   parquet_write DIRECTORY random SEED   25 cases with options drawn from the seed
 
 #include "sluice/parquet.h"
 
@@ -516,14 +517,37 @@ static void write_long(const char *directory, uint32_t rows) {
     sl_schema_unref(schema);
 }
 
-int main(int argc, char **argv) {
-    if (argc < 2)
-        DIE("usage: parquet_write DIRECTORY [ROWS]");
-    if (argc > 2) {
-        write_long(argv[1], (uint32_t)strtoul(argv[2], NULL, 10));
-        return 0;
+static void write_random(const char *directory, uint64_t seed) {
+    for (uint64_t i = 0; i < 25; i++) {
+        char name[32];
+        uint64_t x = scramble(seed, i), y = scramble(x, 1);
+        snprintf(name, sizeof name, "random_%s%02u", x & 1 ? "lake" : "compatible", (unsigned)i);
+        example e = {.name = name,
+                     .shape = i % 5 == 4 ? CLICKS : EVERYTHING,
+                     .rows = (uint32_t)(y % (i % 5 == 4 ? 30000 : 4000)),
+                     .nulls = (nulls)(x >> 8 & 3 ? SOME : (x >> 10) % 6),
+                     .profile = x & 1 ? SL_PARQUET_LAKE : SL_PARQUET_COMPATIBLE,
+                     .codec = (sl_parquet_codec)(x >> 16 & 3),
+                     .row_group_bytes = x >> 20 & 1 ? 1000 + (y >> 20) % 300000 : 0,
+                     .page_bytes = (uint32_t)(1024u << (x >> 24 & 7)),
+                     .every = x >> 30 & 1 ? 1 + (uint32_t)(y >> 40) % 5 : 0};
+        if (e.shape == EVERYTHING && !e.row_group_bytes && (x >> 32 & 1)) // Soon enough to remember.
+            e.extend = 1 + (uint32_t)(y >> 44) % 60;
+        if (e.extend)
+            e.page_bytes = 0;
+        write_example(directory, &e);
+        printf("%s\n", name);
     }
-    for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {
+}
+
+int main(int argc, char **argv) {
+    if (argc != 2 && argc != 4)
+        DIE("usage: parquet_write DIRECTORY [long ROWS | random SEED]");
+    if (argc == 4 && !strcmp(argv[2], "long"))
+        write_long(argv[1], (uint32_t)strtoul(argv[3], NULL, 10));
+    else if (argc == 4)
+        write_random(argv[1], strtoull(argv[3], NULL, 10));
+    for (size_t i = 0; argc == 2 && i < sizeof examples / sizeof examples[0]; i++) {
         write_example(argv[1], &examples[i]);
         printf("%s\n", examples[i].name);
     }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <threads.h>
 
 #include <cmocka.h>
 
@@ -514,6 +515,42 @@ static void no_call_finishes_a_whole_row_group(void **unused) {
     sl_schema_unref(schema);
 }
 
+/** What several threads do at once: a file each, then the thread's end. */
+static int thread_writes(void *context) {
+    sl_hash128 *hash = context;
+    sl_schema *schema = small_schema(false);
+    memory_file file = {0};
+    sl_parquet_options options = {.row_group_bytes = 50000, .page_bytes = 8192};
+    sl_parquet_writer *w;
+    sl_parquet_result result = {0};
+    int failures = sl_parquet_create(schema, &options, into_memory, &file, &w) != SL_OK;
+    for (uint32_t i = 0; i < 20; i++) {
+        sl_batch *batch = small_batch(schema, raw, 500, i * 500);
+        failures += sl_parquet_write(w, batch, NULL, 500) != SL_OK;
+        sl_batch_destroy(batch);
+    }
+    failures += finish(w, &result) != SL_OK;
+    *hash = result.hash;
+    sl_parquet_destroy(w);
+    sl_buffer_fini(&file.bytes);
+    sl_schema_unref(schema);
+    return failures;
+}
+
+static void threads_write_the_same_bytes(void **unused) {
+    (void)unused;
+    thrd_t threads[4];
+    sl_hash128 hashes[4];
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(thrd_create(&threads[i], thread_writes, &hashes[i]), thrd_success);
+    for (int i = 0; i < 4; i++) {
+        int failures = 1;
+        assert_int_equal(thrd_join(threads[i], &failures), thrd_success);
+        assert_int_equal(failures, 0);
+        assert_memory_equal(&hashes[i], &hashes[0], sizeof hashes[0]);
+    }
+}
+
 static void hints_spare_the_next_file_the_trial(void **unused) {
     (void)unused;
     sl_schema *schema = small_schema(false);
@@ -701,6 +738,7 @@ int main(void) {
         cmocka_unit_test(writer_of_few_rows_is_small),
         cmocka_unit_test(extension_waits_for_the_next_file_once_a_row_group_is_out),
         cmocka_unit_test(no_call_finishes_a_whole_row_group),
+        cmocka_unit_test(threads_write_the_same_bytes),
         cmocka_unit_test(hints_spare_the_next_file_the_trial),
         cmocka_unit_test(every_failed_allocation_is_a_status),
         cmocka_unit_test(long_dictionary_page_is_made_in_slices),
