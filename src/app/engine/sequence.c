@@ -331,6 +331,13 @@ static void drop_replay(sl_engine *e, task *t) {
     task_release(e, t);
 }
 
+/* What the spool can't take stays in the log; when that is full too, requests are refused. */
+static bool spool_full(const sl_engine *e) {
+    return atomic_load_explicit(&e->storage.spool_bytes, memory_order_relaxed) >=
+               e->config->spool.quota &&
+           !e->stopping;
+}
+
 static bool dispatch(sl_engine *e) {
     bool any = false;
     if (e->scanning_keys)
@@ -342,7 +349,7 @@ static bool dispatch(sl_engine *e) {
         while (e->live_first != NULL && e->live_first->answered &&
                (e->live_first->status != SL_OK || e->live_first->begin < e->position))
             drop_live(e, e->live_first);
-        if (e->pipeline_bytes >= e->config->memory / 8)
+        if (e->pipeline_bytes >= e->config->memory / 8 || spool_full(e))
             return any;
         task *live = e->live_first, *replay = e->replay_first;
         if (live != NULL && live->answered && live->decoded && live->begin == e->position) {
