@@ -145,7 +145,12 @@ void sl_journal_trim(sl_journal *journal, uint64_t offset) {
     while (last > 0 && !journal->segments[last - 1]->durable)
         last--;
     while (gone + 1 < last && journal->segments[gone]->end <= offset)
-        sl_journal_retire(journal, journal->segments[gone++]);
+        gone++;
+    /* Nor may the first be one whose header doesn't tell where the groups before it ended. */
+    while (gone > 0 && journal->segments[gone]->unreadable)
+        gone--;
+    for (size_t i = 0; i < gone; i++)
+        sl_journal_retire(journal, journal->segments[i]);
     memmove(journal->segments, journal->segments + gone,
             (journal->count - gone) * sizeof(segment *));
     journal->count -= gone;
