@@ -652,7 +652,7 @@ static void long_dictionary_page_is_made_in_slices(void **unused) {
         b->columns[1].valid[row] = 1;
         b->columns[1].values.span[row] = sl_batch_keep_text(b, text, 1000);
     }
-    unsigned slices;
+    unsigned slices = 0;
     sl_status status;
     uint64_t n = 0;
     do {
