@@ -26,6 +26,6 @@ else
     exit 1
 fi
 
-configuration=$(find "$root" -name sluice.yaml)
+configuration=$root/etc/sluice/sluice.yaml
 SLUICE_DATA_DIR=$SLUICE_TMP/data "$root/usr/bin/sluice" validate "$configuration"
 bash -n "$SLUICE_TOP/deploy/quickstart" "$SLUICE_TOP/deploy/setup"
