@@ -23,7 +23,7 @@ static void describe(sl_parquet_leaf *leaf, const sl_field *field, bool lake) {
     leaf->width = 8;
     switch (field->type) {
     case SL_TYPE_GROUP:
-        assert(!"a group is no column");
+        assert(field->type != SL_TYPE_GROUP); // A group is no column.
         break;
     case SL_TYPE_BOOL:
         leaf->kind = KIND_BOOL;

@@ -320,7 +320,7 @@ static sl_batch *small_batch(const sl_schema *schema, uint8_t *raw, uint32_t row
             b->columns[f].valid[row] = (row + f) % 7 != 0;
         snprintf(text, sizeof text, "%08x-0000-4000-8000-%012x", (row + seed) * 2654435761u, row);
         b->columns[1].values.span[row] = sl_batch_keep_text(b, text, 36);
-        b->columns[2].values.span[row] = sl_batch_keep_text(b, "kind" + row % 3, 4 - row % 3);
+        b->columns[2].values.span[row] = sl_batch_keep_text(b, &"kind"[row % 3], 4 - row % 3);
         b->columns[3].values.i64[row] = row * 3;
         b->columns[5].values.f64[row] = row / 7.0;
         if (schema->count > 6)
