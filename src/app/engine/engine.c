@@ -552,6 +552,9 @@ bool sl_engine_poll(sl_engine *e) {
     if (now - e->scheduled_at_us < SCHEDULE_EVERY_US && e->flushes == NULL && !e->stopping)
         return any;
     e->scheduled_at_us = now;
+    for (uint32_t i = 0; i < e->worker_count; i++)
+        if (sl_ring_count(&e->workers[i].pipeline) != 0)
+            e->options.host.wake(e->options.host.context, &e->workers[i].actor);
     any = cuts_poll(e, now) || any;
     if (e->stopping && !e->stopped) {
         /* A disk that is full must not keep us here: what isn't committed is in the journal. */

@@ -167,6 +167,7 @@ struct task {
     sl_status status;     /**< Of its write or read. */
     sl_error error;
     bool written, decoded, answered;
+    _Atomic uint32_t halves; /**< Of journal and worker, how many haven't returned it: the last one wakes the loop. */
     uint32_t worker;
     task_stage stage;
     sl_record *records;   /**< One per record of the group. */
@@ -378,6 +379,7 @@ struct sl_engine {
     task *free_tasks;
     uint32_t task_count;
     uint64_t live_bytes, pipeline_bytes, outstanding_bytes;
+    _Atomic bool hungry;    /**< The loop waits for processed tasks; else they may wait for its next turn. */
     uint64_t position;      /**< Everything below is ticketed. */
     uint64_t journal_next;  /**< Where the next group may begin. */
     uint32_t epoch;
@@ -420,6 +422,8 @@ static inline int64_t engine_wall(const sl_engine *e) {
 void engine_send(sl_engine *e, sl_ring *ring, sl_actor *actor, void *item);
 /** Push to the loop and wake it. */
 void engine_return(sl_engine *e, sl_ring *ring, void *item);
+/** Push a task to the loop; wake it when the task's other half is back already. */
+void engine_return_half(sl_engine *e, sl_ring *ring, task *t);
 
 /* shape.c: streams, tables and shapes */
 sl_status shape_create(sl_engine *e, stream *s, sl_schema *schema, shape **out, sl_error *error);

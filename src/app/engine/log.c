@@ -11,12 +11,24 @@ void engine_send(sl_engine *e, sl_ring *ring, sl_actor *actor, void *item) {
     e->options.host.wake(e->options.host.context, actor);
 }
 
-void engine_return(sl_engine *e, sl_ring *ring, void *item) {
+static void push_back(sl_ring *ring, void *item) {
     if (!sl_ring_push(ring, item)) {
         sl_message(SL_LEVEL_ERROR, "engine", "a ring overflowed", "actor=loop");
         abort();
     }
+}
+
+void engine_return(sl_engine *e, sl_ring *ring, void *item) {
+    push_back(ring, item);
     e->options.host.wake_loop(e->options.host.context);
+}
+
+void engine_return_half(sl_engine *e, sl_ring *ring, task *t) {
+    push_back(ring, t);
+    /* Both halves pushed before they count down (release), so who is last knows that the loop will find
+     * both (acquire). */
+    if (atomic_fetch_sub_explicit(&t->halves, 1, memory_order_acq_rel) == 1)
+        e->options.host.wake_loop(e->options.host.context);
 }
 
 static bool journal_run(void *context) {
@@ -40,7 +52,7 @@ static bool journal_run(void *context) {
     CRASH(journal_before_write);
     t->status = sl_journal_write(e->journal, t->group, &t->error);
     CRASH(journal_after_sync);
-    engine_return(e, &a->out, t);
+    engine_return_half(e, &a->out, t);
     return true;
 }
 

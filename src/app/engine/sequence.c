@@ -5,6 +5,8 @@
 
 #include <inttypes.h>
 
+enum { SMALL_GROUP = 64 << 10, SMALL_GROUPS = 3 };
+
 /* --- tasks --- */
 
 void task_use(task *t, shape *s) {
@@ -99,7 +101,9 @@ static bool task_grow(task *t) {
 static bool route(sl_engine *e, task *t) {
     if (!task_grow(t))
         return false;
-    uint64_t position = t->live ? e->journal_next : t->begin;
+    /* A new stream begins at what isn't ticketed yet, not at this group: after a restart the log may hold
+     * records of it that are still to be read again. */
+    uint64_t position = e->position;
     const char *bytes = (const char *)t->group->bytes;
     for (uint32_t i = 0; i < t->group->count; i++) {
         const sl_journal_record *r = &t->group->records[i];
@@ -122,6 +126,8 @@ static bool route(sl_engine *e, task *t) {
 
 static void send_decode(sl_engine *e, task *t) {
     t->decoded = false;
+    /* Nobody else has the task now, or the journal gets it after us: the ring publishes the count. */
+    atomic_store_explicit(&t->halves, t->live && !t->written ? 2 : 1, memory_order_relaxed);
     t->stage = TASK_DECODE;
     worker *w = &e->workers[t->worker];
     engine_send(e, &w->verdicts, &w->actor, t);
@@ -315,7 +321,10 @@ static bool ticket(sl_engine *e, task *t, task **first, task ***last) {
     e->pipeline_bytes += t->bytes;
     t->stage = TASK_PROCESS;
     worker *w = &e->workers[t->worker];
-    engine_send(e, &w->pipeline, &w->actor, t);
+    /* A small group doesn't pay for waking a thread: the next verdict or the next turn does. */
+    if (t->bytes >= SMALL_GROUP || sl_ring_count(&w->pipeline) >= SMALL_GROUPS ||
+        !sl_ring_push(&w->pipeline, t))
+        engine_send(e, &w->pipeline, &w->actor, t);
     return true;
 }
 
@@ -625,6 +634,11 @@ bool sequence_poll(sl_engine *e) {
     if (e->stopping)
         drop_unreachable(e);
     any = start_reading(e) || any;
+    bool hungry = e->stopping || e->flushes != NULL || e->position < e->journal_next ||
+                  e->pipeline_bytes > e->config->memory / 16 ||
+                  (e->free_tasks == NULL && e->task_count == e->tasks_max);
+    if (atomic_exchange(&e->hungry, hungry) != hungry && hungry)
+        any = true; /* What was pushed before somebody could see it. */
     return any;
 }
 

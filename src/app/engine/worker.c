@@ -1,6 +1,8 @@
 /* A worker: verdicts first, then the pipeline, in slices of about a millisecond. */
 #include "internal.h"
 
+#include <stdlib.h>
+
 enum {
     BEHIND = 4,             /* More groups than this in the pipeline: it gets every other turn. */
     KEPT_BATCHES = 16,
@@ -121,7 +123,18 @@ static void decode(worker *w, task *t) {
         p->watermark_after =
             sl_watermark_after(p->batch, p->shape->event_time, SL_NO_TIME);
     }
-    engine_return(w->engine, &w->out, t);
+    engine_return_half(w->engine, &w->out, t);
+}
+
+/* A processed task only gives its memory back: it may wait for the loop's next turn, unless the loop waits. */
+static void give_back(worker *w, task *t) {
+    sl_engine *e = w->engine;
+    if (!sl_ring_push(&w->out, t))
+        abort();
+    /* Sequentially consistent with the loop, which sets `hungry` and then looks into the ring once more. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&e->hungry))
+        e->options.host.wake_loop(e->options.host.context);
 }
 
 static void take(worker *w, message *m) {
@@ -133,6 +146,11 @@ static void take(worker *w, message *m) {
             worker_process(w, t);
         }
         release_parts(w, t);
+        bool more = t->broken != NULL || t->full != NULL;
+        if (!more) {
+            give_back(w, t);
+            return;
+        }
         break;
     }
     case MESSAGE_CUT:

@@ -10,6 +10,7 @@ enum {
     BUCKETS = 256,
     ROW_BUFFER = 1 << 20,
     OPEN_MAX = 4096, /* Parquet files open at once, per worker and table. */
+    ROW_GROUP = 16 << 20,
 };
 
 /** A Parquet file that is being written into the spool. */
@@ -38,7 +39,7 @@ struct worker_table {
     uint32_t file_count, file_capacity;
     sealed_file *sealed;
     uint32_t sealed_count, sealed_capacity;
-    uint32_t finishing; /* of a cut */
+    sl_parquet_hints *hints; /* what earlier files taught about the columns */
     /* rows */
     sl_buffer rows;
     char *rows_spool;
@@ -191,8 +192,12 @@ static sl_status file_create(worker *w, worker_table *wt, const sl_schema *schem
         wt->file_capacity = capacity;
     }
     open_file *f = sl_calloc(1, sizeof *f);
-    if (f == NULL)
+    if (wt->hints == NULL)
+        wt->hints = sl_parquet_hints_create();
+    if (f == NULL || wt->hints == NULL) {
+        sl_free(f);
         return SL_ENOMEM;
+    }
     f->file = -1;
     f->engine = w->engine;
     f->partition = partition;
@@ -201,8 +206,9 @@ static sl_status file_create(worker *w, worker_table *wt, const sl_schema *schem
     f->spool = spool_name(w, "parquet");
     const sl_parquet_options options = {.profile = wt->of->lake->profile,
                                         .codec = wt->of->lake->codec,
-                                        .row_group_bytes = 32 << 20,
-                                        .budget = w->engine->budget};
+                                        .row_group_bytes = ROW_GROUP,
+                                        .budget = w->engine->budget,
+                                        .hints = wt->hints};
     sl_status status = f->directory == NULL || f->spool == NULL
                            ? SL_ENOMEM
                            : sl_parquet_create(schema, &options, write_parquet, f, &f->writer);
@@ -911,6 +917,7 @@ void worker_tables_destroy(worker *w) {
         clear(w, wt);
         sl_window_destroy(wt->window);
         shape_unref(wt->shape);
+        sl_parquet_hints_destroy(wt->hints);
         sl_free(wt->files);
         sl_free(wt->sealed);
         sl_buffer_fini(&wt->rows);
