@@ -1,0 +1,297 @@
+/* The clients: requests from the seed, sent, doubled, repeated, given up; and what the daemon has
+ * promised about each. */
+#include "sim.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const sim_kinds[KINDS] = {"a", "b", "c/d", "\xc3\xa9"};
+
+#define BASE_US INT64_C(1767225600000000) /* 2026-01-01 */
+
+typedef struct attempt {
+    sim *sim;
+    uint32_t request, epoch;
+    bool answered;
+} attempt;
+
+/* --- what is sent --- */
+
+static uint32_t event_new(sim *s, uint32_t request) {
+    if (s->event_count + 1 >= s->event_capacity) {
+        s->event_capacity = s->event_capacity ? 2 * s->event_capacity : 1024;
+        s->events = realloc(s->events, s->event_capacity * sizeof *s->events);
+        if (s->events == NULL)
+            abort();
+    }
+    uint32_t id = ++s->event_count;
+    sim_event *e = &s->events[id];
+    *e = (sim_event){.request = request,
+                     .at_us = BASE_US + s->now_us + (int64_t)sim_below(s, 90) * SL_SECOND_US,
+                     .cents = (int64_t)sim_below(s, 2000000) - 1000000,
+                     .kind = (uint8_t)sim_below(s, KINDS),
+                     .user = (uint8_t)sim_below(s, USERS)};
+    if (sim_chance(s, 50))
+        e->at_us -= (int64_t)sim_below(s, 3600) * SL_SECOND_US;
+    return id;
+}
+
+static void put_padding(sim *s, sl_buffer *out) {
+    if (!s->heavy || sim_chance(s, 500))
+        return;
+    size_t n = (size_t)sim_below(s, 20000);
+    sl_buffer_text(out, ",\"pad\":\"");
+    for (size_t i = 0; i < n; i++)
+        sl_buffer_byte(out, (uint8_t)('a' + sim_below(s, 26)));
+    sl_buffer_byte(out, '"');
+}
+
+/* A field whose type wanders, and fields that come and go. */
+static void put_drift(sim *s, sl_buffer *out) {
+    static const char *const values[] = {"1",    "-7",          "2.5",   "\"x\"", "true",
+                                         "null", "{\"deep\":1}", "[1,2]", "1e3",   "\"2026-01-01T00:00:00Z\""};
+    if (sim_chance(s, 700))
+        sl_buffer_printf(out, ",\"v\":%s", values[sim_below(s, sim_chance(s, 700) ? 3 : 10)]);
+    if (sim_chance(s, 300))
+        sl_buffer_printf(out, ",\"f%u\":%s", (unsigned)sim_below(s, 6), values[sim_below(s, 10)]);
+    if (sim_chance(s, 200))
+        sl_buffer_printf(out, ",\"o\":{\"p%u\":%s}", (unsigned)sim_below(s, 3), values[sim_below(s, 10)]);
+}
+
+static void put_good(sim *s, const sim_request *r, uint32_t number, uint32_t id, sl_buffer *out) {
+    const sim_event *e = &s->events[id];
+    char at[40];
+    (void)sl_time_format(e->at_us, at);
+    sl_buffer_printf(out, "{\"id\":%u,\"req\":%u,\"kind\":\"%s\",\"user\":\"u%u\"", id, number,
+                     sim_kinds[e->kind], e->user);
+    if (s->streams[r->stream].schema) {
+        int64_t cents = e->cents < 0 ? -e->cents : e->cents;
+        sl_buffer_printf(out, ",\"amount\":%s%lld.%02lld,\"at\":\"%s\"", e->cents < 0 ? "-" : "",
+                         (long long)(cents / 100), (long long)(cents % 100), at);
+    } else {
+        put_drift(s, out);
+    }
+    put_padding(s, out);
+    sl_buffer_byte(out, '}');
+}
+
+static void put_bad(sim *s, const sim_request *r, sl_buffer *out) {
+    static const char *const broken[] = {"{\"id\":5,}", "17", "{\"id\":\"zz\",\"req\":0}", "{\"req\":0}",
+                                         "{\"id\":1,\"req\":0,\"amount\":1.234}"};
+    sl_buffer_text(out, broken[sim_below(s, s->streams[r->stream].schema ? 5 : 2)]);
+}
+
+/* NDJSON, where a broken line costs itself alone. What nobody takes is refused event by event. */
+static void make_body(sim *s, sim_request *r, uint32_t number, uint32_t good, uint32_t bad) {
+    sl_buffer out = SL_BUFFER_EMPTY;
+    r->first = s->event_count + 1;
+    uint32_t good_left = good, bad_left = bad;
+    bool first = true;
+    while (good_left + bad_left != 0) {
+        bool is_bad = !first && bad_left != 0 && sim_below(s, good_left + bad_left) < bad_left;
+        if (good_left == 0)
+            is_bad = true;
+        if (is_bad) {
+            put_bad(s, r, &out);
+            bad_left--;
+        } else {
+            put_good(s, r, number, event_new(s, number), &out);
+            good_left--;
+        }
+        sl_buffer_byte(&out, '\n');
+        first = false;
+    }
+    if (out.failed)
+        abort();
+    r->good = s->streams[r->stream].routed ? good : 0;
+    r->bad = s->streams[r->stream].routed ? bad : good + bad;
+    r->body = malloc(out.length + 64);
+    if (r->body == NULL)
+        abort();
+    memcpy(r->body, out.bytes, out.length);
+    memset(r->body + out.length, 0, 64);
+    r->length = out.length;
+    sl_buffer_fini(&out);
+}
+
+/* A key that was answered for good, under which another body must be refused. */
+static const char *answered_key(sim *s) {
+    for (int i = 0; i < 8 && s->request_count != 0; i++) {
+        const sim_request *r = &s->requests[sim_below(s, s->request_count)];
+        if (r->key[0] != 0 && r->in && !r->mismatch)
+            return r->key;
+    }
+    return NULL;
+}
+
+static void request_new(sim *s) {
+    uint32_t number = s->request_count;
+    sim_request *r = &s->requests[number];
+    *r = (sim_request){.due_us = s->now_us};
+    r->stream = sim_chance(s, 450) ? 0 : sim_chance(s, 800) ? 1 : 2;
+    const char *other = sim_chance(s, 60) ? answered_key(s) : NULL;
+    if (other != NULL) {
+        (void)snprintf(r->key, sizeof r->key, "%s", other);
+        r->mismatch = true;
+    } else if (sim_chance(s, 500) || !s->streams[r->stream].routed) {
+        (void)snprintf(r->key, sizeof r->key, "key-%u", number);
+        r->extra = sim_chance(s, 200) ? 1 + (uint32_t)sim_below(s, 2) : 0;
+    }
+    /* Who sends without a key sends something whose arrival can be seen. */
+    uint32_t good = 1 + (uint32_t)sim_below(s, sim_chance(s, 100) ? 40 : 8);
+    uint32_t bad = sim_chance(s, 250) ? 1 + (uint32_t)sim_below(s, 3) : 0;
+    if (r->key[0] != 0 && !r->mismatch && sim_chance(s, 50)) {
+        good = 0;
+        bad = bad != 0 ? bad : 1;
+    }
+    make_body(s, r, number, good, bad);
+    s->request_count++;
+    s->totals.requests++;
+    s->totals.events += r->good + r->bad;
+}
+
+/* --- replies --- */
+
+static void again(sim *s, sim_request *r) {
+    r->due_us = s->now_us + 1000 + (int64_t)sim_below(s, 2 * (uint64_t)s->pace_us + 200000);
+}
+
+static void answered_in(sim *s, sim_request *r, uint32_t number, const sl_intake_reply *reply) {
+    if (r->mismatch)
+        sim_fail(s, "request %u: another body under %s was answered %d", number, r->key, reply->status);
+    if (reply->accepted != r->good || reply->rejected != r->bad ||
+        reply->status != (r->good == 0 ? 400 : 200))
+        sim_fail(s, "request %u: %u accepted, %u rejected, status %d; it has %u good and %u broken events:\n%.2000s",
+                 number, reply->accepted, reply->rejected, reply->status, r->good, r->bad, r->body);
+    r->in = true;
+    if (r->key[0] != 0 && !s->calm && sim_chance(s, 150)) {
+        sim_trace(s, "reply of %u is lost", number);
+        again(s, r);
+    } else if (r->extra != 0) {
+        r->extra--;
+        again(s, r);
+    } else if (r->attempts == 0) {
+        r->settled = true;
+    }
+}
+
+static void on_reply(void *token, const sl_intake_reply *reply) {
+    attempt *a = token;
+    sim *s = a->sim;
+    sim_request *r = &s->requests[a->request];
+    if (a->answered)
+        sim_fail(s, "request %u was answered twice", a->request);
+    if (a->epoch != s->epoch)
+        sim_fail(s, "request %u was answered by a dead daemon", a->request);
+    a->answered = true;
+    r->attempts--;
+    sim_trace(s, "reply %d to %u", reply->status, a->request);
+    switch (reply->status) {
+    case 200:
+    case 400:
+        answered_in(s, r, a->request, reply);
+        break;
+    case 422:
+        if (!r->mismatch)
+            sim_fail(s, "request %u was refused with 422: %s", a->request, reply->message);
+        r->settled = true;
+        s->totals.refused++;
+        break;
+    case 429:
+    case 503:
+        if (r->key[0] != 0) {
+            again(s, r);
+        } else {
+            r->maybe = r->settled = true;
+            s->totals.maybe++;
+        }
+        break;
+    default:
+        sim_fail(s, "request %u was answered %d", a->request, reply->status);
+    }
+}
+
+/* --- sending --- */
+
+static void send_once(sim *s, uint32_t number) {
+    sim_request *r = &s->requests[number];
+    attempt *a = malloc(sizeof *a);
+    if (a == NULL)
+        abort();
+    *a = (attempt){.sim = s, .request = number, .epoch = s->epoch};
+    const char *path = s->streams[r->stream].path;
+    const sl_intake_request request = {.stream = path,
+                                       .stream_length = strlen(path),
+                                       .source = "http",
+                                       .key = r->key,
+                                       .key_length = strlen(r->key),
+                                       .body = (const uint8_t *)r->body,
+                                       .length = r->length,
+                                       .done = on_reply,
+                                       .token = a};
+    sl_intake *intake = sl_engine_intake(s->engine);
+    sl_status status = intake->submit(intake, &request);
+    sim_trace(s, "send %u key=%s stream=%s bytes=%zu: %s", number, r->key, path, r->length,
+              sl_status_text(status));
+    if (status == SL_OK) {
+        r->attempts++;
+        return;
+    }
+    free(a);
+    if (status == SL_ELIMIT)
+        sim_fail(s, "request %u of %zu bytes is too large", number, r->length);
+    again(s, r);
+}
+
+bool clients_turn(sim *s) {
+    bool any = false;
+    if (s->request_count < s->planned && s->now_us >= s->next_request_us) {
+        s->next_request_us = s->now_us + (int64_t)sim_below(s, 2 * (uint64_t)s->pace_us);
+        request_new(s);
+    }
+    for (uint32_t i = 0; i < s->request_count; i++) {
+        sim_request *r = &s->requests[i];
+        if (r->settled || r->due_us > s->now_us)
+            continue;
+        r->due_us = INT64_MAX;
+        bool twice = r->key[0] != 0 && !s->calm && sim_chance(s, 100);
+        s->totals.repeats += twice || r->in;
+        send_once(s, i);
+        if (twice)
+            send_once(s, i);
+        any = true;
+    }
+    return any;
+}
+
+void clients_lost(sim *s) {
+    for (uint32_t i = 0; i < s->request_count; i++) {
+        sim_request *r = &s->requests[i];
+        if (r->attempts == 0)
+            continue;
+        r->attempts = 0;
+        if (r->key[0] != 0) {
+            r->settled = false;
+            again(s, r);
+        } else {
+            r->maybe = r->settled = true;
+            s->totals.maybe++;
+        }
+    }
+}
+
+bool clients_done(const sim *s) {
+    if (s->request_count < s->planned)
+        return false;
+    for (uint32_t i = 0; i < s->request_count; i++)
+        if (!s->requests[i].settled)
+            return false;
+    return true;
+}
+
+void clients_init(sim *s) {
+    s->requests = calloc(s->planned + 1, sizeof *s->requests);
+    if (s->requests == NULL)
+        abort();
+}

@@ -1,0 +1,120 @@
+/** @file sim.h
+ * The wired daemon without threads, sockets, disk or clock: one seed decides everything.
+ *
+ * Threads  One. A seed runs in a process of its own, so that nothing is left of the one before.
+ */
+#pragma once
+
+#include "fake_disk.h"
+
+#include "sluice/engine.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+
+#define SIM_DATA "/data"
+
+enum { KINDS = 4, USERS = 50, STREAMS = 3, ACTORS_MAX = 16 };
+extern const char *const sim_kinds[KINDS];
+
+typedef struct sim sim;
+
+/** splitmix64 (Steele, Lea, Flood 2014). */
+uint64_t sim_draw(uint64_t *state);
+
+/** An event as the model remembers it; its id is its index. */
+typedef struct sim_event {
+    uint32_t request;
+    int64_t at_us, cents;
+    uint8_t kind, user;
+} sim_event;
+
+/** A request, from its making to what became of it. */
+typedef struct sim_request {
+    uint32_t stream;         /**< Into sim.streams. */
+    char key[24];            /**< Idempotency-Key, or "". */
+    char *body;
+    size_t length;
+    uint32_t first, good;    /**< Ids of its good events. */
+    uint32_t bad;            /**< Refused ones. */
+    bool mismatch;           /**< Another's key with another body: only 422 will do. */
+    bool in;                 /**< Answered 200 or 400: durable. */
+    bool maybe;              /**< Unanswered and without a key: wholly there, or not at all. */
+    bool settled;            /**< The client wants nothing more. */
+    uint32_t attempts;       /**< On their way. */
+    uint32_t extra;          /**< Times the client repeats it although it was answered. */
+    int64_t due_us;          /**< Sent again at this time. */
+    uint32_t lake_rows;      /**< Found at the end, where the lake tells. */
+    uint32_t rows;           /**< Found at the end in the warehouse. */
+} sim_request;
+
+typedef struct sim_stream {
+    const char *path;        /**< As requests name it. */
+    const char *name;        /**< As the engine names it. */
+    bool schema, routed;
+    const char *rows;        /**< Warehouse table of its rows, or NULL. */
+    const char *window;      /**< Table that counts it, or NULL. */
+    const char *count;       /**< The counting column. */
+} sim_stream;
+
+typedef struct sim_totals {
+    uint64_t fingerprint, events, requests, crashes, kills, stops, faults, steps, repeats, refused, maybe,
+        damaged;
+} sim_totals;
+
+struct sim {
+    uint64_t seed, state;
+    bool verbose;
+    FILE *report;
+    sim_totals totals;
+    /* What the seed chose. */
+    bool embedded, by_request, late, faulty, quarantine, heavy;
+    uint32_t workers, planned, pace_us, fault_every;
+    sim_stream streams[STREAMS];
+    /* The world. */
+    fake_disk *disk;
+    sl_files *files;
+    sl_config *config;
+    sl_budget budget;
+    sl_metrics *metrics;
+    int64_t now_us, wall_offset_us;
+    /* The daemon. */
+    sl_engine *engine;
+    sl_actor **actors;
+    uint32_t actor_count, weights[ACTORS_MAX + 1], weights_left;
+    uint32_t epoch;          /**< Which daemon this is: replies of dead ones are a bug. */
+    bool calm, faults_on;
+    bool swept;              /**< This daemon's spool can hold nothing but its own. */
+    uint32_t quiet;          /**< Turns in a row in which nothing was done. */
+    jmp_buf crash;
+    bool may_crash;
+    const char *crash_point;
+    bool flush_waits, peek_waits;
+    sl_status flush_status;
+    /* The clients. */
+    sim_request *requests;
+    uint32_t request_count;
+    sim_event *events;       /**< By id, from 1. */
+    uint32_t event_count, event_capacity;
+    int64_t next_request_us;
+};
+
+static inline uint64_t sim_below(sim *s, uint64_t n) {
+    return sim_draw(&s->state) % n;
+}
+/** True in `per_mille` of 1,000. */
+static inline bool sim_chance(sim *s, uint32_t per_mille) {
+    return sim_below(s, 1000) < per_mille;
+}
+/** Say what is wrong and end the process. */
+_Noreturn void sim_fail(sim *s, const char *format, ...) SL_PRINTF(2, 3);
+void sim_trace(sim *s, const char *format, ...) SL_PRINTF(2, 3);
+
+/* clients.c */
+void clients_init(sim *s);
+bool clients_turn(sim *s);       /**< Send what is due. @return whether anything was sent. */
+void clients_lost(sim *s);       /**< The daemon died: what it had not answered never will be. */
+bool clients_done(const sim *s);
+
+/* prove.c: with the daemon stopped. */
+void prove(sim *s);
