@@ -353,13 +353,15 @@ bool cuts_poll(sl_engine *e, int64_t now) {
     if (e->scanning_keys)
         return any;
     gauge_ages(e, now);
+    bool move = e->cuts_open == 0 && now - e->moved_at_us >= MOVE_EVERY_S * SL_SECOND_US;
+    if (move)
+        trim(e); /* Also without a commit: after a restart, and when keys were all that held it. */
     bool spool_full = atomic_load_explicit(&e->storage.spool_bytes, memory_order_relaxed) >=
                       e->config->spool.quota;
     if (spool_full && !e->stopping)
         return any;
     static _Thread_local table *chosen[sizeof e->tables / sizeof *e->tables];
     uint32_t count = choose(e, now, chosen);
-    bool move = e->cuts_open == 0 && now - e->moved_at_us >= MOVE_EVERY_S * SL_SECOND_US;
     if (count == 0 && move) {
         uint64_t low = UINT64_MAX;
         for (uint32_t i = 0; i < e->table_count; i++)

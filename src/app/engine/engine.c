@@ -268,7 +268,8 @@ static sl_status place(sl_engine *e, sl_error *error) {
         return status;
     if (e->config->embedded && discovered < position)
         position = discovered;
-    e->position = e->trimmed = position;
+    e->position = position;
+    e->trimmed = begin;
     for (uint32_t i = 0; i < e->stream_count; i++)
         if (e->streams[i]->next > end)
             e->journal_next = e->streams[i]->next;

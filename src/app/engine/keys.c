@@ -486,9 +486,11 @@ bool keys_poll(sl_engine *e, int64_t now) {
                    (unsigned long long)(e->journal_next - e->position));
         return true;
     }
+    /* The journal is kept from `keys_stored` on: a small one can't wait long. */
+    uint64_t lag = e->config->journal.quota / 16 < STORE_LAG ? e->config->journal.quota / 16 : STORE_LAG;
     bool due = e->keys_unstored >= FLUSH_KEYS ||
                (now - e->keys_at_us >= SL_SECOND_US &&
-                (e->keys_unstored != 0 || e->journal_next - e->keys_stored > STORE_LAG ||
+                (e->keys_unstored != 0 || e->journal_next - e->keys_stored > lag ||
                  (e->keys_in_ledger && now - e->expired_at_us > 10 * SL_MINUTE_US)));
     if (!due || e->keys_busy)
         return any;
