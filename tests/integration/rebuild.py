@@ -1,0 +1,51 @@
+"""An event put together again from its row of an inferred lake: typed columns, JSON text, and `_rest`."""
+
+import json
+from datetime import datetime, timezone
+
+
+def loose(value):
+    """JSON without nulls, and without objects that hold nothing else."""
+    if isinstance(value, dict):
+        inner = {k: loose(v) for k, v in value.items() if v is not None}
+        return {k: v for k, v in inner.items() if v is not None} or None
+    return value
+
+
+def merged(columns, rest):
+    """`_rest` laid over the columns; a member is in one of them, never in both."""
+    out = dict(columns)
+    for k, v in rest.items():
+        if out.get(k) is None:
+            out[k] = v
+        elif isinstance(out[k], dict) and isinstance(v, dict):
+            out[k] = merged(out[k], v)
+        else:
+            raise AssertionError(f"{k} is in its column and in _rest")
+    return out
+
+
+def rebuilt(row):
+    columns = {k: v for k, v in row.items() if k not in ("_rest", "processed_at", "source")}
+    return merged(columns, json.loads(row["_rest"]) if row.get("_rest") else {})
+
+
+def differences(original, got, path=""):
+    """Where what came out differs from what was sent: paths with both values."""
+    if isinstance(original, dict) and isinstance(got, dict):
+        for k in original.keys() | got.keys():
+            yield from differences(original.get(k), got.get(k), f"{path}/{k}")
+        return
+    if isinstance(got, str) and isinstance(original, (list, dict)):
+        got = json.loads(got)  # arrays and free-form objects are JSON text
+    elif isinstance(got, str) and isinstance(original, (int, float)):
+        got = json.loads(got)  # a column that widened to string
+    elif isinstance(got, datetime) and isinstance(original, str):
+        original = datetime.fromisoformat(original.replace("Z", "+00:00"))
+        got = got.astimezone(timezone.utc)
+    if isinstance(original, dict):
+        original = loose(original)
+    if isinstance(got, dict):
+        got = loose(got)
+    if original != got:
+        yield path, original, got
