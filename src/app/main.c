@@ -90,6 +90,18 @@ static arguments parse(int argc, char **argv) {
     return a;
 }
 
+static int between(uint64_t value, int low, int high) {
+    return value < (uint64_t)low ? low : value > (uint64_t)high ? high : (int)value;
+}
+
+/* Pages of the kernel are dear to touch for the first time, so what is freed is kept and used again: a share of the
+ * budget. Single large blocks go back at once, as holes of their size would keep the heap from shrinking. */
+static void keep_memory(uint64_t budget) {
+    (void)mallopt(M_MMAP_THRESHOLD, between(budget / 128, 256 << 10, 4 << 20));
+    (void)mallopt(M_TRIM_THRESHOLD, between(budget / 32, 1 << 20, 64 << 20));
+    (void)mallopt(M_TOP_PAD, between(budget / 512, 128 << 10, 1 << 20));
+}
+
 static int run(const arguments *a) {
     for (int i = 0; a->crash_points && sl_crash_points()[i] != NULL; i++)
         (void)puts(sl_crash_points()[i]);
@@ -101,6 +113,7 @@ static int run(const arguments *a) {
     int code = load(a->config, true, &config);
     if (code != 0)
         return code;
+    keep_memory(config->memory);
     code = sl_daemon_run(config, a->drain);
     sl_config_destroy(config);
     return code;
@@ -156,16 +169,7 @@ static int inspect(const arguments *a) {
     return status == SL_OK ? 0 : 1;
 }
 
-/* Pages of the kernel are dear to touch for the first time: what is freed is kept and used again, within
- * the budget that bounds it all the same. */
-static void keep_memory(void) {
-    (void)mallopt(M_MMAP_THRESHOLD, 64 << 20);
-    (void)mallopt(M_TRIM_THRESHOLD, 64 << 20);
-    (void)mallopt(M_TOP_PAD, 1 << 20);
-}
-
 int main(int argc, char **argv) {
-    keep_memory();
     const char *verb = argc > 1 && argv[1][0] != '-' ? argv[1] : "run";
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
         verb = "help";
