@@ -116,6 +116,7 @@ typedef struct waiter {
     struct waiter *next;
     sl_intake_done_fn *done;
     void *token;
+    sl_hash128 body; /**< Of its own body. */
 } waiter;
 
 /** An Idempotency-Key that was seen. */
@@ -323,6 +324,7 @@ typedef struct sl_engine_journal_actor {
     sl_actor actor;
     sl_engine *engine;
     sl_ring in, out;
+    int64_t wrote_at_us;
 } journal_actor;
 
 typedef struct reader_actor {

@@ -188,9 +188,19 @@ static void seal(sl_engine *e) {
     engine_send(e, &e->journal_io.in, &e->journal_io.actor, t);
 }
 
+/* While the journal writes or every worker has a verdict to work on, a reply couldn't leave sooner: gather. */
+static bool hurry(const sl_engine *e) {
+    if (e->writing != 0)
+        return false;
+    for (uint32_t i = 0; i < e->worker_count; i++)
+        if (sl_ring_count(&e->workers[i].verdicts) == 0)
+            return true;
+    return false;
+}
+
 bool sequence_kick(sl_engine *e) {
     if (e->gathering == NULL || e->gathering->group->count == 0 ||
-        (e->writing != 0 && e->gathering->group->length < GROUP_BYTES / 2))
+        (e->gathering->group->length < GROUP_BYTES / 2 && !hurry(e)))
         return false;
     seal(e);
     return true;
