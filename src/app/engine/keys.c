@@ -141,11 +141,15 @@ static void key_remove(sl_engine *e, key_entry *k) {
     key_free(k);
 }
 
-static bool key_wait(key_entry *k, const sl_intake_request *r) {
+static bool same_body(sl_hash128 a, sl_hash128 b) {
+    return a.low == b.low && a.high == b.high;
+}
+
+static bool key_wait(key_entry *k, const sl_intake_request *r, sl_hash128 body) {
     waiter *w = sl_malloc(sizeof *w);
     if (w == NULL)
         return false;
-    *w = (waiter){.next = k->waiters, .done = r->done, .token = r->token};
+    *w = (waiter){.next = k->waiters, .done = r->done, .token = r->token, .body = body};
     k->waiters = w;
     return true;
 }
@@ -198,8 +202,8 @@ static sl_status gather(sl_engine *e, const sl_intake_request *r, key_entry *key
 }
 
 /* The answer comes at the next poll: a caller isn't ready for it inside submit(). */
-static sl_status answer_later(sl_engine *e, key_entry *k, const sl_intake_request *r) {
-    if (!key_wait(k, r))
+static sl_status answer_later(sl_engine *e, key_entry *k, const sl_intake_request *r, sl_hash128 body) {
+    if (!key_wait(k, r, body))
         return SL_ENOMEM;
     e->keys_repeated = true;
     e->options.host.wake_loop(e->options.host.context);
@@ -219,14 +223,32 @@ static sl_status hold(key_entry *k, const sl_intake_request *r) {
     return SL_OK;
 }
 
+static void refuse_later(sl_engine *e, waiter *w) {
+    w->next = NULL;
+    *e->refused_last = w;
+    e->refused_last = &w->next;
+    e->options.host.wake_loop(e->options.host.context);
+}
+
+/* The key's body is known now: who brought another one is refused. */
+static void refuse_others(sl_engine *e, key_entry *k) {
+    for (waiter **at = &k->waiters; *at != NULL;) {
+        waiter *w = *at;
+        if (same_body(w->body, k->body)) {
+            at = &w->next;
+        } else {
+            *at = w->next;
+            refuse_later(e, w);
+        }
+    }
+}
+
 static sl_status refuse_mismatch(sl_engine *e, const sl_intake_request *r) {
     waiter *w = sl_malloc(sizeof *w);
     if (w == NULL)
         return SL_ENOMEM;
     *w = (waiter){.done = r->done, .token = r->token};
-    *e->refused_last = w;
-    e->refused_last = &w->next;
-    e->options.host.wake_loop(e->options.host.context);
+    refuse_later(e, w);
     return SL_OK;
 }
 
@@ -236,14 +258,15 @@ static sl_status submit_keyed(sl_engine *e, const sl_intake_request *r) {
     body.low ^= sl_hash64(r->stream, r->stream_length, 1);
     key_entry *k = key_find(e, key);
     if (k != NULL) {
-        if (k->body.low != body.low || k->body.high != body.high)
+        /* While the key is looked up nobody knows whose body is the first one. */
+        if (k->state != KEY_LOOKUP && !same_body(k->body, body))
             return refuse_mismatch(e, r);
-        return answer_later(e, k, r);
+        return answer_later(e, k, r, body);
     }
     k = key_add(e, key, body, engine_wall(e));
     if (k == NULL)
         return SL_ENOMEM;
-    sl_status status = key_wait(k, r) ? SL_OK : SL_ENOMEM;
+    sl_status status = key_wait(k, r, body) ? SL_OK : SL_ENOMEM;
     if (status == SL_OK && e->keys_in_ledger) {
         k->state = KEY_LOOKUP;
         status = hold(k, r);
@@ -351,11 +374,10 @@ void keys_found(sl_engine *e, key_entry *k) {
     if (k->found == SL_OK) {
         k->state = KEY_DONE;
         k->stored = true;
-        /* Each waiter's body was compared with the first one's; now the first one's with the ledger's. */
-        sl_intake_reply reply = {.status = 422, .message = "this Idempotency-Key came before with another body"};
+        k->body = k->stored_body;
+        refuse_others(e, k);
         sl_intake_error errors[SL_INTAKE_ERRORS_MAX];
-        if (k->stored_body.low == k->body.low && k->stored_body.high == k->body.high)
-            reply = unpack(&k->result, errors);
+        sl_intake_reply reply = unpack(&k->result, errors);
         key_answer(k, &reply);
         key_remove(e, k); /* The ledger has it. */
         return;
@@ -371,6 +393,7 @@ void keys_found(sl_engine *e, key_entry *k) {
     if (status == SL_OK) {
         k->state = KEY_PENDING;
         key_release_request(k);
+        refuse_others(e, k);
         return;
     }
     sl_intake_reply reply = {.status = status == SL_EFULL ? 429 : 503,
