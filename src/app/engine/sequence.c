@@ -413,11 +413,14 @@ void sequence_rewind(sl_engine *e, stream *s, table *failed) {
     for (uint32_t i = 0; i < e->stream_count; i++)
         if (e->streams[i]->next < e->position)
             e->streams[i]->next = e->position;
-    s->next = target;
-    s->watermark_us = watermark;
-    s->dispatched = false;
-    if (target < e->position)
-        e->position = target;
+    if (target < s->next) { /* Else another table of the stream already waits for what lies lower. */
+        s->next = target;
+        s->watermark_us = watermark;
+    }
+    if (failed == NULL)
+        s->dispatched = false;
+    if (s->next < e->position)
+        e->position = s->next;
     e->epoch++;
     e->read_next = UINT64_MAX;
     sl_metric_add(e->metric_rewinds, 1);
