@@ -183,6 +183,13 @@ static void lone_surrogates_are_syntax_errors(void **state) {
            "reject #3 54+15 at 11 syntax : invalid escape\naccepted 0 rejected 4\n");
 }
 
+static void escaped_nul_in_a_string_column_is_an_error_with_its_place(void **state) {
+    (void)state;
+    expect("{\"id\":\"a\\u0000\"}\n{\"id\":\"\\\\u0000\"}\n",
+           "row: id=\\u0000\n"
+           "reject #0 0+16 at 8 syntax : NUL in a string\naccepted 1 rejected 1\n");
+}
+
 static void text_that_is_not_utf8_is_a_syntax_error(void **state) {
     (void)state;
     expect("{\"id\":\"ok \xC3\xA9\"}\n{\"id\":\"a\xC3\"}\n{\"id\":\"\xED\xA0\x80\"}\n"
@@ -616,6 +623,7 @@ int main(void) {
         cmocka_unit_test(doubles_beyond_the_largest_are_refused),
         cmocka_unit_test(escapes_are_decoded),
         cmocka_unit_test(lone_surrogates_are_syntax_errors),
+        cmocka_unit_test(escaped_nul_in_a_string_column_is_an_error_with_its_place),
         cmocka_unit_test(text_that_is_not_utf8_is_a_syntax_error),
         cmocka_unit_test(times_and_dates_are_checked),
         cmocka_unit_test(null_is_no_value_where_allowed),

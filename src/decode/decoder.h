@@ -172,6 +172,8 @@ const uint8_t *sl_text_escape_check(const uint8_t *p, const uint8_t *end,
 /** Decode a checked string without its quotes. `out` has `end - p` bytes. @return bytes
  * written. */
 size_t sl_text_unescape(const uint8_t *p, const uint8_t *end, uint8_t *out);
+/** The first \u0000 among checked escapes, NULL when there is none. */
+const uint8_t *sl_text_find_nul(const uint8_t *p, const uint8_t *end);
 /** Unescape to the batch's arena. */
 sl_span sl_text_keep(sl_decoder *decoder, const uint8_t *p, const uint8_t *end);
 

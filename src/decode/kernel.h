@@ -290,8 +290,13 @@ TARGET static inline const uint8_t *read_string(sl_decoder *decoder, const uint8
     const sl_column *column = &decoder->columns[e->field];
     sl_span span = {.offset = (uint32_t)(p + 1 - decoder->raw),
                     .length = (uint32_t)(quote - p - 1)};
-    if (UNLIKELY(escaped))
+    if (UNLIKELY(escaped)) {
+        // RFC 8259 allows it, but no warehouse's text can hold it.
+        const uint8_t *nul = sl_text_find_nul(p + 1, quote);
+        if (nul != NULL)
+            return sl_decode_fail(decoder, SL_CODE_SYNTAX, nul, "NUL in a string");
         span = sl_text_keep(decoder, p + 1, quote);
+    }
     column->values.span[decoder->row] = span;
     column->valid[decoder->row] = 1;
     return quote + 1;

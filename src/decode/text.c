@@ -110,6 +110,15 @@ const uint8_t *sl_text_escape_check(const uint8_t *p, const uint8_t *end,
     return NULL;
 }
 
+const uint8_t *sl_text_find_nul(const uint8_t *p, const uint8_t *end) {
+    while ((p = memchr(p, '\\', (size_t)(end - p))) != NULL) {
+        if (p[1] == 'u' && memcmp(p + 2, "0000", 4) == 0)
+            return p;
+        p += 2; // What else an escape holds has no backslash, or is looked at next.
+    }
+    return NULL;
+}
+
 static size_t encode(uint32_t c, uint8_t *out) {
     if (c < 0x80) {
         out[0] = (uint8_t)c;
