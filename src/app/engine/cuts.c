@@ -350,6 +350,7 @@ static void gauge_ages(sl_engine *e, int64_t now) {
 
 bool cuts_poll(sl_engine *e, int64_t now) {
     bool any = flushes_poll(e);
+    e->cut_idle = true;
     if (e->scanning_keys)
         return any;
     gauge_ages(e, now);
@@ -362,6 +363,7 @@ bool cuts_poll(sl_engine *e, int64_t now) {
         return any;
     static _Thread_local table *chosen[sizeof e->tables / sizeof *e->tables];
     uint32_t count = choose(e, now, chosen);
+    e->cut_idle = count == 0;
     if (count == 0 && move) {
         uint64_t low = UINT64_MAX;
         for (uint32_t i = 0; i < e->table_count; i++)

@@ -526,15 +526,25 @@ static bool storage_returned(sl_engine *e) {
 
 static bool may_stop(const sl_engine *e) {
     if (e->outstanding_bytes != 0 || e->gathering != NULL || e->writing != 0 || e->cuts_open != 0 ||
-        e->keys_busy || e->peeks != 0 || e->flushes != NULL || e->reading)
+        e->keys_busy || e->peeks != 0 || e->reading || !e->cut_idle)
         return false;
     for (uint32_t i = 0; i < e->table_count; i++) {
         const table *t = e->tables[i];
-        if ((t->dirty && !t->failed) || t->cutting ||
+        /* Dirty, and not to be cut: it waits for what is read again, which the next start will do. */
+        if (t->cutting ||
             (e->drain && t->entries_open != 0 && sl_metric_read(t->stalled) == 0))
             return false;
     }
     return true;
+}
+
+static void refuse_flushes(sl_engine *e) {
+    while (e->flushes != NULL) {
+        flush *f = e->flushes;
+        e->flushes = f->next;
+        f->done(f->context, SL_EAGAIN, "stopped before everything was delivered");
+        sl_free(f);
+    }
 }
 
 static void gauges(sl_engine *e) {
@@ -561,6 +571,8 @@ bool sl_engine_poll(sl_engine *e) {
         /* A disk that is full must not keep us here: what isn't committed is in the journal. */
         bool late = now - e->stop_at_us > STOP_LIMIT_S * SL_SECOND_US && !e->drain;
         e->stopped = may_stop(e) || late;
+        if (e->stopped)
+            refuse_flushes(e);
     }
     gauges(e);
     return any;

@@ -400,6 +400,7 @@ struct sl_engine {
     uint32_t cuts_open;
     int64_t moved_at_us, scheduled_at_us;
     bool stopping, drain, stopped;
+    bool cut_idle;          /**< No table could be cut at the last look. */
     int64_t stop_at_us;
     uint32_t peeks;
     uint64_t trimmed;

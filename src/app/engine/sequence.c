@@ -599,7 +599,7 @@ static bool retry_failed(sl_engine *e) {
     int64_t now = engine_now(e);
     for (uint32_t i = 0; i < e->table_count; i++) {
         table *t = e->tables[i];
-        if (!t->failed || t->cutting)
+        if (!t->failed || t->cutting || e->stopping)
             continue;
         uint32_t shift = t->failures < 5 ? t->failures : 5;
         if (now - t->failed_at_us < (SL_SECOND_US << shift))
