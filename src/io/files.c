@@ -240,10 +240,12 @@ static sl_status make_one(sl_files *files, const char *path, sl_error *error) {
     char parent[PATH_MAX];
     (void)snprintf(parent, sizeof parent, "%s", path);
     char *slash = strrchr(parent, '/');
-    if (!slash)
-        return system_sync_directory(files, ".", error);
-    slash[slash == parent ? 1 : 0] = 0;
-    return system_sync_directory(files, parent, error);
+    if (slash)
+        slash[slash == parent ? 1 : 0] = 0;
+    sl_status status = system_sync_directory(files, slash ? parent : ".", error);
+    if (status) /* Else the next call would find it and take it for durable. */
+        (void)rmdir(path);
+    return status;
 }
 
 static sl_status system_make_directories(sl_files *files, const char *path, sl_error *error) {

@@ -598,6 +598,9 @@ static sl_status make_one(fake_disk *disk, const char *path) {
         char *parent = parent_of(path);
         commit_directory(disk, parent);
         free(parent);
+    } else { /* As the port: what isn't durable isn't left there. */
+        clear_name(&disk->now, path);
+        wait_change(disk, NULL, path, NULL);
     }
     return status;
 }
