@@ -151,10 +151,11 @@ static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int 
     f->delete_on_close = (flags & SQLITE_OPEN_DELETEONCLOSE) != 0 || !path;
     int mode = SL_FILE_READ | (flags & SQLITE_OPEN_READONLY ? 0 : SL_FILE_WRITE);
     sl_status status = f->files->open(f->files, f->path, mode, &f->handle, NULL);
-    if (status == SL_ENOTFOUND && (flags & SQLITE_OPEN_CREATE)) {
+    /* Also the name of a file that is there: a process that was killed may have made it. File systems write it
+     * with the file's first sync, whoever made it. */
+    f->name_unsynced = !f->delete_on_close;
+    if (status == SL_ENOTFOUND && (flags & SQLITE_OPEN_CREATE))
         status = f->files->open(f->files, f->path, mode | SL_FILE_CREATE, &f->handle, NULL);
-        f->name_unsynced = !f->delete_on_close;
-    }
     if (status)
         return code_of(status, SQLITE_CANTOPEN);
     f->base.pMethods = &methods;
