@@ -194,7 +194,7 @@ static uint32_t choose(sl_engine *e, int64_t now, table **chosen) {
         for (uint32_t k = 0; k < s->table_count; k++) {
             table *t = s->tables[k];
             any = any || (due(e, t, now) && cuttable(t, e));
-            if (companion(t) && (t->dirty || t->cutting))
+            if (companion(t))
                 free = free && cuttable(t, e);
         }
         if (!any || !free)
