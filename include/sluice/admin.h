@@ -27,5 +27,5 @@ typedef struct sl_admin_port {
 /** @param full All routes; else only /livez and /readyz (the intake's port beyond loopback).
  * @return false: not one of its paths (nothing was answered). */
 bool sl_admin_handle(const sl_admin_port *port, bool full, const sl_http_request *request);
-/** For sl_http_options.admit: 405 for a known path with another method, 0 for a known one, 404 for others. */
-int sl_admin_admit(bool full, const char *method, const char *path);
+/** For sl_http_options.admit: 0 for a known path, 404 for others; 405, answered, for a known one with another method. */
+int sl_admin_admit(bool full, const char *method, const char *path, sl_http_exchange *exchange);

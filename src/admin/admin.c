@@ -2,10 +2,10 @@
 
 #include "dashboard.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define WINDOWS "/v1/windows/"
+enum { LIMIT_DEFAULT = 1000, LIMIT_MAX = 100000 };
 
 static const struct {
     const char *path, *method;
@@ -31,11 +31,24 @@ static bool allowed(const char *want, const char *method) {
     return strcmp(method, want) == 0 || (strcmp(want, "GET") == 0 && strcmp(method, "HEAD") == 0);
 }
 
-int sl_admin_admit(bool full, const char *method, const char *path) {
+/* 405 names what is allowed, RFC 9110 section 15.5.6. */
+static void refuse_method(sl_http_exchange *exchange, const char *want) {
+    bool get = strcmp(want, "GET") == 0;
+    sl_buffer body = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&body, "{\"error\":{\"code\":\"method_not_allowed\",\"message\":\"use %s\"}}\n", want);
+    sl_http_reply(exchange, 405, "application/json", get ? "Allow: GET, HEAD\r\n" : "Allow: POST\r\n",
+                  body.bytes, body.failed ? 0 : body.length);
+    sl_buffer_fini(&body);
+}
+
+int sl_admin_admit(bool full, const char *method, const char *path, sl_http_exchange *exchange) {
     int i = find(full, path);
     if (i < 0)
         return 404;
-    return allowed(routes[i].method, method) ? 0 : 405;
+    if (allowed(routes[i].method, method))
+        return 0;
+    refuse_method(exchange, routes[i].method);
+    return 405;
 }
 
 static void windows_done(void *context, const char *json, size_t length) {
@@ -52,10 +65,36 @@ static void flush_done(void *context, sl_status status, const char *message) {
         sl_http_reply_error(context, 503, "stalled", "not everything could be delivered: %s", message);
 }
 
+/* @return 0: there is one, and it isn't a number from 1 to LIMIT_MAX. */
 static uint32_t limit_of(const char *query) {
-    const char *at = strstr(query, "limit=");
-    unsigned long n = at != NULL ? strtoul(at + 6, NULL, 10) : 0;
-    return n == 0 || n > 100000 ? 1000 : (uint32_t)n;
+    while (strncmp(query, "limit=", 6) != 0) {
+        const char *next = strchr(query, '&');
+        if (next == NULL)
+            return LIMIT_DEFAULT;
+        query = next + 1;
+    }
+    uint32_t n = 0;
+    const char *at = query + 6;
+    for (; *at >= '0' && *at <= '9' && n <= LIMIT_MAX; at++)
+        n = n * 10 + (uint32_t)(*at - '0');
+    return (*at == 0 || *at == '&') && n <= LIMIT_MAX ? n : 0;
+}
+
+static void windows(const sl_admin_port *port, const sl_http_request *r) {
+    uint32_t limit = limit_of(r->query);
+    if (limit == 0)
+        sl_http_reply_error(r->exchange, 400, "limit", "limit is a number from 1 to %d", LIMIT_MAX);
+    else
+        port->windows(port->context, r->path + strlen(WINDOWS), limit, windows_done, r->exchange);
+}
+
+/* The page runs its own script and nobody else's, and asks only this daemon. */
+static void dashboard(const sl_http_request *r) {
+    sl_http_reply(r->exchange, 200, "text/html; charset=utf-8",
+                  "Content-Security-Policy: default-src 'none'; script-src 'unsafe-inline'; style-src "
+                  "'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'\r\n"
+                  "X-Content-Type-Options: nosniff\r\nCache-Control: no-cache\r\n",
+                  sl_dashboard_html, sl_dashboard_html_bytes);
 }
 
 static void reply_text(const sl_http_request *r, const char *type, sl_buffer *text) {
@@ -73,7 +112,7 @@ bool sl_admin_handle(const sl_admin_port *port, bool full, const sl_http_request
     const char *path = routes[i].path;
     sl_buffer text = SL_BUFFER_EMPTY;
     if (!allowed(routes[i].method, r->method)) {
-        sl_http_reply_error(r->exchange, 405, "method", "use %s", routes[i].method);
+        refuse_method(r->exchange, routes[i].method);
     } else if (strcmp(path, "/livez") == 0) {
         sl_http_reply(r->exchange, 200, "text/plain", "", "ok\n", 3);
     } else if (strcmp(path, "/readyz") == 0) {
@@ -96,11 +135,9 @@ bool sl_admin_handle(const sl_admin_port *port, bool full, const sl_http_request
     } else if (strcmp(path, "/v1/flush") == 0) {
         port->flush(port->context, flush_done, r->exchange);
     } else if (strcmp(path, WINDOWS) == 0) {
-        port->windows(port->context, r->path + strlen(WINDOWS), limit_of(r->query), windows_done,
-                      r->exchange);
+        windows(port, r);
     } else {
-        sl_http_reply(r->exchange, 200, "text/html; charset=utf-8", "", sl_dashboard_html,
-                      strlen(sl_dashboard_html));
+        dashboard(r);
     }
     return true;
 }

@@ -62,7 +62,7 @@ static void wake_loop(void *context) {
 static int admit_intake(void *context, const char *method, const char *path,
                         sl_http_exchange *exchange) {
     daemon_state *d = context;
-    int status = sl_admin_admit(d->one_port, method, path);
+    int status = sl_admin_admit(d->one_port, method, path, exchange);
     return status != 404 ? status : sl_http_intake_admit(d->intake, method, path, exchange);
 }
 
@@ -77,8 +77,8 @@ static void handle_intake(void *context, const sl_http_request *request) {
 
 static int admit_admin(void *context, const char *method, const char *path,
                        sl_http_exchange *exchange) {
-    (void)context, (void)exchange;
-    return sl_admin_admit(true, method, path);
+    (void)context;
+    return sl_admin_admit(true, method, path, exchange);
 }
 
 static void handle_admin(void *context, const sl_http_request *request) {
