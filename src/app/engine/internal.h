@@ -376,6 +376,7 @@ struct sl_engine {
     uint32_t writing;                  /**< Groups that the journal thread has. */
     uint32_t tasks_max;
     bool reading;                      /**< The reader has a task. */
+    bool letting_go;                   /**< A live group is given up for one to read into. */
     task *live_first, **live_last;     /**< In log order, not yet dispatched. */
     task *replay_first, **replay_last; /**< From the reader, in log order. */
     task *free_tasks;

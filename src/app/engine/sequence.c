@@ -48,6 +48,7 @@ static void task_destroy(sl_engine *e, task *t) {
 }
 
 void task_free(sl_engine *e, task *t) {
+    e->letting_go = false;
     if (t->group->capacity > 2 * (size_t)GROUP_BYTES) { /* It grew for one large record. */
         task_destroy(e, t);
         return;
@@ -566,6 +567,21 @@ static void worker_returned(sl_engine *e, message *m) {
 
 /* --- reading back --- */
 
+/* Live groups wait for what lies before them, and there is no room left to read that: the last of them is let
+ * go, the log has it. */
+static bool let_go(sl_engine *e) {
+    task *last = NULL;
+    for (task *t = e->live_first; t != NULL; t = t->next)
+        if (t->answered && t->decoded && t->begin > e->position)
+            last = t;
+    if (last == NULL || e->letting_go)
+        return false;
+    e->letting_go = true;
+    sl_metric_add(e->metric_dropped, 1);
+    drop_live(e, last);
+    return true;
+}
+
 static bool start_reading(sl_engine *e) {
     if (e->reading || e->stopping)
         return false;
@@ -585,7 +601,7 @@ static bool start_reading(sl_engine *e) {
     }
     task *t = task_get(e);
     if (t == NULL)
-        return false;
+        return let_go(e);
     t->begin = at;
     t->epoch = e->epoch;
     t->keys_only = e->scanning_keys;
