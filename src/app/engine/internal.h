@@ -107,8 +107,9 @@ typedef enum message_kind {
     MESSAGE_TRIM,
 } message_kind;
 
+/** First member of what travels; aligned as what it stands in. */
 typedef struct message {
-    message_kind kind;
+    _Alignas(void *) message_kind kind;
 } message;
 
 /** A request that waits for its reply. */
