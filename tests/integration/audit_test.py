@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""`sluice audit` is content with what the daemon left, and names the file, the range or the row after each kind of
+damage; with the daemon stopped and while it runs."""
+
+import re
+import shutil
+import sqlite3
+
+from checks import *
+
+CONFIG = {
+    "workers": 2,
+    "cut": {"every": "1d"},
+    "lake": {"max_age": "1d"},
+    "streams": {
+        "events": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "id": {"type": "integer"},
+                    "kind": {"type": "string"},
+                    "at": {"type": "string", "format": "date-time"},
+                    "amount": {"type": "number"},
+                },
+            },
+            "event_time": "at",
+            "late_limit": "10m",
+            "lake": {"partition_by": ["kind"], "max_age": "1d"},
+            "warehouse": {"table": "event_rows"},
+        }
+    },
+    "windows": {"minutes": {"of": "events", "every": "1m", "by": ["kind"], "measures": {"n": "count()", "total": "sum(amount)", "users": "unique(id)"}}},
+}
+
+
+def events(first, count):
+    out = []
+    for i in range(first, first + count):
+        e = {"id": i, "kind": "abc"[i % 3], "at": f"2021-03-01T{i // 60 % 24:02}:{i % 60:02}:00Z", "amount": i / 8}
+        if i % 50 == 49:
+            e["at"] = "2021-02-01T00:00:00Z"
+        out.append(e)
+    return out
+
+
+def fill(d):
+    for n in range(4):
+        d.post(events(n * 300, 300), "/v1/events/events")
+        d.post(b'{"id":"x"}\n{"id":\n{"id":1.5}\n{"id":%d,"kind":"a","at":"2021-03-01T00:00:00Z"}' % n, "/v1/events/events")
+        d.flush()
+
+
+def damaged(d, what, harm, *say, clean=False):
+    """Everything as it was left, damaged; what audit says about it."""
+    data = d.directory / "data"
+    shutil.rmtree(data)
+    shutil.copytree(ROOT / "pristine", data)
+    needles = harm(data) or ()
+    code, text = d.audit()
+    wanted = [*say, *map(str, needles)]
+    missing = [w for w in wanted if w not in text]
+    ok = code == (0 if clean else 1) and not missing
+    hold(f"{what}: exit {0 if clean else 1} and {wanted} named", ok, "" if ok else f"exit {code}, missing {missing}:\n{text}")
+    for line in text.splitlines()[:2]:
+        if not re.search(r"received|warning|findings", line):
+            print("    " + line.replace(str(data), "…"))
+
+
+def lake_file(data, kind="lake", n=0):
+    return sorted((data / kind / "events").rglob("*.parquet"))[n]
+
+
+def range_of(path):
+    """Positions of the entry that a file belongs to, as its name has them."""
+    return [str(int(x, 16)) for x in path.stem.split("-")[1:3]]
+
+
+def delete(kind, n):
+    def harm(data):
+        path = lake_file(data, kind, n)
+        first, last = range_of(path)
+        path.unlink()
+        return (path.name, f"positions {first} to {last}")
+
+    return harm
+
+
+def copied(data):
+    path = lake_file(data, n=3)
+    copy = path.parent / "another-name.parquet"
+    shutil.copy(path, copy)
+    first, last = map(int, range_of(path))
+    at = pa.parquet.read_metadata(path).metadata[b"sluice.positions"].decode()
+    low, high = map(int, at.split("-"))
+    assert first <= low <= high < last, (first, at, last)
+    return (copy.name, at)
+
+
+def copied_elsewhere(data):
+    path = lake_file(data, n=3)
+    folder = data / "lake" / "events" / "kind=zzz"
+    folder.mkdir()
+    shutil.copy(path, folder / path.name)
+    return (f"kind=zzz/{path.name}",)
+
+
+def renamed(data):
+    path = lake_file(data, n=3)
+    path.rename(path.with_name("moved.parquet"))
+    return (path.name, "moved.parquet")
+
+
+def flip(where):
+    def harm(data):
+        path = lake_file(data, n=5)
+        raw = bytearray(path.read_bytes())
+        raw[int(where * (len(raw) - 1))] ^= 1
+        path.write_bytes(raw)
+        return (path.name, "positions")
+
+    return harm
+
+
+def shortened(data):
+    path = lake_file(data, n=2)
+    path.write_bytes(path.read_bytes()[:-1])
+    return (path.name,)
+
+
+def sql(text, *needles):
+    def harm(data):
+        db = sqlite3.connect(data / "warehouse.db")
+        changed = db.execute(text).rowcount
+        db.commit()
+        db.close()
+        assert changed == 1, (text, changed)
+        return needles
+
+    return harm
+
+
+def replaced(data):
+    """As many rows as before, but one is another's copy under its position."""
+    db = sqlite3.connect(data / "warehouse.db")
+    gone = db.execute("SELECT _position FROM event_rows LIMIT 1 OFFSET 40").fetchone()[0]
+    db.execute("DELETE FROM event_rows WHERE _position = ?", (gone,))
+    columns = ", ".join(f'"{r[1]}"' for r in db.execute("PRAGMA table_info(event_rows)") if r[1] != "_position")
+    db.execute(f"INSERT INTO event_rows (_position, {columns}) SELECT {gone}, {columns} FROM event_rows LIMIT 1 OFFSET 90")
+    db.commit()
+    db.close()
+    return (f"_position={gone}",)
+
+
+def swapped(data):
+    """Two windows' sums change places; the sum stays."""
+    db = sqlite3.connect(data / "warehouse.db")
+    (a, n), (b, m) = db.execute("SELECT _key, total FROM minutes ORDER BY total DESC LIMIT 2").fetchall()
+    db.executemany("UPDATE minutes SET total = ? WHERE _key = ?", [(m, a), (n, b)])
+    db.commit()
+    db.close()
+    return ("2 rows",)
+
+
+def companion(data):
+    path = lake_file(data, "dead_letters", 0)
+    shutil.copy(path, path.with_name("copy.parquet"))
+    return ("copy.parquet",)
+
+
+def doubled(name, key):
+    def harm(data):
+        db = sqlite3.connect(data / "warehouse.db")
+        columns = [r[1] for r in db.execute(f"PRAGMA table_info({name})")]
+        rest = [c for c in columns if c != key]
+        names = ", ".join(f'"{c}"' for c in rest)
+        # Another key, all else as it is.
+        value = f'(SELECT max("{key}") + 7 FROM {name})' if key == "_position" else "x'00'"
+        db.execute(f'INSERT INTO {name} ("{key}", {names}) SELECT {value}, {names} FROM {name} LIMIT 1')
+        db.commit()
+        db.close()
+
+    return harm
+
+
+def main():
+    d = daemon("base", CONFIG)
+    fill(d)
+    code, text = d.audit()
+    hold("while it runs: clean", code == 0 and "clean" in text, "" if code == 0 else text)
+    # A file lost under a running daemon is found as well.
+    path = lake_file(d.directory / "data")
+    kept = path.read_bytes()
+    path.unlink()
+    code, text = d.audit()
+    hold("while it runs, a file deleted: exit 1, file named", code == 1 and path.name in text, "" if code == 1 else text)
+    path.write_bytes(kept)
+    assert d.audit()[0] == 0
+    stop(d)
+    shutil.copytree(d.directory / "data", ROOT / "pristine")
+    schema = sqlite3.connect(d.warehouse()).execute("SELECT name FROM pragma_table_info('event_rows')").fetchall()
+    print("columns of event_rows: " + ", ".join(c[0] for c in schema))
+
+    damaged(d, "nothing done", lambda data: None, "clean", clean=True)
+    damaged(d, "a lake file deleted", delete("lake", 4), "events/lake", "missing")
+    damaged(d, "a file of dead letters deleted", delete("dead_letters", 1), "events/dead_letters", "missing")
+    damaged(d, "a file of late events deleted", delete("late", 1), "events/late", "missing")
+    damaged(d, "a lake file copied beside itself", copied, "events/lake", "twice")
+    damaged(d, "a lake file copied into another directory", copied_elsewhere, "events/lake", "twice")
+    damaged(d, "a lake file renamed", renamed, "events/lake")
+    for where in (0.1, 0.5, 0.99):
+        damaged(d, f"one bit of a lake file altered at {where:.0%}", flip(where), "events/lake", "altered")
+    damaged(d, "a lake file one byte shorter", shortened, "events/lake")
+    for name, column, value in (("event_rows", "amount", "amount + 1"), ("event_rows", "kind", "'z'"), ("minutes", "n", "n + 1"), ("minutes", "total", "total - 1"), ("minutes", "users", "users + 1"), ("minutes", "users__state", "x'01'")):
+        key = "rowid" if name == "event_rows" else "_key"
+        damaged(d, f"{name}.{column} of one row updated",
+                sql(f"UPDATE {name} SET {column} = {value} WHERE {key} = (SELECT {key} FROM {name} LIMIT 1 OFFSET 5)"), f"{name if name == 'minutes' else 'events/rows'}:", "altered")
+    row = sqlite3.connect(d.warehouse()).execute("SELECT _position FROM event_rows LIMIT 1 OFFSET 700").fetchone()[0]
+    damaged(d, "one row of event_rows deleted",
+            sql("DELETE FROM event_rows WHERE rowid = (SELECT rowid FROM event_rows LIMIT 1 OFFSET 700)"), "events/rows:", "positions", "rows in the warehouse")
+    print(f"    (it was at position {row})")
+    damaged(d, "one row of minutes deleted", sql("DELETE FROM minutes WHERE _key = (SELECT _key FROM minutes LIMIT 1 OFFSET 5)"), "minutes:")
+    damaged(d, "a row of event_rows inserted again", doubled("event_rows", "_position"), "events/rows:")
+    damaged(d, "a row of minutes inserted again", doubled("minutes", "_key"), "minutes:")
+    damaged(d, "a row of event_rows replaced by another", replaced, "events/rows:", "altered")
+    damaged(d, "sums of two windows swapped", swapped, "minutes:", "altered")
+    damaged(d, "a file of dead letters copied", companion, "events/dead_letters", "twice")
+    damaged(d, "the warehouse's ledger put back", sql("UPDATE sluice_ledger_event_rows SET position = '4096'"), "events/rows:", "4096")
+    finish()
+
+
+if __name__ == "__main__":
+    main()
