@@ -311,12 +311,15 @@ static bool flushes_poll(sl_engine *e) {
     for (flush **at = &e->flushes; *at != NULL;) {
         flush *f = *at;
         bool ready = sequence_idle(e) || e->position >= f->target;
+        /* Behind a full spool nothing moves until the target that fills it takes something. */
+        bool full = atomic_load_explicit(&e->storage.spool_bytes, memory_order_relaxed) >=
+                    e->config->spool.quota;
         const char *stalled = NULL;
-        for (uint32_t i = 0; i < e->table_count && ready; i++) {
+        for (uint32_t i = 0; i < e->table_count && (ready || full); i++) {
             const table *t = e->tables[i];
-            ready = t->cursor >= f->target || (!t->dirty && !t->cutting && !t->failed &&
-                                               table_position(e, t) >= f->target);
-            ready = ready && t->entries_open == 0;
+            ready = ready && t->entries_open == 0 &&
+                    (t->cursor >= f->target || (!t->dirty && !t->cutting && !t->failed &&
+                                                table_position(e, t) >= f->target));
             if (sl_metric_read(t->stalled) != 0)
                 stalled = t->name;
         }
