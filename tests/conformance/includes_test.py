@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Who may know whom: every #include line under src/ and include/ against the rules of docs/architecture.md.
+
+  - core knows the C library alone; event knows core.
+  - A stage knows core, event and its own contract, never another stage. What goes beyond that stands in KNOWS with its reason.
+  - app knows everything.
+  - Libraries that do I/O, and the system's own calls, belong to io (LIBRARIES, SYSTEM). Libraries that only compute
+    belong to the folders that use them. jansson reads schemas and configuration, never events.
+  - A private header stays in its folder.
+
+Tests and benchmarks beside the code may use what they compare with; private headers hold for them too. A permission that
+nobody uses any more fails as well, so the lists stay true."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+TOP = Path(os.environ.get("SLUICE_TOP") or Path(__file__).resolve().parents[2])
+
+# The folder whose contract a public header is.
+OWNERS = {
+    "core": "buffer files hash memory message metrics ring status time",
+    "event": "batch schema value",
+    "intake/http": "http http_intake",
+    "log/journal": "journal",
+    "decode": "decode",
+    "steps/expression": "expression",
+    "window": "window",
+    "encode/parquet": "parquet",
+    "encode/rows": "rows",
+    "checkpoint": "checkpoint",
+    "sinks/lake": "lake",
+    "sinks/warehouse/sqlite": "warehouse",
+    "io": "http_server io_files loop sql",
+    "admin": "admin",
+    "app": "config engine generate intake",
+}
+OWNER = {name + ".h": folder for folder, names in OWNERS.items() for name in names.split()}
+
+# (folder, header of another folder) -> why it may.
+KNOWS = {
+    ("window", "expression.h"): "conditions and arguments of measures are expressions, used as a library",
+    ("intake/http", "intake.h"): "the port through which requests reach the engine",
+    ("io", "http.h"): "the server moves bytes for the connection's state machine",
+    ("io", "value.h"): "SQL cells are values",
+    ("admin", "http.h"): "its pages are replies",
+    ("checkpoint", "sql.h"): "the port of the database that the ledger is",
+    ("sinks/lake", "checkpoint.h"): "delivers files of outbox entries",
+    ("sinks/warehouse/sqlite", "checkpoint.h"): "delivers outbox entries, through the SQL port that it brings along",
+    ("sinks/warehouse/sqlite", "window.h"): "merges stored states with deltas, under the load's lock",
+    ("sinks/warehouse/sqlite", "rows.h"): "entries reach a warehouse as row files",
+}
+
+# Third-party header -> folders, and why there.
+LIBRARIES = {
+    "uv.h": (["io"], "I/O"),
+    "openssl/": (["io"], "I/O"),
+    "sqlite3.h": (["io"], "I/O"),
+    "curl/": (["io"], "I/O"),
+    "librdkafka/": (["log/kafka"], "I/O: the log that the library exists for"),
+    "libpq-fe.h": (["io"], "I/O"),
+    "jansson.h": (["event/schema_json.c"], "reads JSON Schema; never events"),
+    "yaml.h": (["app/configuration"], "reads the configuration"),
+    "llhttp.h": (["intake/http"], "computes: bytes to parts of a request"),
+    "zlib.h": (["intake/http", "encode/parquet"], "computes: body codings, page checksums"),
+    "zstd.h": (["intake/http", "encode/parquet"], "computes: body codings, page codec"),
+    "zstd_errors.h": (["intake/http"], "computes"),
+    "snappy-c.h": (["encode/parquet"], "computes: page codec"),
+    "xxhash.h": (["core", "window", "encode/parquet"], "computes: hashes that must be inlined into the loops"),
+}
+# Not there yet; they may stand above before their first user comes.
+FUTURE = {"curl/", "librdkafka/", "libpq-fe.h"}
+
+C_LIBRARY = set(
+    "assert ctype errno float inttypes limits locale math setjmp signal stdalign stdarg stdatomic stdbool stddef"
+    " stdint stdio stdlib stdnoreturn string strings threads time pthread sched".split()
+)
+INTRINSICS = {"immintrin.h", "emmintrin.h", "nmmintrin.h", "cpuid.h"}
+# The system's files, sockets and clocks: io's and app's; elsewhere by name.
+SYSTEM = {
+    ("core", "unistd.h"): "one write() of a log line to stderr",
+}
+
+TEST = re.compile(r"(_test|_bench|_testing|_test_help)\.[ch]$|^http_peer\.h$")
+INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
+
+
+def folder_of(path):
+    relative = path.relative_to(TOP / "src").parent.as_posix()
+    return "app" if relative.split("/")[0] == "app" else relative
+
+
+def lines():
+    """(file, folder whose rules hold, is it a test, quoted, angled)"""
+    for path in sorted((TOP / "src").rglob("*.[ch]")):
+        yield path, folder_of(path), bool(TEST.search(path.name))
+    for path in sorted((TOP / "include" / "sluice").glob("*.h")):
+        yield path, OWNER.get(path.name), False
+
+
+def main():
+    problems, used = [], set()
+
+    def problem(path, number, text):
+        problems.append(f"{path.relative_to(TOP)}:{number}: {text}")
+
+    def contract(path, number, folder, test, name):
+        if name not in OWNER or not (TOP / "include" / "sluice" / name).exists():
+            return problem(path, number, f"sluice/{name} is no contract")
+        owner = OWNER[name]
+        if folder == "app" or test or owner in (folder, "core") or (owner == "event" and folder not in ("core", "io")):
+            return
+        if (folder, name) in KNOWS:
+            used.add((folder, name))
+        else:
+            problem(path, number, f"{folder} may not know sluice/{name}, the contract of {owner}")
+
+    def library(path, number, folder, name):
+        for header, (places, _) in LIBRARIES.items():
+            if name == header or (header.endswith("/") and name.startswith(header)):
+                here = path.relative_to(TOP / "src").as_posix() if path.is_relative_to(TOP / "src") else "include"
+                place = next((p for p in places if here == p or here.startswith(p + "/")), None)
+                if place is None:
+                    problem(path, number, f"<{name}> belongs to {', '.join(places)}")
+                used.add((header, place))
+                return True
+        return False
+
+    for path, folder, test in lines():
+        if folder is None:
+            problem(path, 1, "OWNERS doesn't say whose contract this is")
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            found = INCLUDE.match(line)
+            if not found:
+                continue
+            quoted, angled = found.groups()
+            if quoted and quoted.startswith("sluice/"):
+                contract(path, number, folder, test, quoted[len("sluice/"):])
+            elif quoted:
+                if not (path.parent / quoted).is_file() and not (test and (TOP / "tests" / "sim" / quoted).is_file()):
+                    problem(path, number, f"{quoted} isn't in this folder")
+                elif "/" in quoted:
+                    problem(path, number, f"{quoted} is the private header of another folder")
+            elif test or (angled[:-2] in C_LIBRARY and angled.endswith(".h")) or angled in INTRINSICS:
+                pass
+            elif library(path, number, folder, angled):
+                pass
+            elif folder in ("io", "app"):
+                pass
+            elif (folder, angled) in SYSTEM:
+                used.add((folder, angled))
+            else:
+                problem(path, number, f"<{angled}>: the system's calls belong to io")
+
+    for key in KNOWS.keys() | SYSTEM.keys():
+        if key not in used:
+            problems.append(f"nobody uses the permission {key}: take it out")
+    for header, (places, _) in LIBRARIES.items():
+        for place in places:
+            if header not in FUTURE and (header, place) not in used:
+                problems.append(f"{place} doesn't use <{header}> any more: take it out")
+    for owner in OWNERS:
+        if not (TOP / "src" / owner).is_dir():
+            problems.append(f"there is no src/{owner}")
+    for name in OWNER:
+        if not (TOP / "include" / "sluice" / name).exists():
+            problems.append(f"there is no include/sluice/{name}")
+    print("\n".join(problems) or "every #include is allowed")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
