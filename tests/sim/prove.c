@@ -129,6 +129,7 @@ static sl_status walk_entry(void *context, const sl_file_entry *entry) {
         sim_fail(s, "%s is no Parquet file", path);
     uint64_t rows = file_rows(s, path);
     w->rows += rows;
+    sim_trace(s, "%s: %llu rows", path, (unsigned long long)rows);
     const char *part = strstr(path, "/req=");
     if (w->by_request) {
         unsigned long number = part != NULL ? strtoul(part + 5, NULL, 10) : UINT32_MAX;
@@ -158,7 +159,8 @@ static void check_request(sim *s, uint32_t number) {
     uint32_t found = rows ? r->rows : r->lake_rows;
     if (!stream->routed || (!rows && !lake))
         return;
-    if (rows && lake && !s->late && r->rows != r->lake_rows)
+    /* What is damaged after one table had it, the others lose. */
+    if (rows && lake && !s->late && !s->quarantine && r->rows != r->lake_rows)
         sim_fail(s, "request %u has %u rows in the warehouse, %u in the lake", number, r->rows, r->lake_rows);
     if (r->mismatch && found != 0)
         sim_fail(s, "request %u was refused, and %u of its events are there", number, found);
@@ -195,7 +197,7 @@ static void check_sums(sim *s, uint32_t index, uint64_t rows, bool counted, uint
         sim_fail(s, "%s: %llu rows in the lake and %llu late, %llu (to %llu) were accepted", name,
                  (unsigned long long)lake, (unsigned long long)late, (unsigned long long)good,
                  (unsigned long long)(good + maybe_good));
-    if (counted && rows != lake)
+    if (counted && rows != lake && !s->quarantine)
         sim_fail(s, "%s: %llu rows in the warehouse, %llu in the lake", name, (unsigned long long)rows,
                  (unsigned long long)lake);
     if (dead < (s->quarantine ? 0 : bad) || dead > bad + maybe_bad)
@@ -281,7 +283,7 @@ static void check_count(sim *s, sl_sql *sql, const sim_stream *stream, uint64_t 
             counted = (uint64_t)sl_sql_int(q, 0);
         sl_sql_reset(q);
     }
-    if (counted != rows)
+    if (counted != rows && !s->quarantine)
         sim_fail(s, "%s counts %llu events, the lake has %llu", stream->window,
                  (unsigned long long)counted, (unsigned long long)rows);
 }
@@ -314,7 +316,7 @@ void prove(sim *s) {
                    directory_rows(s, "dead_letters", stream->name, false));
         check_count(s, sql, stream, lake[i]);
     }
-    if (!s->embedded && !s->late)
+    if (!s->embedded && !s->late && !s->quarantine)
         check_windows(s, sql);
     sl_sql_close(sql);
     bool clean = false;

@@ -385,6 +385,8 @@ static bool stop_gracefully(sim *s) {
     sl_engine_destroy(s->engine);
     s->engine = NULL;
     sl_metrics_destroy(s->metrics);
+    if (fake_disk_sync_failed(s->disk)) /* See kill_process(). */
+        fake_disk_crash(s->disk, sim_draw(&s->state));
     return start(s);
 }
 
