@@ -569,7 +569,7 @@ static void doubles_are_the_nearest(void **state) {
         if (plus == NULL)
             continue;
         // A smaller exponent, where the 128-bit way is taken.
-        snprintf(plus, 8, "e%d", (int)below(70) - 35);
+        snprintf(plus, sizeof text - (size_t)(plus - text), "e%d", (int)below(70) - 35);
         check_number(text);
     }
 }
