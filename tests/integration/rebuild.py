@@ -36,10 +36,12 @@ def differences(original, got, path=""):
         for k in original.keys() | got.keys():
             yield from differences(original.get(k), got.get(k), f"{path}/{k}")
         return
-    if isinstance(got, str) and isinstance(original, (list, dict)):
-        got = json.loads(got)  # arrays and free-form objects are JSON text
-    elif isinstance(got, str) and isinstance(original, (int, float)):
-        got = json.loads(got)  # a column that widened to string
+    if isinstance(got, str) and isinstance(original, (list, dict, int, float)):
+        # Arrays and free-form objects are JSON text; so are numbers in a column that widened to string.
+        try:
+            got = json.loads(got)
+        except ValueError:
+            pass
     elif isinstance(got, datetime) and isinstance(original, str):
         original = datetime.fromisoformat(original.replace("Z", "+00:00"))
         got = got.astimezone(timezone.utc)
