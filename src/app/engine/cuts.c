@@ -157,6 +157,8 @@ static void add_moves(sl_engine *e, cut *c) {
         c->moves[c->move_count] = t;
         c->move_to[c->move_count] = to;
         c->move_watermarks[c->move_count++] = t->of->watermark_us;
+        t->cut_before = t->cut_to;
+        t->watermark_before_us = t->watermark_us;
         t->cut_to = to;
         t->watermark_us = t->of->watermark_us;
         t->cutting = true;
@@ -242,6 +244,16 @@ static void give_up(sl_engine *e, cut *c, uint32_t i) {
     }
 }
 
+/* Nothing of this cut is committed: what only moved stands where it stood, and moves with another one. */
+static void stay(cut *c) {
+    for (uint32_t i = 0; i < c->move_count; i++) {
+        table *t = c->moves[i];
+        t->cut_to = t->cut_before;
+        t->watermark_us = t->watermark_before_us;
+        t->cutting = false;
+    }
+}
+
 void cut_sealed(sl_engine *e, cut *c) {
     bool failed = false;
     for (uint32_t i = 0; i < c->result_count; i++)
@@ -259,8 +271,7 @@ void cut_sealed(sl_engine *e, cut *c) {
     }
     for (uint32_t i = 0; i < c->table_count; i++)
         give_up(e, c, i);
-    for (uint32_t i = 0; i < c->move_count; i++)
-        advance_table(e, c->moves[i], c->moves[i]->cursor);
+    stay(c);
     e->cuts_open--;
     cut_free(c);
 }
@@ -270,8 +281,7 @@ void cut_committed(sl_engine *e, cut *c) {
     if (c->status != SL_OK) { /* Spool files were lost before they were durable. */
         for (uint32_t i = 0; i < c->table_count; i++)
             give_up(e, c, i);
-        for (uint32_t i = 0; i < c->move_count; i++)
-            advance_table(e, c->moves[i], c->moves[i]->cursor);
+        stay(c);
         cut_free(c);
         return;
     }
