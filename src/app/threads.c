@@ -23,8 +23,8 @@ struct sl_threads {
 };
 
 static void park(thread *t) {
-    /* Sequentially consistent with wake(): either it sees `parked`, or run() below sees its work. */
-    atomic_store(&t->parked, true);
+    /* Both sides exchange `parked`: either wake() comes second and sees it, or run() below sees its work. */
+    (void)atomic_exchange(&t->parked, true);
     if (!t->actor->run(t->actor->context) && !atomic_load(&t->stop)) {
         struct pollfd poll_fd = {.fd = t->event, .events = POLLIN};
         (void)poll(&poll_fd, 1, PARK_MS);
@@ -48,9 +48,7 @@ void sl_threads_wake(sl_actor *actor) {
     thread *t = actor->host;
     if (t == NULL)
         return; /* Before the start: run() is called once anyway. */
-    /* The work was pushed with release; the fence orders it before the look at `parked`. */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&t->parked) && atomic_exchange(&t->parked, false)) {
+    if (atomic_exchange(&t->parked, false)) { /* Pairs with the exchange in park(). */
         const uint64_t one = 1;
         if (write(t->event, &one, sizeof one) < 0) {
         }

@@ -383,7 +383,7 @@ struct sl_engine {
     task *free_tasks;
     uint32_t task_count;
     uint64_t live_bytes, pipeline_bytes, outstanding_bytes;
-    _Atomic bool hungry;    /**< The loop waits for processed tasks; else they may wait for its next turn. */
+    _Atomic int hungry;    /**< The loop waits for processed tasks; else they may wait for its next turn. */
     uint64_t position;      /**< Everything below is ticketed. */
     uint64_t journal_next;  /**< Where the next group may begin. */
     uint32_t epoch;

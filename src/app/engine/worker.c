@@ -131,9 +131,9 @@ static void give_back(worker *w, task *t) {
     sl_engine *e = w->engine;
     if (!sl_ring_push(&w->out, t))
         abort();
-    /* Sequentially consistent with the loop, which sets `hungry` and then looks into the ring once more. */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&e->hungry))
+    /* A read-modify-write, as the loop's own of `hungry`: whichever comes second in their order sees the other's
+     * push or wish. */
+    if (atomic_fetch_add(&e->hungry, 0) != 0)
         e->options.host.wake_loop(e->options.host.context);
 }
 
