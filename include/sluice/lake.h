@@ -18,5 +18,8 @@ SL_CHECKED sl_status sl_lake_deliver(sl_files *files, const char *spool_path, co
 /** XXH3-128 and size of a file. */
 SL_CHECKED sl_status sl_lake_hash(sl_files *files, const char *path, sl_hash128 *hash,
                                   uint64_t *bytes, sl_error *error);
-/** Append `name=value` with value percent-encoded as Hive does ('/', '=', '%', control characters, …); NULL: __HIVE_DEFAULT_PARTITION__. */
+/**
+ * Append `name=value` with value percent-encoded as Hive does ('/', '=', '%', control characters, …); NULL: __HIVE_DEFAULT_PARTITION__.
+ * A value of more than 200 bytes then is its beginning, '~' and its hash: no file system takes longer names.
+ */
 void sl_lake_partition(sl_buffer *out, const char *name, const void *value, size_t length);

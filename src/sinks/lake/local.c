@@ -2,7 +2,28 @@
 
 #include <stdio.h>
 
-enum { CHUNK = 1 << 20 };
+enum {
+    CHUNK = 1 << 20,
+    /* File systems take names of 255 bytes and paths of 4,096. */
+    VALUE_MAX = 200,
+    VALUE_KEPT = 160,
+};
+
+static void escape(sl_buffer *out, uint8_t c, bool first) {
+    if (c <= 0x1f || c == 0x7f || (first && c == '.') || strchr("\"#%'*/:=?\\{[]^", c) != NULL)
+        sl_buffer_printf(out, "%%%02X", c);
+    else
+        sl_buffer_byte(out, c);
+}
+
+/* A value too long for a name keeps its beginning; its hash keeps it apart from others. */
+static void shorten(sl_buffer *out, size_t kept, const uint8_t *text, size_t length) {
+    char hash[33];
+    sl_hash128_text(sl_hash128_of(text, length), hash);
+    out->length = kept;
+    sl_buffer_byte(out, '~');
+    sl_buffer_text(out, hash);
+}
 
 void sl_lake_partition(sl_buffer *out, const char *name, const void *value, size_t length) {
     sl_buffer_text(out, name);
@@ -13,13 +34,16 @@ void sl_lake_partition(sl_buffer *out, const char *name, const void *value, size
         return;
     }
     const uint8_t *text = value;
-    for (size_t i = 0; i < length; i++) {
-        uint8_t c = text[i];
-        bool first_dot = c == '.' && i == 0;
-        if (c <= 0x1f || c == 0x7f || first_dot || strchr("\"#%'*/:=?\\{[]^", c) != NULL)
-            sl_buffer_printf(out, "%%%02X", c);
-        else
-            sl_buffer_byte(out, c);
+    size_t start = out->length, kept = start;
+    for (size_t i = 0; i < length && !out->failed; i++) {
+        bool character = (text[i] & 0xc0) != 0x80; /* Else within one of UTF-8. */
+        if (character && out->length <= start + VALUE_KEPT)
+            kept = out->length;
+        escape(out, text[i], i == 0);
+        if (out->length > start + VALUE_MAX) {
+            shorten(out, kept, text, length);
+            return;
+        }
     }
 }
 

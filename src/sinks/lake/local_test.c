@@ -22,6 +22,36 @@ static void partition_values_are_escaped(void **state) {
     sl_buffer_fini(&b);
 }
 
+static void long_partition_values_are_shortened_to_names_that_differ(void **state) {
+    (void)state;
+    static char value[100000];
+    memset(value, 'x', sizeof value);
+    sl_buffer a = SL_BUFFER_EMPTY, b = SL_BUFFER_EMPTY;
+    sl_lake_partition(&a, "k", value, 200);
+    assert_int_equal(a.length, 202);
+    assert_memory_equal(a.bytes + 2, value, 200);
+    sl_buffer_clear(&a);
+    sl_lake_partition(&a, "k", value, 201);
+    sl_lake_partition(&b, "k", value, sizeof value);
+    assert_int_equal(a.length, 2 + 160 + 33);
+    assert_int_equal(b.length, a.length);
+    assert_memory_equal(a.bytes, b.bytes, 2 + 160 + 1);
+    assert_memory_not_equal(a.bytes, b.bytes, a.length);
+    /* Neither a character nor an escape is cut in two. */
+    for (size_t i = 0; i + 3 <= sizeof value; i += 3)
+        memcpy(value + i, "\xe6\x97\xa5", 3);
+    sl_buffer_clear(&a);
+    sl_lake_partition(&a, "k", value, 300);
+    assert_int_equal(a.length, 2 + 159 + 33);
+    memset(value, '/', 300);
+    sl_buffer_clear(&a);
+    sl_lake_partition(&a, "k", value, 300);
+    assert_int_equal(a.length, 2 + 159 + 33);
+    assert_memory_equal(a.bytes + 2 + 156, "%2F~", 4);
+    sl_buffer_fini(&a);
+    sl_buffer_fini(&b);
+}
+
 static sl_files *real;
 static sl_status no_link(sl_files *files, const char *from, const char *to, sl_error *error) {
     (void)files, (void)from, (void)to;
@@ -73,6 +103,7 @@ static void a_key_carries_the_same_bytes_however_often_it_is_delivered(void **st
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(partition_values_are_escaped),
+        cmocka_unit_test(long_partition_values_are_shortened_to_names_that_differ),
         cmocka_unit_test(a_key_carries_the_same_bytes_however_often_it_is_delivered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
