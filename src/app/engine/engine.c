@@ -417,10 +417,10 @@ void sl_engine_destroy(sl_engine *e) {
         sl_free(e->flushes);
         e->flushes = next;
     }
+    log_destroy(e); /* Before the tasks that its rings still name. */
     sequence_destroy(e);
     storage_destroy(e);
     workers_destroy(e);
-    log_destroy(e);
     keys_destroy(e);
     streams_destroy(e);
     if (e->journal != NULL)
