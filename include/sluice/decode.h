@@ -5,8 +5,8 @@
  * space, usually a newline, between them). Told apart by its first byte: `[` is an array.
  *
  * Rules    RFC 8259, strictly: UTF-8 checked, no NUL or other control character in strings, no lone
- *          surrogate escape, no escaped NUL in a string column, no leading zero or '+', nesting up to SL_DEPTH_MAX. Duplicate keys: the last
- *          wins. Unknown members: syntax-checked, then to `_rest` (nested objects keep their nesting),
+ *          surrogate escape, no escaped NUL in a string column (an inferred schema's: to `_rest`), no leading zero or
+ *          '+', nesting up to SL_DEPTH_MAX. Duplicate keys: the last wins. Unknown members: syntax-checked, then to `_rest` (nested objects keep their nesting),
  *          refused when the schema is closed. Numbers are exact or refused: an INT64 outside its range
  *          is SL_CODE_RANGE; a DECIMAL with more digits than its scale too; a DOUBLE is the nearest.
  *          JSON columns keep the value's text as it came, without the white space around it.

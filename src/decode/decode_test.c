@@ -573,6 +573,18 @@ static void inferred_types_widen_or_drift(void **state) {
     sl_schema_unref(schema);
 }
 
+static void escaped_nul_in_an_inferred_string_column_drifts(void **state) {
+    (void)state;
+    sl_schema *schema = make_inferred();
+    uint32_t s = sl_schema_add(schema, 0, "s", 1, SL_TYPE_STRING);
+    schema->fields[s].nullable = true;
+    const char *body = "{\"s\":\"a\\u0000\"}\n{\"s\":\"b\"}\n{\"s\":1}\n";
+    expect_schema(schema, body, strlen(body), 0,
+                  "row: _rest={\"s\":\"a\\u0000\"}\nrow: s=b\nrow: s=1\ndrift 1\n"
+                  "accepted 3 rejected 0\n");
+    sl_schema_unref(schema);
+}
+
 static void every_failing_allocation_is_reported(void **state) {
     (void)state;
     sl_schema *schemas[] = {make_schema(schema_text, true), make_inferred()};
@@ -649,6 +661,7 @@ int main(void) {
         cmocka_unit_test(lengths_of_strings_may_change_after_many_equal_ones),
         cmocka_unit_test(inferred_schema_proposes_what_it_lacks),
         cmocka_unit_test(inferred_types_widen_or_drift),
+        cmocka_unit_test(escaped_nul_in_an_inferred_string_column_drifts),
         cmocka_unit_test(every_failing_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

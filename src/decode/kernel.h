@@ -277,7 +277,7 @@ TARGET static inline const uint8_t *scan_plain(const uint8_t *p, const uint8_t *
 }
 
 TARGET static inline const uint8_t *read_string(sl_decoder *decoder, const uint8_t *p,
-                                                plan_entry *e) {
+                                                const plan_group *group, plan_entry *e) {
     bool escaped = false;
     uint32_t high = 0;
     const uint8_t *quote = scan_plain(p + 1, decoder->end, e, &high);
@@ -293,6 +293,8 @@ TARGET static inline const uint8_t *read_string(sl_decoder *decoder, const uint8
     if (UNLIKELY(escaped)) {
         // RFC 8259 allows it, but no warehouse's text can hold it.
         const uint8_t *nul = sl_text_find_nul(p + 1, quote);
+        if (nul != NULL && decoder->inferred)
+            return sl_member_misfit(decoder, p, quote + 1, group, e, SL_CODE_SYNTAX);
         if (nul != NULL)
             return sl_decode_fail(decoder, SL_CODE_SYNTAX, nul, "NUL in a string");
         span = sl_text_keep(decoder, p + 1, quote);
@@ -421,7 +423,7 @@ TARGET static inline const uint8_t *read_member(sl_decoder *decoder, const uint8
     switch (e->kind) {
     case SL_TYPE_STRING:
         if (LIKELY(*p == '"'))
-            return read_string(decoder, p, e);
+            return read_string(decoder, p, group, e);
         break;
     case SL_TYPE_INT64:
     case SL_TYPE_DOUBLE:

@@ -44,7 +44,9 @@ const uint8_t *sl_member_misfit(sl_decoder *decoder, const uint8_t *p,
     sl_type have = decoder->schema->fields[entry->field].type;
     sl_type seen = sl_infer_type(NULL, 0, p, behind);
     sl_type wide = seen == SL_TYPE_GROUP ? SL_TYPE_GROUP : sl_type_widen(have, seen);
-    if (wide == SL_TYPE_STRING && have == SL_TYPE_STRING) {
+    // The string that misfits a column of strings holds a NUL: the reply has said yes
+    // already when the column comes to be, so the event can't be refused for it.
+    if (wide == SL_TYPE_STRING && have == SL_TYPE_STRING && *p != '"') {
         // A column that was widened to text keeps a number's or boolean's text.
         const sl_column *column = &decoder->columns[entry->field];
         column->values.span[decoder->row] = (sl_span){
