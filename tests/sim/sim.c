@@ -334,6 +334,12 @@ static void on_flush(void *context, sl_status status, const char *message) {
     s->flush_waits = false;
     s->flush_status = status;
     sim_trace(s, "flushed: %s %s", sl_status_text(status), message);
+    if (s->verbose && s->calm) {
+        sl_buffer state = SL_BUFFER_EMPTY;
+        sl_engine_state(s->engine, &state);
+        sim_trace(s, "%s", sl_buffer_cstr(&state));
+        sl_buffer_fini(&state);
+    }
 }
 
 static void on_windows(void *context, const char *json, size_t length) {
@@ -488,9 +494,10 @@ static bool settle(sim *s) {
 static bool flush(sim *s) {
     uint64_t limit = s->totals.steps + 300000;
     s->flush_status = SL_EAGAIN;
-    while (s->flush_status != SL_OK) {
-        if (!s->flush_waits) {
-            s->flush_waits = true;
+    for (bool asked = false; !asked || s->flush_status != SL_OK;) {
+        if (!s->flush_waits) { /* One from before may still wait, for less. */
+            asked = s->flush_waits = true;
+            s->flush_status = SL_EAGAIN;
             sl_engine_flush(s->engine, on_flush, s);
         }
         if (!turn(s))
@@ -578,7 +585,8 @@ static bool run_seed(uint64_t seed, const choices *c, sim_totals *totals) {
             abort();
         (void)alarm(c->limit_s);
         run(s);
-        bool sent = write(pipes[1], &s->totals, sizeof s->totals) == (ssize_t)sizeof s->totals;
+        sim_totals sum = s->totals;
+        bool sent = write(pipes[1], &sum, sizeof sum) == (ssize_t)sizeof sum;
         (void)fflush(stdout);
         _exit(sent ? 0 : 1);
     }
