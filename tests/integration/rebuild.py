@@ -25,8 +25,8 @@ def merged(columns, rest):
     return out
 
 
-def rebuilt(row):
-    columns = {k: v for k, v in row.items() if k not in ("_rest", "processed_at", "source")}
+def rebuilt(row, added=()):
+    columns = {k: v for k, v in row.items() if k != "_rest" and k not in added}
     return merged(columns, json.loads(row["_rest"]) if row.get("_rest") else {})
 
 
@@ -36,8 +36,9 @@ def differences(original, got, path=""):
         for k in original.keys() | got.keys():
             yield from differences(original.get(k), got.get(k), f"{path}/{k}")
         return
-    if isinstance(got, str) and isinstance(original, (list, dict, int, float)):
-        # Arrays and free-form objects are JSON text; so are numbers in a column that widened to string.
+    if isinstance(got, str) and got != original:
+        # A column that began with an array is JSON text, its strings with quotes; in one that widened to string
+        # numbers are their text. Both are strings in Parquet.
         try:
             got = json.loads(got)
         except ValueError:
