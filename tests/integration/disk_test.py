@@ -194,6 +194,34 @@ def test_quotas_refuse_in_time(root):
         disk.close()
 
 
+def test_small_requests_go_on_behind_a_full_spool(root):
+    """While the spool is full, requests are taken into the journal as long as that has room, however small."""
+    disk = SmallDisk(root / "disk", 1)
+    try:
+        lake = disk.path / "lake"
+        config = configuration(
+            root, lake=lake, memory="64MiB", journal={"quota": "64MiB", "segment_size": "4MiB"}, spool={"quota": "4MiB"}
+        )
+        daemon = started(Daemon(root, config))
+        disk.fill()
+        fill = Sender(daemon, bodies(0, 300, make=noise, size=1000), insist=False, name="fill", pause=0)
+        fill.run()
+        wait_for("a full spool", lambda: daemon.metric("sluice_buffer_byte_size") > 0 and
+                 daemon.metric("sluice_table_stalled") == 1, 30)
+        small = Sender(daemon, [body(20_000 + i, 1) for i in range(1000)], insist=False, name="small", pause=0)
+        small.run()
+        assert small.statuses == {200: 1000}, small.statuses
+        status, reply = daemon.request("POST", "/v1/flush", timeout=30)
+        assert status == 503, (status, reply)
+        os.system(f"mount -o remount,size=256m {disk.path}")
+        disk.clear()
+        flush_until(daemon)
+        check_once(daemon, ids(0, fill.taken) | set(range(20_000, 21_000)), lake)
+        stopped(daemon)
+    finally:
+        disk.close()
+
+
 def test_full_quotas_survive_kill(root):
     """The same with a kill -9 while everything is full."""
     disk = SmallDisk(root / "disk", 1)

@@ -5,7 +5,11 @@
 
 #include <inttypes.h>
 
-enum { SMALL_GROUP = 64 << 10, SMALL_GROUPS = 3 };
+enum {
+    SMALL_GROUP = 64 << 10,
+    SMALL_GROUPS = 3,
+    TASKS_SPARE = 4, /* Kept for requests and the reader while the pipeline stands still. */
+};
 
 /* --- tasks --- */
 
@@ -449,6 +453,13 @@ static void written(sl_engine *e, task *t) {
     sl_message(SL_LEVEL_ERROR, "journal", "group refused", "error=\"%s\"", t->error.text);
 }
 
+static bool tasks_scarce(const sl_engine *e) {
+    uint32_t spare = e->tasks_max - e->task_count;
+    for (const task *t = e->free_tasks; t != NULL && spare < TASKS_SPARE; t = t->next)
+        spare++;
+    return spare < TASKS_SPARE;
+}
+
 static void answer(sl_engine *e, task *t) {
     if (!t->written || !t->decoded || t->answered)
         return;
@@ -456,8 +467,9 @@ static void answer(sl_engine *e, task *t) {
     reply_task(e, t);
     t->answered = true;
     CRASH(reply_after);
-    /* Far ahead of the pipeline: let the columns go, the log has it. */
-    if (t->status == SL_OK && t->begin != e->position && e->live_bytes > e->config->memory / 8) {
+    /* Far ahead of the pipeline, in bytes or in groups: let the columns go, the log has it. */
+    if (t->status == SL_OK && t->begin != e->position &&
+        (tasks_scarce(e) || e->live_bytes > e->config->memory / 8)) {
         sl_metric_add(e->metric_dropped, 1);
         drop_live(e, t);
     }
@@ -488,7 +500,10 @@ static void was_read(sl_engine *e, task *t) {
     bool stale = t->epoch != e->epoch;
     if (t->status != SL_OK || stale) {
         if (t->status != SL_OK && t->status != SL_ENOTFOUND && !stale)
+{
+            e->read_retry_at_us = engine_now(e) + SL_SECOND_US;
             sl_message(SL_LEVEL_ERROR, "journal", "read failed", "error=\"%s\"", t->error.text);
+        }
         if (t->keys_only && !stale && t->status == SL_ENOTFOUND)
             e->scan_from = UINT64_MAX;
         task_free(e, t);
@@ -583,6 +598,8 @@ static bool let_go(sl_engine *e) {
 }
 
 static bool start_reading(sl_engine *e) {
+    if (engine_now(e) < e->read_retry_at_us)
+        return false;
     if (e->reading || e->stopping)
         return false;
     uint64_t at;
