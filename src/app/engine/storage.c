@@ -8,11 +8,11 @@
 
 enum { RETRY_FIRST_MS = 500, RETRY_SHIFT_MAX = 6 };
 
-static char *spool_path(const sl_engine *e, const char *name, sl_buffer *out) {
+static sl_status spool_path(const sl_engine *e, const char *name, sl_buffer *out, sl_error *error) {
     sl_buffer_clear(out);
     sl_buffer_printf(out, "%s/%s", e->spool, name);
     (void)sl_buffer_cstr(out);
-    return (char *)out->bytes;
+    return out->failed ? sl_error_set(error, SL_ENOMEM, "%s: out of memory", name) : SL_OK;
 }
 
 static int64_t retry_delay(uint32_t tries) {
@@ -105,8 +105,10 @@ static sl_status write_spool(storage_actor *a, const char *name, const sl_buffer
     sl_engine *e = a->engine;
     sl_buffer path = SL_BUFFER_EMPTY;
     int file;
-    sl_status status = e->files->open(e->files, spool_path(e, name, &path),
-                                      SL_FILE_WRITE | SL_FILE_CREATE | SL_FILE_TRUNCATE, &file, error);
+    sl_status status = spool_path(e, name, &path, error);
+    if (status == SL_OK)
+        status = e->files->open(e->files, sl_buffer_cstr(&path),
+                                SL_FILE_WRITE | SL_FILE_CREATE | SL_FILE_TRUNCATE, &file, error);
     if (status == SL_OK) {
         status = e->files->write(e->files, file, content->bytes, content->length, 0, error);
         if (status == SL_OK)
@@ -189,8 +191,9 @@ static sl_status add_file(sl_engine *e, const table *t, sl_entry *entry, sealed_
 static sl_status sync_file(sl_engine *e, const char *name, sl_error *error) {
     sl_buffer path = SL_BUFFER_EMPTY;
     int file;
-    sl_status status =
-        e->files->open(e->files, spool_path(e, name, &path), SL_FILE_WRITE, &file, error);
+    sl_status status = spool_path(e, name, &path, error);
+    if (status == SL_OK)
+        status = e->files->open(e->files, sl_buffer_cstr(&path), SL_FILE_WRITE, &file, error);
     if (status == SL_OK) {
         status = e->files->sync(e->files, file, error);
         e->files->close(e->files, file);
@@ -433,8 +436,9 @@ static sl_status next_rows(void *context, const uint8_t **rows, size_t *length, 
     const sl_entry_file *f = &r->entry->files[r->at++];
     sl_buffer path = SL_BUFFER_EMPTY;
     sl_engine *e = r->actor->engine;
-    sl_status status = sl_files_read_all(e->files, spool_path(e, f->spool, &path), UINT32_MAX,
-                                         &r->bytes, length, error);
+    sl_status status = spool_path(e, f->spool, &path, error);
+    if (status == SL_OK)
+        status = sl_files_read_all(e->files, sl_buffer_cstr(&path), UINT32_MAX, &r->bytes, length, error);
     sl_buffer_fini(&path);
     if (status == SL_ENOTFOUND)
         return sl_error_set(error, SL_EIO, "%s is missing from the spool", f->spool);
@@ -476,7 +480,9 @@ static sl_status deliver_files(storage_actor *a, const pending *p, sl_error *err
     sl_status status = SL_OK;
     for (uint32_t i = 0; i < p->entry.file_count && status == SL_OK; i++) {
         const sl_entry_file *f = &p->entry.files[i];
-        status = sl_lake_deliver(e->files, spool_path(e, f->spool, &path), p->of->target, f, error);
+        status = spool_path(e, f->spool, &path, error);
+        if (status == SL_OK)
+            status = sl_lake_deliver(e->files, sl_buffer_cstr(&path), p->of->target, f, error);
         CRASH(deliver_lake_between_files);
     }
     sl_buffer_fini(&path);
@@ -498,7 +504,8 @@ static sl_status deliver(storage_actor *a, pending *p, sl_error *error) {
     sl_buffer path = SL_BUFFER_EMPTY;
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < p->entry.file_count; i++) {
-        (void)e->files->unlink(e->files, spool_path(e, p->entry.files[i].spool, &path), NULL);
+        if (spool_path(e, p->entry.files[i].spool, &path, NULL) == SL_OK)
+            (void)e->files->unlink(e->files, sl_buffer_cstr(&path), NULL);
         bytes += p->entry.files[i].bytes;
     }
     sl_buffer_fini(&path);

@@ -309,6 +309,7 @@ static void partition_value(sl_buffer *out, const table *t, uint32_t i, uint32_t
     }
     sl_buffer json = SL_BUFFER_EMPTY;
     sl_value_json(&v, &json);
+    out->failed = out->failed || json.failed; /* Else it would look like no value. */
     bool quoted = json.length >= 2 && json.bytes[0] == '"';
     sl_lake_partition(out, name, json.bytes + quoted, json.length - 2 * (size_t)quoted);
     sl_buffer_fini(&json);
