@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TICK_MS = 50 };
+enum { TICK_MS = 50, LINGER_US = 2000000 };
 
 typedef struct daemon {
     sl_config *config;
@@ -31,7 +31,7 @@ typedef struct daemon {
     sl_admin_port port;
     bool one_port, drain, stopping;
     uint32_t watchdog_ms;
-    int64_t watchdog_at_us;
+    int64_t watchdog_at_us, stopping_at_us;
     unsigned servers_open;
 } daemon_state;
 
@@ -142,7 +142,9 @@ static void on_turn(void *context) {
     daemon_state *d = context;
     while (sl_engine_poll(d->engine))
         ;
-    if (d->stopping && sl_engine_stopped(d->engine))
+    /* The last replies leave before the loop ends, as far as their readers take them. */
+    if (d->stopping && sl_engine_stopped(d->engine) &&
+        (d->servers_open == 0 || monotonic_us(NULL) - d->stopping_at_us > LINGER_US))
         sl_loop_stop(d->loop);
 }
 
@@ -179,6 +181,7 @@ static void on_signal(void *context, int number) {
     sl_message(SL_LEVEL_INFO, "app", "stopping", "signal=%d", number);
     sl_systemd_notify("STOPPING=1");
     d->stopping = true;
+    d->stopping_at_us = monotonic_us(NULL);
     sl_http_server_close(d->server, server_closed, d);
     if (d->admin_server != NULL)
         sl_http_server_close(d->admin_server, server_closed, d);

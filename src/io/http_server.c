@@ -121,7 +121,8 @@ static void on_client_closed(uv_handle_t *handle) {
 }
 
 static void close_now(client *c) {
-    if (c->closing)
+    /* The loop's own end closes handles too, and only then runs their callbacks. */
+    if (c->closing || uv_is_closing((uv_handle_t *)&c->tcp))
         return;
     c->closing = true;
     uv_close((uv_handle_t *)&c->tcp, on_client_closed);

@@ -156,6 +156,79 @@ static void match_tables(sl_engine *e, recovery *r) {
             sl_message(SL_LEVEL_WARN, "engine", "table is no longer configured", "table=%s", s->name);
 }
 
+/* What a window's stored states mean: another definition can't merge with them. */
+static void definition_text(const sl_window_definition *d, sl_buffer *out) {
+    sl_buffer_printf(out, "every %" PRId64 " offset %" PRId64 " by", d->width_us, d->offset_us);
+    for (uint32_t i = 0; i < d->by_count; i++)
+        sl_buffer_printf(out, " %s", d->by[i]);
+    for (uint32_t i = 0; i < d->measure_count; i++)
+        sl_buffer_printf(out, "; %s: %s", d->measures[i].name, d->measures[i].text);
+}
+
+static sl_status check_definition(sl_engine *e, const table *t, sl_error *error) {
+    sl_buffer name = SL_BUFFER_EMPTY, text = SL_BUFFER_EMPTY, stored = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&name, "window:%s", t->name);
+    definition_text(t->window, &text);
+    const char *now = sl_buffer_cstr(&text);
+    sl_status status = sl_ledger_get(e->storage.ledger, sl_buffer_cstr(&name), &stored, error);
+    if (status == SL_OK && stored.length == 0)
+        status = sl_ledger_set(e->storage.ledger, (const char *)name.bytes, now, error);
+    else if (status == SL_OK && strcmp(sl_buffer_cstr(&stored), now) != 0)
+        status = sl_error_set(error, SL_ECONFLICT,
+                              "window %s was defined otherwise when its rows were made (%s); give the"
+                              " changed window a name and a warehouse table of its own",
+                              t->name, (const char *)stored.bytes);
+    sl_buffer_fini(&name);
+    sl_buffer_fini(&text);
+    sl_buffer_fini(&stored);
+    return status;
+}
+
+/* A table that wasn't configured for a while didn't hold the journal: it goes on where the journal begins. A
+ * table that was, and whose cursor the journal doesn't hold, has lost events. */
+static sl_status check_cursor(sl_engine *e, table *t, sl_error *error) {
+    sl_buffer name = SL_BUFFER_EMPTY, mark = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&name, "removed:%s", t->name);
+    uint64_t begin = sl_journal_begin(e->journal);
+    sl_status status = sl_ledger_get(e->storage.ledger, sl_buffer_cstr(&name), &mark, error);
+    bool removed = mark.length != 0 && mark.bytes[0] == '1';
+    if (status == SL_OK && removed)
+        status = sl_ledger_set(e->storage.ledger, (const char *)name.bytes, "0", error);
+    sl_buffer_fini(&name);
+    sl_buffer_fini(&mark);
+    if (status != SL_OK || t->cursor >= begin)
+        return status;
+    if (!removed)
+        return sl_error_set(error, SL_ECONFLICT,
+                            "%s stands at %" PRIu64 ", but the journal begins at %" PRIu64
+                            ": segments are missing; put them back",
+                            t->name, t->cursor, begin);
+    sl_message(SL_LEVEL_WARN, "engine", "table is back, what came meanwhile is no longer in the journal",
+               "table=%s from=%" PRIu64 " to=%" PRIu64, t->name, t->cursor, begin);
+    t->cursor = t->cut_to = t->skip_below = t->first_skip = begin;
+    return SL_OK;
+}
+
+static sl_status check_tables(sl_engine *e, const recovery *r, sl_error *error) {
+    sl_status status = SL_OK;
+    for (uint32_t i = 0; i < e->table_count && status == SL_OK; i++) {
+        table *t = e->tables[i];
+        if (t->kind == SL_TABLE_WINDOW)
+            status = check_definition(e, t, error);
+        if (status == SL_OK && t->id != 0)
+            status = check_cursor(e, t, error);
+    }
+    for (const stored_table *s = r->tables; s != NULL && status == SL_OK; s = s->next) {
+        if (s->match != NULL)
+            continue;
+        sl_buffer name = SL_BUFFER_EMPTY;
+        sl_buffer_printf(&name, "removed:%s", s->name);
+        status = sl_ledger_set(e->storage.ledger, sl_buffer_cstr(&name), "1", error);
+        sl_buffer_fini(&name);
+    }
+    return status;
+}
+
 static sl_status register_configured(sl_engine *e, sl_error *error) {
     sl_status status = sl_ledger_begin(e->storage.ledger, error);
     for (uint32_t i = 0; i < e->table_count && status == SL_OK; i++) {
@@ -302,8 +375,10 @@ static sl_status recover(sl_engine *e, sl_error *error) {
         status = sl_ledger_schemas(e->storage.ledger, load_schema, &r, error);
     if (status == SL_OK) {
         match_tables(e, &r);
-        status = register_configured(e, error);
+        status = check_tables(e, &r, error);
     }
+    if (status == SL_OK)
+        status = register_configured(e, error);
     if (status == SL_OK)
         status = sweep_spool(e, &r, error);
     if (status == SL_OK)

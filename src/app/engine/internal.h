@@ -389,6 +389,7 @@ struct sl_engine {
     uint32_t epoch;
     uint64_t read_next;     /**< Where the reader goes on; UINT64_MAX: at `position`. */
     uint32_t replay_count;
+    int64_t read_retry_at_us;
     bool scanning_keys;
     uint64_t scan_from;
     uint64_t keys_stored;   /**< Every key below is in the ledger. */

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <threads.h>
+#include <pthread.h>
 
 #include <cmocka.h>
 
@@ -515,9 +515,14 @@ static void no_call_finishes_a_whole_row_group(void **unused) {
     sl_schema_unref(schema);
 }
 
+typedef struct writing {
+    sl_hash128 hash;
+    int failures;
+} writing;
+
 /** What several threads do at once: a file each, then the thread's end. */
-static int thread_writes(void *context) {
-    sl_hash128 *hash = context;
+static void *thread_writes(void *context) {
+    writing *mine = context;
     sl_schema *schema = small_schema(false);
     memory_file file = {0};
     sl_parquet_options options = {.row_group_bytes = 50000, .page_bytes = 8192};
@@ -530,24 +535,24 @@ static int thread_writes(void *context) {
         sl_batch_destroy(batch);
     }
     failures += finish(w, &result) != SL_OK;
-    *hash = result.hash;
+    mine->hash = result.hash;
+    mine->failures = failures;
     sl_parquet_destroy(w);
     sl_buffer_fini(&file.bytes);
     sl_schema_unref(schema);
-    return failures;
+    return NULL;
 }
 
 static void threads_write_the_same_bytes(void **unused) {
     (void)unused;
-    thrd_t threads[4];
-    sl_hash128 hashes[4];
+    pthread_t threads[4];
+    writing writings[4];
     for (int i = 0; i < 4; i++)
-        assert_int_equal(thrd_create(&threads[i], thread_writes, &hashes[i]), thrd_success);
+        assert_int_equal(pthread_create(&threads[i], NULL, thread_writes, &writings[i]), 0);
     for (int i = 0; i < 4; i++) {
-        int failures = 1;
-        assert_int_equal(thrd_join(threads[i], &failures), thrd_success);
-        assert_int_equal(failures, 0);
-        assert_memory_equal(&hashes[i], &hashes[0], sizeof hashes[0]);
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(writings[i].failures, 0);
+        assert_memory_equal(&writings[i].hash, &writings[0].hash, sizeof writings[0].hash);
     }
 }
 
