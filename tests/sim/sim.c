@@ -161,6 +161,7 @@ static void plan(sim *s) {
     s->heavy = sim_chance(s, 150);
     s->faulty = !sim_chance(s, 80);
     s->quarantine = s->faulty && sim_chance(s, 60);
+    s->scarce = s->faulty && sim_chance(s, 150);
     s->workers = workers[sim_below(s, 3)];
     s->pace_us = paces[sim_below(s, 3)];
     s->planned = 15 + (uint32_t)sim_below(s, 50);
@@ -274,10 +275,14 @@ static bool kill_process(sim *s) {
 static int run_actor(sim *s, uint32_t at) {
     if (setjmp(s->crash) != 0) {
         s->may_crash = false;
+        sl_memory_fail_at(0);
         return crash(s, true) ? 1 : -1;
     }
     s->may_crash = true;
+    if (s->scarce && !s->calm && sim_chance(s, 20))
+        sl_memory_fail_at(1 + sim_below(s, sim_chance(s, 500) ? 4 : 60));
     bool any = at == s->actor_count ? sl_engine_poll(s->engine) : s->actors[at]->run(s->actors[at]->context);
+    sl_memory_fail_at(0);
     s->may_crash = false;
     if (fake_disk_stopped(s->disk))
         return crash(s, false) ? 1 : -1;

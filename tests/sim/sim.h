@@ -68,7 +68,7 @@ struct sim {
     FILE *report;
     sim_totals totals;
     /* What the seed chose. */
-    bool embedded, by_request, late, faulty, quarantine, heavy;
+    bool embedded, by_request, late, faulty, quarantine, heavy, scarce;
     uint32_t workers, planned, pace_us, fault_every;
     sim_stream streams[STREAMS];
     /* The world. */
