@@ -528,6 +528,17 @@ static void lengths_of_strings_may_change_after_many_equal_ones(void **state) {
     sl_buffer_fini(&expected);
 }
 
+static void keys_behind_unlearned_ones_belong_to_their_own_object(void **state) {
+    (void)state;
+    // A key this long has no entry of its own; what followed it in "g" is no guess for the root.
+#define LONG "\"a key that is longer than what an entry of the plan can hold\""
+    expect("{\"id\":\"a\",\"g\":{\"k\":\"k\"," LONG ":1,\"v\":1}}\n"
+           "{\"id\":\"b\"," LONG ":2,\"v\":7}\n",
+           "row: id=a g={} g.k=k g.v=1 _rest={\"g\":{" LONG ":1}}\n"
+           "row: id=b _rest={" LONG ":2,\"v\":7}\naccepted 2 rejected 0\n");
+#undef LONG
+}
+
 static void inferred_schema_proposes_what_it_lacks(void **state) {
     (void)state;
     sl_schema *schema = make_inferred();
@@ -659,6 +670,7 @@ int main(void) {
         cmocka_unit_test(records_share_a_batch),
         cmocka_unit_test(long_and_odd_keys_are_found),
         cmocka_unit_test(lengths_of_strings_may_change_after_many_equal_ones),
+        cmocka_unit_test(keys_behind_unlearned_ones_belong_to_their_own_object),
         cmocka_unit_test(inferred_schema_proposes_what_it_lacks),
         cmocka_unit_test(inferred_types_widen_or_drift),
         cmocka_unit_test(escaped_nul_in_an_inferred_string_column_drifts),

@@ -221,7 +221,9 @@ TARGET COLD static const uint8_t *read_key(sl_decoder *decoder, const uint8_t *p
     } else {
         found = sl_plan_find(decoder, group, text, length);
     }
-    if (found != decoder->stranger)
+    // The stranger stands for keys of all objects: what follows it in one says nothing
+    // about another, where the same key would be taken for this object's.
+    if (found != decoder->stranger && *current != decoder->stranger)
         plan_learn(*current, found);
     *current = found;
     return p;
