@@ -118,7 +118,7 @@ def test_more_connections_than_allowed_are_told_so(root):
         assert reply.startswith(b"HTTP/1.1 503 ") and b"Retry-After:" in reply and closed, reply
     for k, c in enumerate(kept):  # Those that are in are served.
         c.request("POST", "/v1/events/events", body(k, 1))
-        assert c.getresponse().read() == b'{"accepted":1,"rejected":0}\n'
+        assert c.getresponse().read() == b'{"accepted":1,"rejected":0,"errors":[]}\n'
     for c in kept:
         c.close()
     wait_for("room", lambda: talk(daemon, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")[0].startswith(b"HTTP/1.1 200 "), 10)
@@ -245,16 +245,16 @@ def test_tls(root):
         c.close()
         return response.status, reply
 
-    assert send(trust, body(0, 10)) == (200, b'{"accepted":10,"rejected":0}\n')
+    assert send(trust, body(0, 10)) == (200, b'{"accepted":10,"rejected":0,"errors":[]}\n')
     assert send(trust, body(10, 800))[0] == 200  # More than one record of TLS, in and out.
     kept = http.client.HTTPSConnection("localhost", intake, context=trust, timeout=20)
     for i in range(50):
         kept.request("POST", "/v1/events/events", body(1000 + i, 1))
-        assert kept.getresponse().read() == b'{"accepted":1,"rejected":0}\n'
+        assert kept.getresponse().read() == b'{"accepted":1,"rejected":0,"errors":[]}\n'
     done = subprocess.run(
         ["curl", "-sS", "--noproxy", "*", "--cacert", cert, "--data-binary", "@-", f"https://localhost:{intake}/v1/events/events"],
         input=body(2000, 100), capture_output=True, timeout=20)
-    assert done.stdout == b'{"accepted":100,"rejected":0}\n', done
+    assert done.stdout == b'{"accepted":100,"rejected":0,"errors":[]}\n', done
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
     old.set_ciphers("ALL:@SECLEVEL=0")
@@ -296,7 +296,7 @@ def test_tls(root):
 
     wait_for("the new certificate", renewed, 20)
     kept.request("POST", "/v1/events/events", body(3002, 1))
-    assert kept.getresponse().read() == b'{"accepted":1,"rejected":0}\n', "connections live on"
+    assert kept.getresponse().read() == b'{"accepted":1,"rejected":0,"errors":[]}\n', "connections live on"
     flush_until(daemon)
     check_once(daemon, [*range(810), *range(1000, 1050), *range(2000, 2100), 3000, 3001, 3002], root / "lake")
     stopped(daemon)
@@ -368,7 +368,7 @@ def test_pipelined_requests_keep_their_order(root):
         else:
             content = body(k * 10, k % 7 + 1)
             data += HEAD + b"Content-Length: %d\r\n\r\n" % len(content) + content
-            expected.append(b'{"accepted":%d,"rejected":0}' % (k % 7 + 1))
+            expected.append(b'{"accepted":%d,"rejected":0,"errors":[]}' % (k % 7 + 1))
     s = connect(daemon)
     threading.Thread(target=s.sendall, args=(data,)).start()
     stream, got = s.makefile("rb"), []

@@ -195,9 +195,10 @@ static void put_counts(sl_buffer *out, const sl_intake_reply *reply) {
     put_number(out, reply->accepted);
     PUT(out, ",\"rejected\":");
     put_number(out, reply->rejected);
+    PUT(out, ",\"errors\":[");
     for (uint32_t i = 0; i < reply->error_count; i++) {
         const sl_intake_error *error = &reply->errors[i];
-        sl_buffer_text(out, i == 0 ? ",\"errors\":[{\"index\":" : ",{\"index\":");
+        sl_buffer_text(out, i == 0 ? "{\"index\":" : ",{\"index\":");
         put_number(out, error->index);
         PUT(out, ",\"code\":");
         sl_buffer_json_string(out, error->code, strlen(error->code));
@@ -209,7 +210,7 @@ static void put_counts(sl_buffer *out, const sl_intake_reply *reply) {
         sl_buffer_json_string(out, error->path, strlen(error->path));
         PUT(out, "}");
     }
-    sl_buffer_text(out, reply->error_count > 0 ? "]}\n" : "}\n");
+    PUT(out, "]}\n");
 }
 
 static const char *code_of(int status) {
@@ -263,7 +264,7 @@ static void reply_result(sl_buffer *out, sl_http_exchange *exchange,
         /* The events are taken and the sender must learn it; the list of errors is what
          * can be spared. */
         char counts[64];
-        int n = snprintf(counts, sizeof counts, "{\"accepted\":%u,\"rejected\":%u}\n",
+        int n = snprintf(counts, sizeof counts, "{\"accepted\":%u,\"rejected\":%u,\"errors\":[]}\n",
                          reply->accepted, reply->rejected);
         sl_http_reply(exchange, reply->status, "application/json", "", counts, (size_t)n);
         return;

@@ -91,7 +91,7 @@ static void event_is_submitted_and_counted(void **state) {
     answer(&f, 0, &(sl_intake_reply){.status = 200, .accepted = 1});
     assert_string_equal(peer_output(&f.peer),
                         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                        "Content-Length: 28\r\n\r\n{\"accepted\":1,\"rejected\":0}\n");
+                        "Content-Length: 40\r\n\r\n{\"accepted\":1,\"rejected\":0,\"errors\":[]}\n");
     assert_int_equal(ask(&f, "POST /v1/events/a_b.C-9?x=y HTTP/1.1\r\nHost: "
                              "h\r\nIdempotency-Key:  k 1 \r\n"
                              "Content-Type: Application/JSON; "
@@ -102,7 +102,7 @@ static void event_is_submitted_and_counted(void **state) {
            &(sl_intake_reply){
                .status = 200, .accepted = 4294967295u, .rejected = 4294967295u});
     assert_string_equal(body_of(&f),
-                        "{\"accepted\":4294967295,\"rejected\":4294967295}\n");
+                        "{\"accepted\":4294967295,\"rejected\":4294967295,\"errors\":[]}\n");
     close_all(&f);
 }
 
