@@ -92,7 +92,7 @@ def run(seed, workers, cuts):
 
 
 def main():
-    seeds = int(os.environ.get("SLUICE_INFERRED_SEEDS", "12"))
+    seeds = int(os.environ.get("SLUICE_INFERRED_SEEDS", "28"))
     first = int(os.environ.get("SLUICE_INFERRED_FIRST", "0"))
     for seed in range(first, first + seeds):
         run(seed, 1 + seed % 4, 1 + seed % 6)
