@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 enum { TICK_MS = 50, LINGER_US = 2000000 };
+#define REQUESTS_LIMIT_US (2 * SL_SECOND_US) /* How long a stop waits for requests that have begun to come. */
 
 typedef struct daemon {
     sl_config *config;
@@ -29,7 +30,7 @@ typedef struct daemon {
     sl_http_intake *intake;
     sl_http_server *server, *admin_server;
     sl_admin_port port;
-    bool one_port, drain, stopping;
+    bool one_port, drain, stopping, engine_stopping;
     uint32_t watchdog_ms;
     int64_t watchdog_at_us, stopping_at_us;
     unsigned servers_open;
@@ -138,8 +139,18 @@ static void server_closed(void *context) {
     d->servers_open--;
 }
 
+/* Requests that have begun are answered first: the engine refuses what comes after its stop. */
+static void stop_engine(daemon_state *d) {
+    if (!d->stopping || d->engine_stopping ||
+        (d->servers_open != 0 && monotonic_us(NULL) - d->stopping_at_us < REQUESTS_LIMIT_US))
+        return;
+    d->engine_stopping = true;
+    sl_engine_stop(d->engine, d->drain);
+}
+
 static void on_turn(void *context) {
     daemon_state *d = context;
+    stop_engine(d);
     while (sl_engine_poll(d->engine))
         ;
     /* The last replies leave before the loop ends, as far as their readers take them. */
@@ -151,6 +162,7 @@ static void on_turn(void *context) {
 static void on_tick(void *context) {
     daemon_state *d = context;
     int64_t now = monotonic_us(NULL);
+    stop_engine(d);
     if (d->watchdog_ms != 0 && now - d->watchdog_at_us >= (int64_t)d->watchdog_ms * 1000) {
         d->watchdog_at_us = now;
         sl_systemd_notify("WATCHDOG=1");
@@ -168,7 +180,7 @@ static void on_signal(void *context, int number) {
     }
     if (number == SIGHUP) {
         sl_error error;
-        if (d->config->http.tls_cert != NULL &&
+        if (d->config->http.tls_cert != NULL && !d->stopping &&
             sl_http_server_reload_tls(d->server, &error) != SL_OK)
             sl_message(SL_LEVEL_ERROR, "http", "certificate not reloaded", "error=\"%s\"", error.text);
         return;
@@ -185,7 +197,6 @@ static void on_signal(void *context, int number) {
     sl_http_server_close(d->server, server_closed, d);
     if (d->admin_server != NULL)
         sl_http_server_close(d->admin_server, server_closed, d);
-    sl_engine_stop(d->engine, d->drain);
 }
 
 /* --- start --- */

@@ -14,7 +14,7 @@ import zlib
 
 from support import (
     Daemon, Sender, anonymous_bytes, body, check_once, configuration, event, flush_until, free_port, rows, run_tests,
-    started, stopped, wait_for,
+    started, stopped, wait_for, within,
 )
 
 HEAD = b"POST /v1/events/events HTTP/1.1\r\nHost: x\r\n"
@@ -185,14 +185,14 @@ def test_hostile_requests_between_good_ones(root):
             statuses[status.decode()] = statuses.get(status.decode(), 0) + 1
     for s in good:
         s.join(60)
-        assert s.statuses == {200: 300}, (s.statuses, s.bad)
+        assert s.statuses.get(200) == 300 and not s.bad, (s.statuses, s.bad)
     print(f"  {statuses}, {anonymous_bytes(daemon) >> 20} MiB")
     assert statuses.get("none", 0) <= 8, "a request that can be answered is answered"
     flush_until(daemon)
     check_once(daemon, [k * 10_000 + i for k in range(2) for i in range(3000)], root / "lake", window=None)
     letters = daemon.metric("sluice_dead_letters_total")
     assert letters > 100_000, letters
-    assert anonymous_bytes(daemon) < 64 << 20
+    within(anonymous_bytes(daemon), 64)
     stopped(daemon)
 
 

@@ -7,6 +7,7 @@ import sys
 
 from support import (
     BINARY, Daemon, Sender, Watch, check_once, configuration, event, flush_until, rows, run_tests, started, stopped,
+    within,
 )
 
 import sqlite3
@@ -49,7 +50,7 @@ def test_large_bodies_in_64_mebibytes(root):
             statuses[status] = statuses.get(status, 0) + n
     print(f"  {most / MIB:.0f} MiB, statuses {statuses}")
     check_once(daemon, range(first), root / "lake")
-    assert most < 64 * MIB, f"{most / MIB:.0f} MiB"
+    within(most, 64)
     stopped(daemon)
 
 
@@ -69,7 +70,7 @@ def test_tiny_events_in_64_mebibytes(root):
     assert len(rows(root / "tiny", "1")) == 4_000_000
     code, text = daemon.audit()
     assert code == 0, text
-    assert most < 64 * MIB, f"{most / MIB:.0f} MiB"
+    within(most, 64)
     stopped(daemon)
 
 
@@ -97,7 +98,7 @@ def test_two_thousand_open_partitions_in_256_mebibytes(root):
     print(f"  {most / MIB:.0f} MiB, {len(partitions)} partitions, {len(list((root / 'lake').rglob('*.parquet')))} files")
     assert len(partitions) == 2000, len(partitions)
     check_once(daemon, range(count), root / "lake", window=None)
-    assert most < 256 * MIB, f"{most / MIB:.0f} MiB"
+    within(most, 256)
     stopped(daemon)
 
 
@@ -163,7 +164,7 @@ def test_clickstream_with_500_partitions(root):
     partitions = sum(1 for p in (root / "lake").glob("*/*") if p.is_dir())
     print(f"  {most / MIB:.0f} MiB, {partitions} partitions")
     assert partitions > 300, partitions
-    assert most < 256 * MIB, f"{most / MIB:.0f} MiB"
+    within(most, 256)
     code, text = daemon.audit()
     assert code == 0, text
     stopped(daemon)
@@ -191,7 +192,7 @@ def test_many_idle_connections_cost_little(root):
     assert sender.statuses.get(200) == 1, sender.statuses
     most = before.end()
     print(f"  {most / MIB:.0f} MiB")
-    assert most < 64 * MIB, f"{most / MIB:.0f} MiB"
+    within(most, 64)
     stopped(daemon)
 
 

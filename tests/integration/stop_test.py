@@ -86,7 +86,7 @@ def test_a_client_that_never_ends_its_request_delays_no_stop(root):
     time.sleep(0.2)
     at = time.monotonic()
     daemon.process.send_signal(signal.SIGTERM)
-    daemon.process.wait(20)
+    assert daemon.process.wait(20) == 0, daemon.said()[-2000:]
     assert time.monotonic() - at < 15
     stuck.close()
 

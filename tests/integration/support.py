@@ -205,6 +205,12 @@ class Watch(threading.Thread):
         return self.most
 
 
+def within(used, mebibytes):
+    """Memory in bytes is below so many MiB; a sanitizer's own memory can't be told from the daemon's."""
+    if b"__asan_init" not in Path(BINARY).read_bytes():
+        assert used < mebibytes << 20, f"{used >> 20} MiB, of {mebibytes} allowed"
+
+
 class SmallDisk:
     """A tmpfs, or an ext4 in a file, of a few MiB."""
 
