@@ -87,7 +87,7 @@ const sl_parameter sl_parameters[] = {
      MIB(256), NULL, "Largest event; beyond it: the dead letter `too_large`."},
     {"http.max_connections", SL_PARAMETER_COUNT, ROOT(http.max_connections), 0, "4096",
      NULL, 1, 1000000, NULL,
-     "Open connections; further ones wait in the kernel's queue."},
+     "Open connections; further ones are told 503 with Retry-After."},
     {"http.header_timeout", SL_PARAMETER_DURATION, ROOT(http.header_timeout_us), 0, "10s",
      NULL, MS(100), DAYS(1), NULL,
      "How long a client may take to send a request's head."},
