@@ -132,6 +132,7 @@ typedef struct key_entry {
     bool storing;
     waiter *waiters;
     sl_buffer result;        /**< KEY_DONE: packed reply. */
+    uint8_t counts[12];      /**< The same without errors, for when there was no memory. */
     /* The request itself while it is looked up. */
     char *stream, *source, *text;
     uint8_t *held;

@@ -38,10 +38,11 @@ static sl_intake_reply reply_of(uint32_t accepted, uint32_t rejected, const sl_i
                              .error_count = count};
 }
 
-static sl_intake_reply unpack(const sl_buffer *in, sl_intake_error errors[SL_INTAKE_ERRORS_MAX]) {
+static sl_intake_reply unpack(const key_entry *k, sl_intake_error errors[SL_INTAKE_ERRORS_MAX]) {
+    const sl_buffer *in = &k->result;
+    if (in->length < sizeof k->counts)
+        return reply_of(u32_at(k->counts), u32_at(k->counts + 4), NULL, 0);
     const uint8_t *at = in->bytes, *end = in->bytes + in->length;
-    if (in->length < 12)
-        return reply_of(0, 0, NULL, 0);
     uint32_t accepted = u32_at(at), rejected = u32_at(at + 4), count = u32_at(at + 8), n = 0;
     at += 12;
     for (; n < count && n < SL_INTAKE_ERRORS_MAX && end - at >= 8; n++) {
@@ -329,6 +330,10 @@ static uint32_t collect_errors(const task *t, uint32_t record, sl_intake_error *
 static void finish_key(sl_engine *e, key_entry *k, const sl_intake_reply *reply, bool durable) {
     if (durable) {
         pack(&k->result, reply);
+        if (k->result.failed)
+            sl_buffer_clear(&k->result);
+        memcpy(k->counts, &reply->accepted, 4);
+        memcpy(k->counts + 4, &reply->rejected, 4);
         k->state = KEY_DONE;
         e->keys_unstored++;
         key_answer(k, reply);
@@ -377,7 +382,7 @@ void keys_found(sl_engine *e, key_entry *k) {
         k->body = k->stored_body;
         refuse_others(e, k);
         sl_intake_error errors[SL_INTAKE_ERRORS_MAX];
-        sl_intake_reply reply = unpack(&k->result, errors);
+        sl_intake_reply reply = unpack(k, errors);
         key_answer(k, &reply);
         key_remove(e, k); /* The ledger has it. */
         return;
@@ -490,7 +495,7 @@ static bool answer_repeats(sl_engine *e) {
         for (key_entry *k = e->key_buckets[i]; k != NULL; k = k->next)
             if (k->state == KEY_DONE && k->waiters != NULL) {
                 sl_intake_error errors[SL_INTAKE_ERRORS_MAX];
-                sl_intake_reply reply = unpack(&k->result, errors);
+                sl_intake_reply reply = unpack(k, errors);
                 key_answer(k, &reply);
                 any = true;
             }

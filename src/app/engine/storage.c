@@ -643,8 +643,9 @@ static void store_keys(storage_actor *a, keys_batch *b) {
             const sl_ledger_key row = {.key = k->key,
                                        .body = k->body,
                                        .arrival_us = k->arrival_us,
-                                       .result = k->result.bytes,
-                                       .result_length = k->result.length};
+                                       .result = k->result.length != 0 ? k->result.bytes : k->counts,
+                                       .result_length =
+                                           k->result.length != 0 ? k->result.length : sizeof k->counts};
             b->status = sl_ledger_key_put(a->ledger, &row, &error);
         }
         char text[24];
