@@ -439,7 +439,7 @@ void shape_unref(shape *shape);
 sl_status stream_add(sl_engine *e, const char *name, const sl_config_stream *config,
                      uint64_t position, stream **out, sl_error *error);
 stream *stream_find(sl_engine *e, const char *name, size_t length);
-/** The stream that takes a record; made when it is new and streams are inferred. Never NULL. */
+/** The stream that takes a record; made when it is new and streams are inferred. @return NULL: no memory now. */
 stream *stream_route(sl_engine *e, const char *name, size_t length, uint64_t position);
 void streams_destroy(sl_engine *e);
 sl_schema *letters_schema(void);

@@ -114,6 +114,8 @@ static bool route(sl_engine *e, task *t) {
         const sl_journal_record *r = &t->group->records[i];
         stream *s = r->damaged ? e->unrouted
                                : stream_route(e, bytes + r->stream, r->stream_length, position);
+        if (s == NULL)
+            return false;
         t->records[i] = (sl_record){
             .position = t->group->offset + r->body,
             .body = r->body,

@@ -156,6 +156,18 @@ static sl_metric *metric(sl_engine *e, sl_metric_kind kind, const char *name, co
     return sl_metrics_get(e->options.metrics, kind, name, help, labels);
 }
 
+static void table_destroy(table *t) {
+    if (t->of->config == NULL && t->kind == SL_TABLE_WINDOW) {
+        /* The default window's definition is ours; a configured one is the configuration's. */
+        sl_window_definition *own;
+        memcpy(&own, &t->window, sizeof own);
+        sl_free(own);
+    }
+    sl_free(t->name);
+    sl_free(t->target);
+    sl_free(t);
+}
+
 static sl_status table_add(sl_engine *e, stream *s, sl_table_kind kind, const char *suffix,
                            const char *target, uint64_t position, table **out, sl_error *error) {
     if (s->table_count == COMPANIONS_MAX ||
@@ -315,6 +327,7 @@ sl_status stream_add(sl_engine *e, const char *name, const sl_config_stream *con
                       "Values that went to _rest because a frozen column has another type.",
                       "stream", name);
     e->streams[e->stream_count++] = s; /* From here on streams_destroy() frees it. */
+    uint32_t tables = e->table_count;
     sl_status status = tables_add(e, s, position, error);
     sl_schema *schema = NULL;
     if (status == SL_OK) {
@@ -325,8 +338,15 @@ sl_status stream_add(sl_engine *e, const char *name, const sl_config_stream *con
     }
     if (status == SL_OK)
         status = shape_create(e, s, schema, &s->current, error);
-    if (status == SL_OK)
+    if (status == SL_OK) {
         *out = s;
+        return SL_OK;
+    }
+    /* Half a stream must not stay: it is made anew when its next record comes. */
+    while (e->table_count > tables)
+        table_destroy(e->tables[--e->table_count]);
+    e->stream_count--;
+    sl_free(s);
     return status;
 }
 
@@ -366,26 +386,15 @@ stream *stream_route(sl_engine *e, const char *name, size_t length, uint64_t pos
     memcpy(copy, name, length);
     copy[length] = 0;
     sl_error error;
-    if (stream_add(e, copy, NULL, position, &s, &error) != SL_OK) {
+    sl_status status = stream_add(e, copy, NULL, position, &s, &error);
+    if (status != SL_OK) {
         sl_message(SL_LEVEL_ERROR, "engine", "stream can't be made", "stream=%s error=\"%s\"", copy,
                    error.text);
-        return e->unrouted;
+        return status == SL_ENOMEM ? NULL : e->unrouted; /* What passes makes no dead letter. */
     }
     sl_message(SL_LEVEL_INFO, "engine", "new stream", "stream=%s position=%llu", copy,
                (unsigned long long)position);
     return s;
-}
-
-static void table_destroy(table *t) {
-    if (t->of->config == NULL && t->kind == SL_TABLE_WINDOW) {
-        /* The default window's definition is ours; a configured one is the configuration's. */
-        sl_window_definition *own;
-        memcpy(&own, &t->window, sizeof own);
-        sl_free(own);
-    }
-    sl_free(t->name);
-    sl_free(t->target);
-    sl_free(t);
 }
 
 void streams_destroy(sl_engine *e) {
