@@ -192,6 +192,8 @@ static uint32_t choose(sl_engine *e, int64_t now, table **chosen) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < e->stream_count; i++) {
         stream *s = e->streams[i];
+        if (s->widened)
+            continue; /* What workers hold still has the old types. */
         bool any = false, free = true;
         for (uint32_t k = 0; k < s->table_count; k++) {
             table *t = s->tables[k];

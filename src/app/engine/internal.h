@@ -59,6 +59,7 @@ struct stream {
     int64_t watermark_us; /* loop: at `next` */
     table *tables[COMPANIONS_MAX];
     uint32_t table_count;
+    bool widened;         /* loop: a known type widened and the stream isn't rewound yet */
     bool dispatched;      /* loop: something went into the pipeline since the start or the last rewind */
     sl_metric *received, *bytes, *late, *drift;
 };
@@ -83,6 +84,8 @@ struct table {
     int64_t watermark_before_us;
     bool dirty, cutting, failed;
     int64_t dirty_since_us, failed_at_us;
+    /* Relaxed: the worker sets it before it returns the task, whose ring orders it for the loop. */
+    _Atomic int broken;   /**< Status of a failure that a worker met; 0: none. */
     uint32_t failures;
     uint64_t entries_open; /**< Committed, not delivered. */
     sl_metric *rows, *sent_bytes, *oldest, *stalled;
@@ -183,8 +186,7 @@ struct task {
     part *parts;
     uint32_t part_count, part_capacity;
     bool nomem;           /**< A worker ran out of memory while decoding. */
-    table *broken;        /**< A table failed while it was processed. */
-    sl_status broken_status;
+    bool broken;          /**< A table failed while it was processed: see table.broken. */
     table *full;          /**< A table wants to be cut early. */
     uint64_t quarantined;
 };
@@ -472,7 +474,7 @@ bool sequence_poll(sl_engine *e);
 void task_use(task *t, shape *s);
 bool sequence_idle(const sl_engine *e); /**< Nothing is on its way through log and pipeline. */
 bool sequence_kick(sl_engine *e); /**< A group that gathers is sent off when the journal is free. */
-void sequence_rewind(sl_engine *e, stream *s, table *failed);
+bool sequence_rewind(sl_engine *e, stream *s, table *failed); /**< @return false: no memory, again later. */
 void sequence_destroy(sl_engine *e);
 /** Position up to which this table's rows are in the pipeline. */
 uint64_t table_position(const sl_engine *e, const table *t);

@@ -261,8 +261,10 @@ static sl_status settle_schemas(sl_engine *e, task *t) {
         p->skip = t->begin < s->next;
         if (!s->inferred || p->skip)
             continue;
-        if (p->batch->proposal_count != 0 && infer(e, p, &failed) && s->dispatched) {
-            sequence_rewind(e, s, NULL);
+        if (p->batch->proposal_count != 0 && infer(e, p, &failed) && s->dispatched)
+            s->widened = true;
+        if (s->widened) {
+            s->widened = !sequence_rewind(e, s, NULL);
             return SL_EAGAIN;
         }
         if (failed)
@@ -391,10 +393,10 @@ static bool dispatch(sl_engine *e) {
     }
 }
 
-void sequence_rewind(sl_engine *e, stream *s, table *failed) {
+bool sequence_rewind(sl_engine *e, stream *s, table *failed) {
     rewind_order *order = sl_calloc(1, sizeof *order);
     if (order == NULL)
-        return; /* The caller comes again: the table is still marked, the schema still differs. */
+        return false;
     order->head.kind = MESSAGE_REWIND;
     order->waiting = e->worker_count;
     uint64_t reached = e->position > s->next ? e->position : s->next;
@@ -435,6 +437,7 @@ void sequence_rewind(sl_engine *e, stream *s, table *failed) {
                s->name, target);
     for (uint32_t i = 0; i < e->worker_count; i++)
         engine_send(e, &e->workers[i].pipeline, &e->workers[i].actor, order);
+    return true;
 }
 
 /* --- completions --- */
@@ -539,12 +542,15 @@ static void was_read(sl_engine *e, task *t) {
 static void processed(sl_engine *e, task *t) {
     if (t->stage == TASK_PROCESS)
         e->pipeline_bytes -= t->bytes;
-    if (t->broken != NULL && !t->broken->failed) {
-        table *b = t->broken;
+    for (uint32_t i = 0; i < e->table_count && t->broken; i++) {
+        table *b = e->tables[i];
+        int status = atomic_exchange_explicit(&b->broken, 0, memory_order_relaxed);
+        if (status == 0 || b->failed)
+            continue;
         b->failed = true;
         b->failed_at_us = engine_now(e);
         sl_message(SL_LEVEL_ERROR, "engine", "table failed, it will be tried again",
-                   "table=%s reason=\"%s\"", b->name, sl_status_text(t->broken_status));
+                   "table=%s reason=\"%s\"", b->name, sl_status_text((sl_status)status));
     }
     if (t->full != NULL)
         t->full->dirty_since_us = INT64_MIN / 2; /* Due at once. */
@@ -639,9 +645,10 @@ static bool retry_failed(sl_engine *e) {
         uint32_t shift = t->failures < 5 ? t->failures : 5;
         if (now - t->failed_at_us < (SL_SECOND_US << shift))
             continue;
+        if (!sequence_rewind(e, t->of, t))
+            continue;
         t->failed = false;
         t->failures++;
-        sequence_rewind(e, t->of, t);
         any = true;
     }
     return any;

@@ -146,7 +146,7 @@ static void take(worker *w, message *m) {
             worker_process(w, t);
         }
         release_parts(w, t);
-        bool more = t->broken != NULL || t->full != NULL;
+        bool more = t->broken || t->full != NULL;
         if (!more) {
             give_back(w, t);
             return;

@@ -766,6 +766,11 @@ static sl_status add_part(worker *w, worker_table *wt, task *t, part *p, bool *f
     return SL_OK;
 }
 
+static void note_broken(task *t, table *b, sl_status status) {
+    t->broken = true;
+    atomic_store_explicit(&b->broken, (int)status, memory_order_relaxed);
+}
+
 void worker_process(worker *w, task *t) {
     for (uint32_t i = 0; i < t->part_count; i++) {
         part *p = &t->parts[i];
@@ -779,8 +784,7 @@ void worker_process(worker *w, task *t) {
         for (uint32_t k = 0; k < s->table_count; k++) {
             worker_table *wt = state_of(w, s->tables[k]);
             if (wt == NULL) {
-                t->broken = s->tables[k];
-                t->broken_status = SL_ENOMEM;
+                note_broken(t, s->tables[k], SL_ENOMEM);
                 continue;
             }
             if (t->begin < wt->skip_below || wt->status != SL_OK)
@@ -793,8 +797,7 @@ void worker_process(worker *w, task *t) {
             if (full)
                 t->full = wt->of;
             if (wt->status != SL_OK) {
-                t->broken = wt->of;
-                t->broken_status = wt->status;
+                note_broken(t, wt->of, wt->status);
             }
         }
     }
