@@ -49,11 +49,11 @@ static sl_intake_reply unpack(const key_entry *k, sl_intake_error errors[SL_INTA
         errors[n] = (sl_intake_error){.index = u32_at(at), .at = u32_at(at + 4)};
         at += 8;
         const char **texts[] = {&errors[n].code, &errors[n].message, &errors[n].path};
-        for (int k = 0; k < 3; k++) {
+        for (int i = 0; i < 3; i++) {
             const uint8_t *zero = memchr(at, 0, (size_t)(end - at));
             if (zero == NULL)
                 return reply_of(accepted, rejected, errors, n);
-            *texts[k] = (const char *)at;
+            *texts[i] = (const char *)at;
             at = zero + 1;
         }
     }
