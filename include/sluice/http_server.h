@@ -27,5 +27,6 @@ unsigned sl_http_server_port(const sl_http_server *server); /**< The bound port.
 unsigned sl_http_server_connections(const sl_http_server *server);
 /** Reload certificate and key from their files. The old ones stay on failure. */
 SL_CHECKED sl_status sl_http_server_reload_tls(sl_http_server *server, sl_error *error);
-/** Stop listening; let exchanges in flight finish, close idle connections. `closed` is called when the last is gone. */
+/** Stop listening; let exchanges in flight finish, close idle connections. `closed` is called when the last is gone.
+ * A second call before that doesn't wait for them any more. */
 void sl_http_server_close(sl_http_server *server, void (*closed)(void *context), void *context);

@@ -33,7 +33,6 @@ typedef struct daemon {
     bool one_port, drain, stopping, engine_stopping;
     uint32_t watchdog_ms;
     int64_t watchdog_at_us, stopping_at_us;
-    unsigned servers_open;
 } daemon_state;
 
 static int64_t clock_us(clockid_t id) {
@@ -124,7 +123,6 @@ static sl_status listen_on(daemon_state *d, bool admin, sl_error *error) {
     sl_status status = sl_http_server_create(sl_loop_uv(d->loop), &options,
                                              admin ? &d->admin_server : &d->server, error);
     if (status == SL_OK) {
-        d->servers_open++;
         sl_message(SL_LEVEL_INFO, "http", "listening", "for=%s address=%s port=%u",
                    admin ? "admin" : "intake", options.listen,
                    sl_http_server_port(admin ? d->admin_server : d->server));
@@ -134,15 +132,27 @@ static sl_status listen_on(daemon_state *d, bool admin, sl_error *error) {
 
 /* --- the loop --- */
 
+/* @param context The daemon's pointer to it. */
 static void server_closed(void *context) {
-    daemon_state *d = context;
-    d->servers_open--;
+    *(sl_http_server **)context = NULL;
+}
+
+static bool servers_open(const daemon_state *d) {
+    return d->server != NULL || d->admin_server != NULL;
+}
+
+/* The second call for one of them ends it at once. */
+static void close_servers(daemon_state *d) {
+    if (d->server != NULL)
+        sl_http_server_close(d->server, server_closed, &d->server);
+    if (d->admin_server != NULL)
+        sl_http_server_close(d->admin_server, server_closed, &d->admin_server);
 }
 
 /* Requests that have begun are answered first: the engine refuses what comes after its stop. */
 static void stop_engine(daemon_state *d) {
     if (!d->stopping || d->engine_stopping ||
-        (d->servers_open != 0 && monotonic_us(NULL) - d->stopping_at_us < REQUESTS_LIMIT_US))
+        (servers_open(d) && monotonic_us(NULL) - d->stopping_at_us < REQUESTS_LIMIT_US))
         return;
     d->engine_stopping = true;
     sl_engine_stop(d->engine, d->drain);
@@ -154,9 +164,12 @@ static void on_turn(void *context) {
     while (sl_engine_poll(d->engine))
         ;
     /* The last replies leave before the loop ends, as far as their readers take them. */
-    if (d->stopping && sl_engine_stopped(d->engine) &&
-        (d->servers_open == 0 || monotonic_us(NULL) - d->stopping_at_us > LINGER_US))
+    if (!d->stopping || !sl_engine_stopped(d->engine))
+        return;
+    if (!servers_open(d))
         sl_loop_stop(d->loop);
+    else if (monotonic_us(NULL) - d->stopping_at_us > LINGER_US)
+        close_servers(d);
 }
 
 static void on_tick(void *context) {
@@ -194,9 +207,7 @@ static void on_signal(void *context, int number) {
     sl_systemd_notify("STOPPING=1");
     d->stopping = true;
     d->stopping_at_us = monotonic_us(NULL);
-    sl_http_server_close(d->server, server_closed, d);
-    if (d->admin_server != NULL)
-        sl_http_server_close(d->admin_server, server_closed, d);
+    close_servers(d);
 }
 
 /* --- start --- */

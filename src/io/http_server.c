@@ -699,8 +699,11 @@ sl_status sl_http_server_reload_tls(sl_http_server *server, sl_error *error) {
 
 void sl_http_server_close(sl_http_server *server, void (*closed)(void *context),
                           void *context) {
-    if (server->closing)
+    if (server->closing) {
+        for (client *c = server->clients; c != NULL; c = c->next)
+            close_now(c);
         return;
+    }
     server->closing = true;
     server->closed = closed;
     server->closed_context = context;
