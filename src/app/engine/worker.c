@@ -67,7 +67,7 @@ static part *part_of(worker *w, task *t, shape *s) {
 }
 
 /* What no stream takes is refused event by event. */
-static void refuse_all(sl_batch *batch, sl_record *records) {
+static bool refuse_all(sl_batch *batch, sl_record *records) {
     sl_span text = sl_batch_keep_text(batch, "no stream takes it", 18);
     for (uint32_t row = 0; row < batch->rows; row++) {
         uint32_t record = batch->row_record[row];
@@ -79,11 +79,12 @@ static void refuse_all(sl_batch *batch, sl_record *records) {
                             .path = {SL_SPAN_ARENA, 0},
                             .message = text};
         if (!sl_batch_reject(batch, &reject))
-            break;
+            return false;
         records[record].rejected++;
         records[record].accepted--;
     }
     batch->rows = 0;
+    return true;
 }
 
 static bool decode_record(worker *w, task *t, uint32_t index) {
@@ -115,8 +116,8 @@ static void decode(worker *w, task *t) {
         part *p = &t->parts[i];
         if (p->batch->arena.failed)
             t->nomem = true;
-        if (p->shape->of->unrouted)
-            refuse_all(p->batch, t->records);
+        if (p->shape->of->unrouted && !refuse_all(p->batch, t->records))
+            t->nomem = true;
         sl_batch_fill_origins(p->batch, sl_source_names);
         if (p->batch->arena.failed)
             t->nomem = true;
