@@ -206,7 +206,7 @@ static bool start(sim *s) {
     s->actors = sl_engine_actors(s->engine, &s->actor_count);
     s->quiet = 0;
     s->weights_left = 0;
-    s->swept = !s->faults_on;
+    s->swept = !s->faults_on && !s->scarce;
     return true;
 }
 
