@@ -120,7 +120,7 @@ void sl_window_destroy(sl_window *window); /**< NULL is allowed. */
 /**
  * Fold the kept rows of `batch` (borrowed, unchanged) from `*row` on.
  * @param watermark_us The partition's watermark before the batch's first row (SL_NO_TIME: none yet);
- *        it rises row by row with min(event time, arrival).
+ *        it rises row by row with min(event time, arrival); rows without an event time leave it.
  * @param[out] late  Increased by the rows older than watermark − lateness at their position (they are folded all the same).
  * @return SL_OK and *row == batch->rows. SL_EFULL: budget reached, *row is the first row not folded: cut, then call again.
  *         SL_ENOMEM: the same, and nothing was added since the last cut, so that a cut would not help. SL_EINVAL: a field
@@ -135,5 +135,6 @@ SL_CHECKED sl_status sl_window_peek(sl_window *window, sl_window_emit_fn *emit, 
 void sl_window_forget(sl_window *window); /**< Drop what was added. */
 uint64_t sl_window_rows(const sl_window *window);   /**< Rows folded since the last cut. */
 size_t sl_window_memory(const sl_window *window);
-/** Highest min(event time, arrival) over the batch's kept rows and `watermark_us`; SL_NO_TIME when none. */
+/** Highest min(event time, arrival) over the batch's kept rows that have an event time, and `watermark_us`;
+ * SL_NO_TIME when none. Without an event_time_field every row counts, by its arrival. */
 int64_t sl_watermark_after(const sl_batch *batch, uint32_t event_time_field, int64_t watermark_us);

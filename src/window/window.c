@@ -125,6 +125,12 @@ static int64_t row_time(const sl_window *window, uint32_t row, int64_t arrival_u
     return clamp_time(arrival_us);
 }
 
+// A row that lacks the event time that others have says nothing of how far events have come: its
+// arrival would make all that is historical late.
+static bool marks(const sl_window *window, uint32_t row) {
+    return window->time.column == NULL || window->time.valid[row];
+}
+
 static int64_t raise_mark(int64_t mark, int64_t time_us, int64_t arrival_us) {
     int64_t safe = time_us < arrival_us ? time_us : arrival_us;
     return safe > mark ? safe : mark;
@@ -141,9 +147,11 @@ int64_t sl_watermark_after(const sl_batch *batch, uint32_t event_time_field,
             continue;
         int64_t arrival = sl_batch_arrival(batch, row);
         int64_t time = clamp_time(arrival);
-        if (has &&
-            (at_root ? batch->columns[f].valid[row] : sl_batch_present(batch, f, row)))
+        if (has) {
+            if (!(at_root ? batch->columns[f].valid[row] : sl_batch_present(batch, f, row)))
+                continue; // As marks().
             time = time_of_cell(type, batch->columns[f].values.i64[row]);
+        }
         watermark_us = raise_mark(watermark_us, time, arrival);
     }
     return watermark_us;
@@ -157,7 +165,7 @@ static int64_t floor_start(const sl_window_plan *plan, int64_t time_us) {
 static int64_t mark_before(const sl_window *window, const sl_batch *batch, uint32_t until,
                            int64_t mark) {
     for (uint32_t row = 0; row < until; row++)
-        if (batch->verdict[row] == SL_VERDICT_KEEP) {
+        if (batch->verdict[row] == SL_VERDICT_KEEP && marks(window, row)) {
             int64_t arrival = sl_batch_arrival(batch, row);
             mark = raise_mark(mark, row_time(window, row, arrival), arrival);
         }
@@ -185,7 +193,8 @@ static uint32_t select_rows(sl_window *window, const sl_batch *batch, uint32_t r
         lanes->start_us[n] = start;
         lanes->late[n] = *mark != SL_NO_TIME && *mark > INT64_MIN + plan->lateness_us &&
                          time < *mark - plan->lateness_us;
-        *mark = raise_mark(*mark, time, arrival);
+        if (marks(window, row))
+            *mark = raise_mark(*mark, time, arrival);
         n++;
     }
     lanes->count = n;

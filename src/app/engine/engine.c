@@ -231,22 +231,10 @@ static sl_status check_tables(sl_engine *e, const recovery *r, sl_error *error) 
 
 static sl_status register_configured(sl_engine *e, sl_error *error) {
     sl_status status = sl_ledger_begin(e->storage.ledger, error);
-    for (uint32_t i = 0; i < e->table_count && status == SL_OK; i++) {
-        table *t = e->tables[i];
-        if (t->id != 0)
-            continue;
-        sl_ledger_table row = {.name = t->name,
-                               .stream = t->of->name,
-                               .kind = t->kind,
-                               .target = t->target,
-                               .window = t->kind == SL_TABLE_WINDOW ? t->name : "",
-                               .first = t->first,
-                               .last = t->first,
-                               .cursor = t->first,
-                               .watermark_us = SL_NO_TIME};
-        status = sl_ledger_table_add(e->storage.ledger, &row, error);
-        t->id = row.id;
-    }
+    if (status == SL_OK)
+        status = storage_register(&e->storage, e->tables, e->table_count, error);
+    for (uint32_t i = 0; i < e->table_count; i++)
+        e->tables[i]->fresh = false; /* A failure here ends the start. */
     if (status == SL_OK) {
         char text[24];
         (void)snprintf(text, sizeof text, "%u", e->generation);

@@ -463,6 +463,8 @@ void worker_tables_destroy(worker *w);
 /* storage.c */
 sl_status storage_create(sl_engine *e, sl_error *error);
 void storage_destroy(sl_engine *e);
+/** Inside a transaction: give tables without an id their row in the ledger; `fresh` until it is committed. */
+sl_status storage_register(storage_actor *a, table **tables, uint32_t count, sl_error *error);
 /** A committed entry is to be delivered; entry is moved from. */
 bool storage_enqueue(storage_actor *a, table *t, sl_entry *entry, shape *s);
 

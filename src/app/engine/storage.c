@@ -245,7 +245,7 @@ static bool empty(const sl_entry *entry) {
     return entry->counts.received == 0 && entry->counts.rows == 0 && entry->file_count == 0;
 }
 
-static sl_status register_tables(storage_actor *a, table **tables, uint32_t count, sl_error *error) {
+sl_status storage_register(storage_actor *a, table **tables, uint32_t count, sl_error *error) {
     for (uint32_t i = 0; i < count; i++) {
         table *t = tables[i];
         if (t->id != 0)
@@ -308,7 +308,7 @@ static sl_status transact(storage_actor *a, cut *c, sl_error *error) {
     sl_status status = sl_ledger_begin(a->ledger, error);
     if (status != SL_OK)
         return status;
-    status = register_tables(a, c->known, c->known_count, error);
+    status = storage_register(a, c->known, c->known_count, error);
     for (uint32_t i = 0; i < c->schema_count && status == SL_OK; i++) {
         sl_buffer json = SL_BUFFER_EMPTY;
         sl_schema_store(c->schemas[i].schema, &json);

@@ -121,6 +121,18 @@ static void sealed_free(sealed_file *s) {
     sl_free(s->directory);
 }
 
+static bool sealed_room(worker_table *wt) {
+    if (wt->sealed_count < wt->sealed_capacity)
+        return true;
+    uint32_t capacity = wt->sealed_capacity ? 2 * wt->sealed_capacity : 8;
+    sealed_file *sealed = sl_realloc(wt->sealed, capacity * sizeof *sealed);
+    if (sealed == NULL)
+        return false;
+    wt->sealed = sealed;
+    wt->sealed_capacity = capacity;
+    return true;
+}
+
 /* One slice of finishing a file. @return SL_EAGAIN: more to do; SL_OK: it is sealed and forgotten. */
 static sl_status file_finish(worker *w, worker_table *wt, open_file *f) {
     char range[64];
@@ -135,14 +147,8 @@ static sl_status file_finish(worker *w, worker_table *wt, open_file *f) {
     sl_status status = sl_parquet_finish(f->writer, metadata, 3, &result);
     if (status != SL_OK)
         return status;
-    if (wt->sealed_count == wt->sealed_capacity) {
-        uint32_t capacity = wt->sealed_capacity ? 2 * wt->sealed_capacity : 8;
-        sealed_file *sealed = sl_realloc(wt->sealed, capacity * sizeof *sealed);
-        if (sealed == NULL)
-            return SL_ENOMEM;
-        wt->sealed = sealed;
-        wt->sealed_capacity = capacity;
-    }
+    if (!sealed_room(wt))
+        return SL_ENOMEM;
     wt->sealed[wt->sealed_count++] = (sealed_file){.spool = f->spool,
                                                    .directory = f->directory,
                                                    .bytes = result.bytes,
@@ -571,14 +577,8 @@ static sl_status rows_seal(worker *w, worker_table *wt) {
     sl_status status = rows_flush(w, wt);
     if (status != SL_OK)
         return status;
-    if (wt->sealed_count == wt->sealed_capacity) {
-        uint32_t capacity = wt->sealed_capacity ? 2 * wt->sealed_capacity : 8;
-        sealed_file *sealed = sl_realloc(wt->sealed, capacity * sizeof *sealed);
-        if (sealed == NULL)
-            return SL_ENOMEM;
-        wt->sealed = sealed;
-        wt->sealed_capacity = capacity;
-    }
+    if (!sealed_room(wt))
+        return SL_ENOMEM;
     w->engine->files->close(w->engine->files, wt->rows_file);
     wt->rows_file = -1;
     wt->sealed[wt->sealed_count++] = (sealed_file){.spool = wt->rows_spool,
@@ -736,7 +736,10 @@ static uint32_t mark_late(part *p) {
     sl_batch *b = p->batch;
     int64_t watermark = p->watermark_us;
     uint32_t late = 0;
+    uint32_t field = p->shape->event_time;
     for (uint32_t row = 0; row < b->rows; row++) {
+        if (field != SL_NO_FIELD && !sl_batch_present(b, field, row))
+            continue; /* Without an event time it is never late, and moves nothing. */
         int64_t arrival = sl_batch_arrival(b, row), time = row_time(b, p->shape, row);
         if (watermark != SL_NO_TIME && b->verdict[row] == SL_VERDICT_KEEP &&
             time < watermark - c->late_limit_us) {
