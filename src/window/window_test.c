@@ -271,6 +271,22 @@ static void absurd_times_move_to_the_border(void **state) {
     world_fini(&world);
 }
 
+static void event_without_event_time_leaves_the_watermark(void **state) {
+    (void)state;
+    static const sl_test_row rows[] = {
+        {50 * SECOND, 1000 * SECOND, .verdict = SL_VERDICT_KEEP},
+        {ABSENT, 1000 * SECOND, .verdict = SL_VERDICT_KEEP},
+        {60 * SECOND, 1000 * SECOND, .verdict = SL_VERDICT_KEEP}, // Not late.
+    };
+    static const char *const texts[] = {"count()", NULL};
+    world_of world;
+    world_init(&world, NULL, texts);
+    add(&world, rows, 3);
+    assert_int_equal(world.late, 0);
+    assert_int_equal(sl_watermark_after(world.batch, F_TS, SL_NO_TIME), 60 * SECOND);
+    world_fini(&world);
+}
+
 static void watermark_rises_row_by_row_and_counts_the_late(void **state) {
     (void)state;
     // Lateness 0: late is what is older than the highest min(time, arrival) before it.
@@ -917,6 +933,7 @@ int main(void) {
         cmocka_unit_test(arrival_is_the_time_of_windows_without_event_time),
         cmocka_unit_test(windows_reach_below_1970_and_follow_the_offset),
         cmocka_unit_test(absurd_times_move_to_the_border),
+        cmocka_unit_test(event_without_event_time_leaves_the_watermark),
         cmocka_unit_test(watermark_rises_row_by_row_and_counts_the_late),
         cmocka_unit_test(sums_of_integers_are_exact_beyond_64_bits),
         cmocka_unit_test(sums_of_doubles_keep_what_rounding_would_lose),
