@@ -60,7 +60,7 @@ bool sl_engine_ready(const sl_engine *engine); /**< Recovered: for /readyz. */
 /** Cut every table at what was accepted so far and deliver it. `done` is called once, from poll(). */
 typedef void sl_engine_flush_fn(void *context, sl_status status, const char *message);
 void sl_engine_flush(sl_engine *engine, sl_engine_flush_fn *done, void *context);
-/** Rows of a window as JSON, newest first; NULL json: no such window. `done` is called once, from poll(). */
+/** The newest `limit` rows of a window as JSON, oldest first; NULL json: no such window. `done` is called once, from poll(). */
 typedef void sl_engine_windows_fn(void *context, const char *json, size_t length);
 void sl_engine_windows(sl_engine *engine, const char *name, uint32_t limit,
                        sl_engine_windows_fn *done, void *context);

@@ -6,7 +6,6 @@
 enum {
     BEHIND = 4,             /* More groups than this in the pipeline: it gets every other turn. */
     KEPT_BATCHES = 16,
-    KEPT_BATCH_BYTES = 8 << 20,
 };
 
 /* Batches are bounded by the groups in flight, which the budget bounds; a verdict never waits for memory
@@ -19,7 +18,7 @@ static sl_batch *batch_get(worker *w) {
 static void batch_put(worker *w, sl_batch *batch) {
     if (batch == NULL)
         return;
-    if (w->free_count == KEPT_BATCHES || sl_batch_memory(batch) > KEPT_BATCH_BYTES)
+    if (w->free_count == KEPT_BATCHES || sl_batch_memory(batch) > w->engine->config->memory / 256)
         sl_batch_destroy(batch);
     else
         w->free_batches[w->free_count++] = batch;
