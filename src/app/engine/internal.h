@@ -170,6 +170,7 @@ struct task {
     bool live;            /**< From requests; else read back from the log. */
     bool keys_only;       /**< Read back only for its keys. */
     uint32_t epoch;       /**< Of the reader. */
+    uint64_t read_to;     /**< Synced end when the reader was sent. */
     sl_status status;     /**< Of its write or read. */
     sl_error error;
     bool written, decoded, answered;

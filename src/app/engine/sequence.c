@@ -511,6 +511,10 @@ static void was_read(sl_engine *e, task *t) {
         }
         if (t->keys_only && !stale && t->status == SL_ENOTFOUND)
             e->scan_from = UINT64_MAX;
+        /* What was cut or voided after the last group holds nothing: the stream's end is reached. */
+        if (!t->keys_only && !stale && t->status == SL_ENOTFOUND && t->begin == e->position &&
+            e->replay_first == NULL && t->read_to > e->position)
+            e->position = t->read_to;
         task_free(e, t);
         return;
     }
@@ -628,6 +632,7 @@ static bool start_reading(sl_engine *e) {
     if (t == NULL)
         return let_go(e);
     t->begin = at;
+    t->read_to = e->journal_next;
     t->epoch = e->epoch;
     t->keys_only = e->scanning_keys;
     e->reading = true;
