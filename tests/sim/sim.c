@@ -161,7 +161,7 @@ static void plan(sim *s) {
     s->heavy = sim_chance(s, 150);
     s->faulty = !sim_chance(s, 80);
     s->quarantine = s->faulty && sim_chance(s, 60);
-    s->scarce = s->faulty && sim_chance(s, 150);
+    s->scarce = s->faulty && sim_chance(s, 150) && s->allocations;
     s->workers = workers[sim_below(s, 3)];
     s->pace_us = paces[sim_below(s, 3)];
     s->planned = 15 + (uint32_t)sim_below(s, 50);
@@ -565,7 +565,7 @@ static void run(sim *s) {
 typedef struct choices {
     uint64_t from, count;
     unsigned limit_s;
-    bool verbose, twice;
+    bool verbose, twice, allocations;
 } choices;
 
 /* @return whether the seed passed. */
@@ -584,6 +584,7 @@ static bool run_seed(uint64_t seed, const choices *c, sim_totals *totals) {
             abort();
         s->seed = seed;
         s->verbose = c->verbose;
+        s->allocations = c->allocations;
         s->report = stdout;
         sl_message_configure(c->verbose ? SL_LEVEL_DEBUG : SL_LEVEL_ERROR, false, false);
         if (!c->verbose && freopen("/dev/null", "w", stderr) == NULL)
@@ -627,6 +628,8 @@ static bool parse(int count, char **words, choices *c) {
             c->verbose = true;
         } else if (strcmp(word, "--twice") == 0) {
             c->twice = true;
+        } else if (strcmp(word, "--allocations") == 0) {
+            c->allocations = true;
         } else if (i + 1 < count && strcmp(word, "--seeds") == 0) {
             c->count = strtoull(words[++i], NULL, 10);
         } else if (i + 1 < count && strcmp(word, "--from") == 0) {
@@ -646,7 +649,7 @@ static bool parse(int count, char **words, choices *c) {
 int main(int count, char **words) {
     choices c = {.from = 1, .count = 100, .limit_s = 60};
     if (!parse(count, words, &c)) {
-        (void)fprintf(stderr, "usage: sim [--seeds N] [--from SEED] [--seed SEED] [--twice] [--limit SECONDS]"
+        (void)fprintf(stderr, "usage: sim [--seeds N] [--from SEED] [--seed SEED] [--twice] [--allocations] [--limit SECONDS]"
                               " [--verbose]\n");
         return 64;
     }

@@ -65,6 +65,7 @@ typedef struct sim_totals {
 struct sim {
     uint64_t seed, state;
     bool verbose;
+    bool allocations;        /**< Single allocations may fail, too. */
     FILE *report;
     sim_totals totals;
     /* What the seed chose. */
