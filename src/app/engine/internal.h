@@ -165,7 +165,8 @@ struct task {
     message head;
     task *next;           /* loop: in a list */
     sl_group *group;
-    uint64_t begin;       /**< The cursor before it. */
+    uint64_t begin;       /**< The cursor before it. Between a group and the next there may be nothing at all, so that several
+                               cursors mean the same place: what was seen is told by group->offset. */
     uint64_t bytes;       /**< As accounted: the group length when it entered (writing rounds it up). */
     bool live;            /**< From requests; else read back from the log. */
     bool keys_only;       /**< Read back only for its keys. */

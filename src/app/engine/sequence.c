@@ -258,7 +258,7 @@ static sl_status settle_schemas(sl_engine *e, task *t) {
     for (uint32_t i = 0; i < t->part_count; i++) {
         part *p = &t->parts[i];
         stream *s = p->shape->of;
-        p->skip = t->begin < s->next;
+        p->skip = t->group->offset < s->next;
         if (!s->inferred || p->skip)
             continue;
         if (p->batch->proposal_count != 0 && infer(e, p, &failed) && s->dispatched)
@@ -298,7 +298,7 @@ static void touch_tables(sl_engine *e, const task *t, const part *p) {
         table *b = s->tables[k];
         bool concerned = b->kind == SL_TABLE_DEAD ? p->batch->reject_count != 0
                                                   : p->batch->rows + p->batch->reject_count != 0;
-        if (!concerned || t->begin < b->skip_below)
+        if (!concerned || t->group->offset < b->skip_below)
             continue;
         if (!b->dirty)
             b->dirty_since_us = now;

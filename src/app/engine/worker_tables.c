@@ -790,7 +790,7 @@ void worker_process(worker *w, task *t) {
                 note_broken(t, s->tables[k], SL_ENOMEM);
                 continue;
             }
-            if (t->begin < wt->skip_below || wt->status != SL_OK)
+            if (t->group->offset < wt->skip_below || wt->status != SL_OK)
                 continue;
             bool companion = wt->of->kind == SL_TABLE_DEAD || wt->of->kind == SL_TABLE_LATE;
             if (!companion)
