@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TICK_MS = 50, LINGER_US = 2000000 };
+enum { TICK_MS = 50, LINGER_US = 2000000, UNCOUNTED = 24 << 20 };
 #define REQUESTS_LIMIT_US (2 * SL_SECOND_US) /* How long a stop waits for requests that have begun to come. */
 
 typedef struct daemon {
@@ -225,7 +225,9 @@ static sl_status start(daemon_state *d, sl_error *error) {
     sl_buffer_fini(&lock);
     if (status != SL_OK)
         return status;
-    sl_budget_init(&d->budget, c->memory);
+    /* What nobody counts (SQLite's caches, stacks, batches in flight) has its place within `memory`, too. */
+    const uint64_t uncounted = c->memory / 4 < UNCOUNTED ? c->memory / 4 : UNCOUNTED;
+    sl_budget_init(&d->budget, c->memory - uncounted);
     const sl_loop_callbacks callbacks = {
         .turn = on_turn, .tick = on_tick, .signal = on_signal, .context = d, .tick_ms = TICK_MS};
     status = sl_loop_create(&callbacks, &d->loop, error);

@@ -18,7 +18,7 @@ static sl_batch *batch_get(worker *w) {
 static void batch_put(worker *w, sl_batch *batch) {
     if (batch == NULL)
         return;
-    if (w->free_count == KEPT_BATCHES || sl_batch_memory(batch) > w->engine->config->memory / 256)
+    if (w->free_count == KEPT_BATCHES || sl_batch_memory(batch) > w->engine->config->memory / 64)
         sl_batch_destroy(batch);
     else
         w->free_batches[w->free_count++] = batch;
