@@ -209,7 +209,6 @@ typedef struct cut_result {
     sl_buffer deltas; /**< Window rows: i64 start, u32 key length, key, u32 state length, state. */
     uint64_t delta_count;
     sl_status status;
-    sl_error error;
 } cut_result;
 
 typedef struct flush flush;

@@ -32,7 +32,6 @@ struct worker_table {
     uint64_t skip_below;
     sl_counts counts;
     sl_status status; /* Not SL_OK: broken until the loop rewinds it. */
-    sl_error error;
     /* Parquet */
     open_file *buckets[BUCKETS];
     open_file **files;
@@ -855,7 +854,6 @@ static sl_status seal_slice(worker *w, worker_table *wt) {
 
 static void hand_over(worker_table *wt, cut_result *r) {
     r->status = wt->status;
-    r->error = wt->error;
     r->counts = wt->counts;
     r->files = wt->sealed;
     r->file_count = wt->sealed_count;
