@@ -504,8 +504,8 @@ static void was_read(sl_engine *e, task *t) {
     }
     bool stale = t->epoch != e->epoch;
     if (t->status != SL_OK || stale) {
-        if (t->status != SL_OK && t->status != SL_ENOTFOUND && !stale)
-{
+        bool passed = !t->keys_only && t->begin < e->position; /* And perhaps trimmed meanwhile. */
+        if (t->status != SL_OK && t->status != SL_ENOTFOUND && !stale && !passed) {
             e->read_retry_at_us = engine_now(e) + SL_SECOND_US;
             sl_message(SL_LEVEL_ERROR, "journal", "read failed", "error=\"%s\"", t->error.text);
         }
@@ -624,7 +624,8 @@ static bool start_reading(sl_engine *e) {
         if (e->position >= e->journal_next || e->replay_count >= READ_AHEAD ||
             (live != NULL && live->written && live->begin == e->position))
             return false;
-        at = e->read_next == UINT64_MAX ? e->position : e->read_next;
+        /* Live groups may have taken the position beyond where the reader was last. */
+        at = e->read_next == UINT64_MAX || e->read_next < e->position ? e->position : e->read_next;
         if (at >= e->journal_next || (live != NULL && live->written && live->begin <= at))
             return false; /* The reader is where the live groups begin. */
     }
