@@ -10,6 +10,11 @@
 #include <math.h>
 
 #define UNIQUE 1e12
+// A table of more values than this lies outside the second-level cache: a look-up costs more than copying
+// and entropy-coding a short text, so that the dictionary has to save a quarter.
+#define MANY 16384
+#define WORTH_IT 0.97
+#define WORTH_ITS_MISSES 0.75
 
 /** N for which n draws give d different values. */
 static double population(double n, double d) {
@@ -95,6 +100,23 @@ static sl_status numbers_from_dictionary(sl_parquet_chunk *chunk, sl_parquet_sto
     return SL_OK;
 }
 
+/** Compress the page's texts as a PLAIN page would be. @param[out] bytes A value. */
+static sl_status packed_texts(const sl_parquet_chunk *chunk, const sl_parquet_settings *settings,
+                              double *bytes) {
+    sl_parquet_bench *bench = sl_parquet_bench_get();
+    sl_parquet_habit habit = {0};
+    sl_parquet_body body = {.bytes = chunk->text.data,
+                            .length = chunk->text_length,
+                            .stride = chunk->text_uneven ? 0 : 4u + (size_t)chunk->text_first};
+    const uint8_t *packed;
+    size_t length;
+    sl_status status =
+        bench ? sl_parquet_compress(bench, settings->codec, &habit, &body, &packed, &length) : SL_ENOMEM;
+    if (!status)
+        *bytes = (double)length / chunk->page_values;
+    return status;
+}
+
 sl_status sl_parquet_judge(sl_parquet_chunk *chunk, const sl_parquet_leaf *leaf,
                            const sl_parquet_settings *settings, sl_parquet_store *store, bool last) {
     double n = chunk->page_values, d = chunk->dictionary.count;
@@ -104,19 +126,31 @@ sl_status sl_parquet_judge(sl_parquet_chunk *chunk, const sl_parquet_leaf *leaf,
         chunk_values = n;
     double all = population(n, d);
     double different = last ? d : -all * expm1(-chunk_values / all);
-    double dictionary = different * value / chunk_values + sl_parquet_width((uint64_t)different) / 8.0;
-    double plain = value, delta = INFINITY;
+    double worth = WORTH_IT, delta = INFINITY;
+    bool tried = leaf->kind == KIND_TEXT && settings->codec == CODEC_ZSTD && different > MANY;
     sl_status status = SL_OK;
     if (leaf->kind == KIND_NUMBER && settings->lake)
         status = delta_share(chunk, leaf, &delta);
+    if (tried) {
+        worth = WORTH_ITS_MISSES;
+        status = texts_from_dictionary(chunk, store);
+        if (!status)
+            status = packed_texts(chunk, settings, &value);
+    }
     if (status)
         return status;
-    if (!chunk->dictionary.spoilt && dictionary < 0.97 * fmin(plain, delta)) {
+    double plain = value;
+    double dictionary = different * value / chunk_values + sl_parquet_width((uint64_t)different) / 8.0;
+    if (!chunk->dictionary.spoilt && dictionary < worth * fmin(plain, delta)) {
         chunk->mode = MODE_DICTIONARY;
+        chunk->text_length = 0;
+        chunk->text_uneven = 0;
+        sl_parquet_release(store, &chunk->text);
         return SL_OK;
     }
-    status = leaf->kind == KIND_TEXT ? texts_from_dictionary(chunk, store)
-                                     : numbers_from_dictionary(chunk, store);
+    if (!tried)
+        status = leaf->kind == KIND_TEXT ? texts_from_dictionary(chunk, store)
+                                         : numbers_from_dictionary(chunk, store);
     if (status)
         return status;
     chunk->mode = delta < plain ? MODE_DELTA : MODE_PLAIN;
