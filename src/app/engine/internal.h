@@ -488,7 +488,8 @@ void reply_task(sl_engine *e, task *t);
 bool keys_poll(sl_engine *e, int64_t now);
 void keys_found(sl_engine *e, key_entry *key);
 void keys_saved(sl_engine *e, keys_batch *batch);
-void keys_scanned(sl_engine *e, task *t);
+/** @return false: no memory for all of the group's keys; read it again. */
+bool keys_scanned(sl_engine *e, task *t);
 void keys_destroy(sl_engine *e);
 
 /* cuts.c */

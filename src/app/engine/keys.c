@@ -408,9 +408,10 @@ void keys_found(sl_engine *e, key_entry *k) {
     key_remove(e, k);
 }
 
-void keys_scanned(sl_engine *e, task *t) {
+bool keys_scanned(sl_engine *e, task *t) {
     sl_intake_error errors[SL_INTAKE_ERRORS_MAX];
     sl_buffer texts = SL_BUFFER_EMPTY;
+    bool all = true;
     for (uint32_t i = 0; i < t->group->count; i++) {
         const sl_journal_record *r = &t->group->records[i];
         if (r->key_length == 0 || r->damaged)
@@ -419,9 +420,13 @@ void keys_scanned(sl_engine *e, task *t) {
         sl_hash128 key = sl_hash128_of(bytes + r->key, r->key_length);
         sl_hash128 body = sl_hash128_of(bytes + r->body, r->length);
         body.low ^= sl_hash64(bytes + r->stream, r->stream_length, 1);
-        key_entry *k = key_find(e, key);
-        if (k != NULL || (k = key_add(e, key, body, r->arrival_us)) == NULL)
+        if (key_find(e, key) != NULL)
             continue;
+        key_entry *k = key_add(e, key, body, r->arrival_us);
+        if (k == NULL) { /* A key that isn't known would let its repeat in a second time. */
+            all = false;
+            break;
+        }
         sl_buffer_clear(&texts);
         uint32_t count = collect_errors(t, i, errors, &texts);
         sl_intake_reply reply =
@@ -429,6 +434,7 @@ void keys_scanned(sl_engine *e, task *t) {
         finish_key(e, k, &reply, true);
     }
     sl_buffer_fini(&texts);
+    return all;
 }
 
 /* Everything below is answered, so its keys are known. */

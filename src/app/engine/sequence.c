@@ -487,8 +487,10 @@ static void decoded(sl_engine *e, task *t) {
     }
     t->decoded = true;
     if (t->keys_only) {
-        keys_scanned(e, t);
-        e->scan_from = t->group->next;
+        if (keys_scanned(e, t))
+            e->scan_from = t->group->next;
+        else
+            e->read_retry_at_us = engine_now(e) + SL_SECOND_US;
         task_release(e, t);
     } else if (t->live) {
         answer(e, t);
