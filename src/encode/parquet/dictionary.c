@@ -206,6 +206,15 @@ void sl_parquet_dictionary_close(sl_parquet_dictionary *d, sl_parquet_store *sto
     d->mask = 0;
 }
 
+void sl_parquet_dictionary_inherit(sl_parquet_dictionary *d, sl_parquet_dictionary *old) {
+    if (old->slots)
+        memset(old->slots, 0, ((size_t)old->mask + 1) * sizeof *old->slots);
+    d->slots = old->slots;
+    d->mask = old->mask;
+    old->slots = NULL;
+    old->mask = 0;
+}
+
 void sl_parquet_dictionary_fini(sl_parquet_dictionary *d, sl_parquet_store *store) {
     sl_parquet_dictionary_close(d, store);
     sl_parquet_release(store, &d->values);

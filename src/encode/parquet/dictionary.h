@@ -42,4 +42,6 @@ SL_CHECKED sl_status sl_parquet_dictionary_numbers(sl_parquet_dictionary *dictio
                                                    size_t count, uint32_t *codes);
 /** Forget the table; the values stay for the dictionary page. */
 void sl_parquet_dictionary_close(sl_parquet_dictionary *dictionary, sl_parquet_store *store);
+/** Begin with the table of `old`, emptied: the next row group has about as many values. `old` is closed. */
+void sl_parquet_dictionary_inherit(sl_parquet_dictionary *dictionary, sl_parquet_dictionary *old);
 void sl_parquet_dictionary_fini(sl_parquet_dictionary *dictionary, sl_parquet_store *store);

@@ -176,6 +176,8 @@ static sl_status begin_closing(sl_parquet_writer *w) {
     for (uint32_t i = 0; i < w->leaves.count; i++) {
         sl_parquet_lesson lesson = sl_parquet_chunk_lesson(&w->open[i]);
         sl_parquet_chunk_init(&fresh[i], &w->leaves.items[i], &lesson);
+        if (fresh[i].mode == MODE_DICTIONARY)
+            sl_parquet_dictionary_inherit(&fresh[i].dictionary, &w->open[i].dictionary);
     }
     w->closing = w->open;
     w->closing_rows = w->open_rows;
