@@ -69,6 +69,10 @@ void sl_engine_state(sl_engine *engine, sl_buffer *out);
 /** Refuse requests from now on, cut and commit; with `drain`, deliver too. */
 void sl_engine_stop(sl_engine *engine, bool drain);
 bool sl_engine_stopped(const sl_engine *engine);
+/** After stopped, all actors ended: answer 503 to requests that a stop in time left without a reply. */
+void sl_engine_refuse(sl_engine *engine);
+/** After stopped: a table that isn't where the others are, so that nothing but this configuration may go on; or NULL. */
+const char *sl_engine_behind(const sl_engine *engine);
 
 /** Crash points, for tests: names of one table. NULL ends. Only in builds with SLUICE_CRASH_POINTS do they act. */
 const char *const *sl_crash_points(void);

@@ -147,12 +147,23 @@ static void enter(sl_engine *e, cut *c, uint32_t i, table *t) {
     t->watermark_us = t->of->watermark_us;
 }
 
+static bool moves(const sl_engine *e, const table *t) {
+    return !t->dirty && cuttable(t, e) && t->cut_to < table_position(e, t);
+}
+
+static bool may_move(const sl_engine *e) {
+    for (uint32_t i = 0; i < e->table_count; i++)
+        if (moves(e, e->tables[i]))
+            return true;
+    return false;
+}
+
 /* Tables that have nothing new only move their cursor. */
 static void add_moves(sl_engine *e, cut *c) {
     for (uint32_t i = 0; i < e->table_count; i++) {
         table *t = e->tables[i];
         uint64_t to = table_position(e, t);
-        if (t->dirty || !cuttable(t, e) || t->cut_to >= to)
+        if (!moves(e, t))
             continue;
         c->moves[c->move_count] = t;
         c->move_to[c->move_count] = to;
@@ -304,6 +315,12 @@ void cut_committed(sl_engine *e, cut *c) {
     trim(e);
 }
 
+void pending_free(pending *p) {
+    sl_entry_fini(&p->entry);
+    shape_unref(p->shape);
+    sl_free(p);
+}
+
 void entry_delivered(sl_engine *e, pending *p) {
     (void)e;
     table *t = p->of;
@@ -313,9 +330,7 @@ void entry_delivered(sl_engine *e, pending *p) {
     for (uint32_t i = 0; i < p->entry.file_count; i++)
         bytes += p->entry.files[i].bytes;
     sl_metric_add(t->sent_bytes, (int64_t)bytes);
-    sl_entry_fini(&p->entry);
-    shape_unref(p->shape);
-    sl_free(p);
+    pending_free(p);
 }
 
 static bool flushes_poll(sl_engine *e) {
@@ -369,7 +384,9 @@ bool cuts_poll(sl_engine *e, int64_t now) {
     if (e->scanning_keys)
         return any;
     gauge_ages(e, now);
-    bool move = e->cuts_open == 0 && now - e->moved_at_us >= MOVE_EVERY_S * SL_SECOND_US;
+    bool last = e->stopping && e->outstanding_bytes == 0 && e->gathering == NULL;
+    bool move = e->cuts_open == 0 &&
+                (last || now - e->moved_at_us >= MOVE_EVERY_S * SL_SECOND_US);
     if (move)
         trim(e); /* Also without a commit: after a restart, and when keys were all that held it. */
     bool spool_full = atomic_load_explicit(&e->storage.spool_bytes, memory_order_relaxed) >=
@@ -378,14 +395,9 @@ bool cuts_poll(sl_engine *e, int64_t now) {
         return any;
     static _Thread_local table *chosen[sizeof e->tables / sizeof *e->tables];
     uint32_t count = choose(e, now, chosen);
-    e->cut_idle = count == 0;
-    if (count == 0 && move) {
-        uint64_t low = UINT64_MAX;
-        for (uint32_t i = 0; i < e->table_count; i++)
-            if (!e->tables[i]->dirty && e->tables[i]->cursor < low)
-                low = e->tables[i]->cursor;
-        move = low < e->position;
-    }
+    move = move && count == 0 && may_move(e);
+    /* A stop leaves every table at one position: another configuration may go on from there. */
+    e->cut_idle = count == 0 && !move;
     if (count == 0 && !move)
         return any;
     return begin_cut(e, chosen, count) || any;

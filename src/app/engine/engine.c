@@ -7,6 +7,10 @@
 
 enum { STOP_LIMIT_S = 10, SCHEDULE_EVERY_US = 5000 };
 
+static sl_status no_memory(sl_error *error) {
+    return sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+}
+
 /* --- recovery --- */
 
 typedef struct stored_table {
@@ -67,6 +71,8 @@ static sl_status number_of(sl_engine *e, const char *name, uint64_t missing, uin
     sl_buffer text = SL_BUFFER_EMPTY;
     sl_status status = sl_ledger_get(e->storage.ledger, name, &text, error);
     *out = text.length != 0 ? strtoull(sl_buffer_cstr(&text), NULL, 10) : missing;
+    if (status == SL_OK && text.failed)
+        status = no_memory(error);
     sl_buffer_fini(&text);
     return status;
 }
@@ -78,14 +84,19 @@ static sl_status open_journal(sl_engine *e, uint64_t highest, sl_error *error) {
                                         .segment_bytes = e->config->journal.segment_size,
                                         .sync = e->config->journal.fsync};
     sl_journal_recovery found = {0};
-    sl_status status = sl_journal_open(e->files, sl_buffer_cstr(&text), &options, highest,
-                                       &e->journal, &found, error);
+    const char *path = sl_buffer_cstr(&text);
+    sl_status status = text.failed ? no_memory(error)
+                                   : sl_journal_open(e->files, path, &options, highest, &e->journal,
+                                                     &found, error);
     sl_buffer_clear(&text);
     if (status == SL_OK) {
         (void)snprintf(e->uuid, sizeof e->uuid, "%s", sl_journal_identity(e->journal));
         status = sl_ledger_get(e->storage.ledger, "journal", &text, error);
     }
-    if (status == SL_OK && text.length != 0 && strcmp(sl_buffer_cstr(&text), e->uuid) != 0)
+    const char *stored = sl_buffer_cstr(&text);
+    if (status == SL_OK && text.failed)
+        status = no_memory(error);
+    else if (status == SL_OK && text.length != 0 && strcmp(stored, e->uuid) != 0)
         status = sl_error_set(error, SL_ECONFLICT,
                               "%s/journal is not the journal that ledger.db belongs to (%s, not %s);"
                               " put the right one back, or start with an empty data_dir",
@@ -94,8 +105,9 @@ static sl_status open_journal(sl_engine *e, uint64_t highest, sl_error *error) {
         status = sl_ledger_set(e->storage.ledger, "journal", e->uuid, error);
     sl_buffer_clear(&text);
     sl_buffer_printf(&text, "journal:%s", e->uuid);
-    if (status == SL_OK && (e->partition = sl_strdup(sl_buffer_cstr(&text))) == NULL)
-        status = sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+    e->partition = sl_strdup(sl_buffer_cstr(&text));
+    if (status == SL_OK && (text.failed || e->partition == NULL))
+        status = no_memory(error);
     sl_buffer_fini(&text);
     if (status == SL_OK && found.groups_cut != 0)
         sl_message(SL_LEVEL_WARN, "journal", "torn tail cut", "groups=%" PRIu64 " bytes=%" PRIu64,
@@ -169,15 +181,20 @@ static sl_status check_definition(sl_engine *e, const table *t, sl_error *error)
     sl_buffer name = SL_BUFFER_EMPTY, text = SL_BUFFER_EMPTY, stored = SL_BUFFER_EMPTY;
     sl_buffer_printf(&name, "window:%s", t->name);
     definition_text(t->window, &text);
-    const char *now = sl_buffer_cstr(&text);
-    sl_status status = sl_ledger_get(e->storage.ledger, sl_buffer_cstr(&name), &stored, error);
-    if (status == SL_OK && stored.length == 0)
-        status = sl_ledger_set(e->storage.ledger, (const char *)name.bytes, now, error);
-    else if (status == SL_OK && strcmp(sl_buffer_cstr(&stored), now) != 0)
+    const char *now = sl_buffer_cstr(&text), *key = sl_buffer_cstr(&name);
+    sl_status status = text.failed || name.failed
+                           ? no_memory(error)
+                           : sl_ledger_get(e->storage.ledger, key, &stored, error);
+    const char *before = sl_buffer_cstr(&stored);
+    if (status == SL_OK && stored.failed)
+        status = no_memory(error);
+    else if (status == SL_OK && stored.length == 0)
+        status = sl_ledger_set(e->storage.ledger, key, now, error);
+    else if (status == SL_OK && strcmp(before, now) != 0)
         status = sl_error_set(error, SL_ECONFLICT,
                               "window %s was defined otherwise when its rows were made (%s); give the"
                               " changed window a name and a warehouse table of its own",
-                              t->name, (const char *)stored.bytes);
+                              t->name, before);
     sl_buffer_fini(&name);
     sl_buffer_fini(&text);
     sl_buffer_fini(&stored);
@@ -189,11 +206,13 @@ static sl_status check_definition(sl_engine *e, const table *t, sl_error *error)
 static sl_status check_cursor(sl_engine *e, table *t, sl_error *error) {
     sl_buffer name = SL_BUFFER_EMPTY, mark = SL_BUFFER_EMPTY;
     sl_buffer_printf(&name, "removed:%s", t->name);
+    const char *key = sl_buffer_cstr(&name);
     uint64_t begin = sl_journal_begin(e->journal);
-    sl_status status = sl_ledger_get(e->storage.ledger, sl_buffer_cstr(&name), &mark, error);
+    sl_status status = name.failed ? no_memory(error)
+                                   : sl_ledger_get(e->storage.ledger, key, &mark, error);
     bool removed = mark.length != 0 && mark.bytes[0] == '1';
     if (status == SL_OK && removed)
-        status = sl_ledger_set(e->storage.ledger, (const char *)name.bytes, "0", error);
+        status = sl_ledger_set(e->storage.ledger, key, "0", error);
     sl_buffer_fini(&name);
     sl_buffer_fini(&mark);
     if (status != SL_OK || t->cursor >= begin)
@@ -223,7 +242,8 @@ static sl_status check_tables(sl_engine *e, const recovery *r, sl_error *error) 
             continue;
         sl_buffer name = SL_BUFFER_EMPTY;
         sl_buffer_printf(&name, "removed:%s", s->name);
-        status = sl_ledger_set(e->storage.ledger, sl_buffer_cstr(&name), "1", error);
+        const char *key = sl_buffer_cstr(&name);
+        status = name.failed ? no_memory(error) : sl_ledger_set(e->storage.ledger, key, "1", error);
         sl_buffer_fini(&name);
     }
     return status;
@@ -261,6 +281,8 @@ static sl_status note_pending(void *context, const sl_entry *entry) {
         copy.files[i] = entry->files[i];
         copy.files[i].spool = sl_strdup(entry->files[i].spool);
         copy.files[i].key = sl_strdup(entry->files[i].key);
+        if (copy.files[i].spool == NULL || copy.files[i].key == NULL)
+            return SL_ENOMEM;
         if (r->spool_count == r->spool_capacity) {
             uint32_t capacity = r->spool_capacity ? 2 * r->spool_capacity : 64;
             char **spool = sl_realloc(r->spool, capacity * sizeof *spool);
@@ -294,7 +316,9 @@ static sl_status sweep_file(void *context, const sl_file_entry *entry) {
         return SL_OK;
     sl_buffer path = SL_BUFFER_EMPTY;
     sl_buffer_printf(&path, "%s/%s", r->engine->spool, name);
-    (void)r->engine->files->unlink(r->engine->files, sl_buffer_cstr(&path), NULL);
+    const char *text = sl_buffer_cstr(&path);
+    if (!path.failed)
+        (void)r->engine->files->unlink(r->engine->files, text, NULL);
     sl_buffer_fini(&path);
     return SL_OK;
 }
@@ -415,8 +439,8 @@ static sl_status prepare_directories(sl_engine *e, sl_error *error) {
     sl_buffer path = SL_BUFFER_EMPTY;
     sl_buffer_printf(&path, "%s/spool", e->config->data_dir);
     e->spool = sl_strdup(sl_buffer_cstr(&path));
-    sl_status status = e->spool == NULL
-                           ? sl_error_set(error, SL_ENOMEM, "engine: out of memory")
+    sl_status status = path.failed || e->spool == NULL
+                           ? no_memory(error)
                            : e->files->make_directories(e->files, e->spool, error);
     sl_buffer_fini(&path);
     return status;
@@ -425,7 +449,7 @@ static sl_status prepare_directories(sl_engine *e, sl_error *error) {
 static sl_status list_actors(sl_engine *e, sl_error *error) {
     e->actors = sl_calloc(e->worker_count + 3, sizeof(sl_actor *));
     if (e->actors == NULL)
-        return sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+        return no_memory(error);
     e->actors[e->actor_count++] = &e->journal_io.actor;
     e->actors[e->actor_count++] = &e->storage.actor;
     e->actors[e->actor_count++] = &e->reader.actor;
@@ -438,7 +462,7 @@ sl_status sl_engine_create(const sl_engine_options *options, sl_engine **out, sl
     *out = NULL;
     sl_engine *e = sl_aligned_alloc(64, sizeof *e);
     if (e == NULL)
-        return sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+        return no_memory(error);
     memset(e, 0, sizeof *e);
     e->options = *options;
     e->config = options->config;
@@ -452,7 +476,7 @@ sl_status sl_engine_create(const sl_engine_options *options, sl_engine **out, sl
     e->tasks_max = tasks < 8 ? 8 : tasks > TASKS_MAX ? TASKS_MAX : (uint32_t)tasks;
     metrics(e);
     e->letters = letters_schema();
-    sl_status status = e->letters == NULL ? sl_error_set(error, SL_ENOMEM, "engine: out of memory")
+    sl_status status = e->letters == NULL ? no_memory(error)
                                           : prepare_directories(e, error);
     if (status == SL_OK)
         status = storage_create(e, error);
@@ -589,7 +613,7 @@ static bool storage_returned(sl_engine *e) {
 
 static bool may_stop(const sl_engine *e) {
     if (e->outstanding_bytes != 0 || e->gathering != NULL || e->writing != 0 || e->cuts_open != 0 ||
-        e->keys_busy || e->peeks != 0 || e->reading || !e->cut_idle)
+        e->keys_busy || e->peeks != 0 || e->reading || !e->cut_idle || keys_waiting(e))
         return false;
     for (uint32_t i = 0; i < e->table_count; i++) {
         const table *t = e->tables[i];
@@ -650,6 +674,31 @@ void sl_engine_stop(sl_engine *e, bool drain) {
 
 bool sl_engine_stopped(const sl_engine *e) {
     return e->stopped;
+}
+
+void sl_engine_refuse(sl_engine *e) {
+    while (sl_engine_poll(e))
+        ; /* What is back is answered as it ended. */
+    for (task *t = e->live_first; t != NULL; t = t->next)
+        if (!t->answered) {
+            t->status = SL_EAGAIN;
+            reply_task(e, t);
+            t->answered = true;
+        }
+    if (e->gathering != NULL) {
+        e->gathering->status = SL_EAGAIN;
+        reply_task(e, e->gathering);
+        sl_group_reset(e->gathering->group);
+    }
+    keys_refuse(e);
+    refuse_flushes(e);
+}
+
+const char *sl_engine_behind(const sl_engine *e) {
+    for (uint32_t i = 1; i < e->table_count; i++)
+        if (e->tables[i]->cursor != e->tables[0]->cursor)
+            return e->tables[e->tables[i]->cursor < e->tables[0]->cursor ? i : 0]->name;
+    return NULL;
 }
 
 void sl_engine_state(sl_engine *e, sl_buffer *out) {

@@ -490,6 +490,8 @@ void keys_found(sl_engine *e, key_entry *key);
 void keys_saved(sl_engine *e, keys_batch *batch);
 /** @return false: no memory for all of the group's keys; read it again. */
 bool keys_scanned(sl_engine *e, task *t);
+bool keys_waiting(const sl_engine *e); /**< A request with a key has no reply yet. */
+void keys_refuse(sl_engine *e);        /**< Answers them all. */
 void keys_destroy(sl_engine *e);
 
 /* cuts.c */
@@ -498,6 +500,7 @@ void cut_sealed(sl_engine *e, cut *c);
 void cut_committed(sl_engine *e, cut *c);
 void cut_free(cut *c);
 void entry_delivered(sl_engine *e, pending *p);
+void pending_free(pending *p);
 void cut_results_clear(sl_engine *e, cut_result *r);
 void delta_put(sl_buffer *out, const sl_window_row *row);
 size_t delta_get(const uint8_t *bytes, size_t length, sl_window_row *row);

@@ -533,6 +533,24 @@ bool keys_poll(sl_engine *e, int64_t now) {
     return true;
 }
 
+bool keys_waiting(const sl_engine *e) {
+    if (e->refused_first != NULL)
+        return true;
+    for (uint32_t i = 0; i < e->key_bucket_count; i++)
+        for (const key_entry *k = e->key_buckets[i]; k != NULL; k = k->next)
+            if (k->waiters != NULL)
+                return true;
+    return false;
+}
+
+void keys_refuse(sl_engine *e) {
+    (void)answer_repeats(e);
+    const sl_intake_reply reply = {.status = 503, .retry_after_s = 1, .message = "try again"};
+    for (uint32_t i = 0; i < e->key_bucket_count; i++)
+        for (key_entry *k = e->key_buckets[i]; k != NULL; k = k->next)
+            key_answer(k, &reply);
+}
+
 void keys_destroy(sl_engine *e) {
     for (uint32_t i = 0; i < e->key_bucket_count; i++)
         while (e->key_buckets[i] != NULL) {

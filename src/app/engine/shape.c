@@ -218,8 +218,11 @@ static sl_status directory_table(sl_engine *e, stream *s, sl_table_kind kind, co
                                  const char *parent, uint64_t position, sl_error *error) {
     sl_buffer target = SL_BUFFER_EMPTY;
     sl_buffer_printf(&target, "%s/%s", parent, s->name);
+    const char *path = sl_buffer_cstr(&target);
     table *t;
-    sl_status status = table_add(e, s, kind, suffix, sl_buffer_cstr(&target), position, &t, error);
+    sl_status status = target.failed
+                           ? sl_error_set(error, SL_ENOMEM, "stream %s: out of memory", s->name)
+                           : table_add(e, s, kind, suffix, path, position, &t, error);
     if (status == SL_OK)
         t->lake = &e->config->lake;
     sl_buffer_fini(&target);
@@ -230,7 +233,10 @@ static sl_status data_table(sl_engine *e, stream *s, sl_table_kind kind, const c
                             uint64_t position, sl_error *error) {
     sl_buffer parent = SL_BUFFER_EMPTY;
     sl_buffer_printf(&parent, "%s/%s", e->config->data_dir, name);
-    sl_status status = directory_table(e, s, kind, name, sl_buffer_cstr(&parent), position, error);
+    const char *path = sl_buffer_cstr(&parent);
+    sl_status status = parent.failed
+                           ? sl_error_set(error, SL_ENOMEM, "stream %s: out of memory", s->name)
+                           : directory_table(e, s, kind, name, path, position, error);
     sl_buffer_fini(&parent);
     return status;
 }

@@ -737,7 +737,9 @@ sl_status storage_create(sl_engine *e, sl_error *error) {
     const sl_sql_options options = {.vfs = e->files->sqlite_vfs, .exclusive = e->options.exclusive};
     sl_buffer path = SL_BUFFER_EMPTY;
     sl_buffer_printf(&path, "%s/ledger.db", e->config->data_dir);
-    sl_status status = sl_ledger_open(sl_buffer_cstr(&path), &options, &a->ledger, error);
+    const char *text = sl_buffer_cstr(&path);
+    sl_status status = path.failed ? sl_error_set(error, SL_ENOMEM, "engine: out of memory")
+                                   : sl_ledger_open(text, &options, &a->ledger, error);
     sl_buffer_fini(&path);
     if (status == SL_OK)
         status = sl_warehouse_open(e->config->warehouse.sqlite, &options, &a->warehouse, error);
@@ -754,6 +756,10 @@ void storage_destroy(sl_engine *e) {
                 cut_free((cut *)m);
             else if (m->kind == MESSAGE_DELIVERED)
                 entry_delivered(e, (pending *)m);
+            else if (m->kind == MESSAGE_KEYS) {
+                sl_free(((keys_batch *)m)->keys);
+                sl_free(m);
+            }
         }
         sl_ring_fini(ring);
     }
@@ -763,11 +769,10 @@ void storage_destroy(sl_engine *e) {
         a->first_commit = next;
     }
     for (uint32_t i = 0; i < a->table_count; i++)
-        for (pending *p = a->tables[i]->first_pending; p != NULL;) {
-            pending *next = p->next;
-            p->of->entries_open++;
-            entry_delivered(e, p);
-            p = next;
+        while (a->tables[i]->first_pending != NULL) {
+            pending *next = a->tables[i]->first_pending->next;
+            pending_free(a->tables[i]->first_pending);
+            a->tables[i]->first_pending = next;
         }
     sl_ledger_close(a->ledger);
     sl_warehouse_close(a->warehouse);
