@@ -266,6 +266,36 @@ static sl_status register_configured(sl_engine *e, sl_error *error) {
     return status;
 }
 
+static bool note_spool(recovery *r, const char *name) {
+    if (r->spool_count == r->spool_capacity) {
+        uint32_t capacity = r->spool_capacity ? 2 * r->spool_capacity : 64;
+        char **spool = sl_realloc(r->spool, capacity * sizeof *spool);
+        if (spool == NULL)
+            return false;
+        r->spool = spool;
+        r->spool_capacity = capacity;
+    }
+    if ((r->spool[r->spool_count] = sl_strdup(name)) == NULL)
+        return false;
+    r->spool_count++;
+    return true;
+}
+
+static bool copy_files(recovery *r, const sl_entry *entry, sl_entry *copy) {
+    *copy = *entry;
+    copy->file_count = 0;
+    copy->files = sl_calloc(entry->file_count + 1, sizeof *copy->files);
+    for (uint32_t i = 0; i < entry->file_count && copy->files != NULL; i++) {
+        sl_entry_file *f = &copy->files[copy->file_count++];
+        *f = entry->files[i];
+        f->spool = sl_strdup(entry->files[i].spool);
+        f->key = sl_strdup(entry->files[i].key);
+        if (f->spool == NULL || f->key == NULL || !note_spool(r, f->spool))
+            return false;
+    }
+    return copy->files != NULL;
+}
+
 static sl_status note_pending(void *context, const sl_entry *entry) {
     recovery *r = context;
     sl_engine *e = r->engine;
@@ -273,34 +303,17 @@ static sl_status note_pending(void *context, const sl_entry *entry) {
     for (uint32_t i = 0; i < e->table_count; i++)
         if (e->tables[i]->id == entry->table)
             t = e->tables[i];
-    sl_entry copy = *entry;
-    copy.files = sl_calloc(entry->file_count + 1, sizeof *copy.files);
-    if (copy.files == NULL)
-        return SL_ENOMEM;
-    for (uint32_t i = 0; i < entry->file_count; i++) {
-        copy.files[i] = entry->files[i];
-        copy.files[i].spool = sl_strdup(entry->files[i].spool);
-        copy.files[i].key = sl_strdup(entry->files[i].key);
-        if (copy.files[i].spool == NULL || copy.files[i].key == NULL)
-            return SL_ENOMEM;
-        if (r->spool_count == r->spool_capacity) {
-            uint32_t capacity = r->spool_capacity ? 2 * r->spool_capacity : 64;
-            char **spool = sl_realloc(r->spool, capacity * sizeof *spool);
-            if (spool == NULL)
-                return SL_ENOMEM;
-            r->spool = spool;
-            r->spool_capacity = capacity;
+    sl_entry copy;
+    sl_status status = copy_files(r, entry, &copy) ? SL_OK : SL_ENOMEM;
+    if (status == SL_OK && t != NULL) { /* Else its files stay in the spool until the table is configured again. */
+        status = storage_enqueue(&e->storage, t, &copy, t->of->current) ? SL_OK : SL_ENOMEM;
+        if (status == SL_OK) {
+            t->entries_open++;
+            return SL_OK;
         }
-        if ((r->spool[r->spool_count] = sl_strdup(entry->files[i].spool)) == NULL)
-            return SL_ENOMEM;
-        r->spool_count++;
     }
-    if (t == NULL) {
-        sl_entry_fini(&copy);
-        return SL_OK; /* Its files stay in the spool until the table is configured again. */
-    }
-    t->entries_open++;
-    return storage_enqueue(&e->storage, t, &copy, t->of->current) ? SL_OK : SL_ENOMEM;
+    sl_entry_fini(&copy);
+    return status;
 }
 
 static int compare_names(const void *a, const void *b) {
