@@ -8,9 +8,8 @@
  * Names    "events" or "analytics.events". A name longer than the server allows is cut and gets 8 digits of its hash;
  *          one that the server or we use ourselves, or that another column has, gets '_' or a number. The same columns in the
  *          same order always get the same names.
- * Hash     `_hash` is the sum of one hash per cell that isn't null, seeded by the column's name in the row file; so columns in
- *          any order, and columns added later, leave it as it is. JSON cells count by being there, as servers
- *          rewrite JSON.
+ * Hash     `_hash` is the sum of one hash per cell that isn't null, seeded by the column's name; so columns in any order, and
+ *          columns added later, leave it as it is. JSON cells count by being there, as servers rewrite JSON.
  * Bytes    `_key` and states are BYTES; in Redshift `_key` is a text of hex digits (VARCHAR joins and distributes), states
  *          are VARBYTE. The values that come out of here have the types of their columns already.
  * Threads  Values; a table is immutable once made.
@@ -53,6 +52,7 @@ typedef struct sl_warehouse_column {
     uint8_t precision, scale; /**< DECIMAL; precision is 18 unless known. */
     sl_column_role role;
     uint32_t index;
+    uint64_t seed;           /**< Of its cells' hashes. */
     bool required;           /**< NOT NULL */
     bool unique;             /**< The id of an upsert. */
 } sl_warehouse_column;
@@ -74,7 +74,9 @@ typedef struct sl_warehouse_table {
 SL_CHECKED sl_status sl_warehouse_table_of_rows(sl_dialect dialect, const char *name,
                                                 const sl_rows_column *columns, uint32_t count, const char *id,
                                                 sl_warehouse_table *out, sl_error *error);
-/** The row file's columns that `schema` gives, and the table of them. */
+/** Row files don't know the precision of decimals: take it from the stream's schema. */
+void sl_warehouse_precise(sl_rows_column *columns, uint32_t count, const sl_schema *schema);
+/** The table of the row files that `schema` gives. */
 SL_CHECKED sl_status sl_warehouse_table_of_schema(sl_dialect dialect, const char *name, const sl_schema *schema,
                                                   const char *id, sl_warehouse_table *out, sl_error *error);
 SL_CHECKED sl_status sl_warehouse_table_of_window(sl_dialect dialect, const char *name,
@@ -149,14 +151,15 @@ const sl_live_column *sl_live_find(const sl_live_table *live, const char *name);
  */
 SL_CHECKED sl_status sl_live_check(const sl_live_table *live, const sl_warehouse_table *table, sl_error *error);
 /**
- * Make one value fit: texts to their length at a character's boundary (combining nothing else), JSON that the server can't
- * hold (\u0000, lone surrogates, numbers beyond its range) becomes a JSON string of its text, integers to their range.
+ * Make one value fit: texts to their length at a character's boundary; JSON that the server can't hold (\u0000, lone
+ * surrogates, numbers beyond its range) becomes a JSON string of its text, whatever the policy; JSON that is too long, with
+ * SL_FIT_TRUNCATE, a JSON string of as much of its text as fits. A NUL in a text becomes U+FFFD.
  * @param live NULL: only what holds for every table of the dialect.
- * @param scratch Holds what the new value borrows; appended to.
- * @return SL_OK and *value, maybe changed (*changed); SL_ELIMIT: too long or too large and the policy says dead letter.
+ * @param scratch Holds what the new value borrows.
+ * @return SL_OK and *value, maybe changed (*changed); SL_ELIMIT: too long and the policy says dead letter.
  */
 SL_CHECKED sl_status sl_warehouse_fit(sl_dialect dialect, const sl_live_column *live, sl_fit_policy policy,
-                                      sl_value *value, sl_buffer *scratch, bool *changed);
+                                      sl_value *value, sl_arena *scratch, bool *changed);
 
 /* --- rows and windows --- */
 
@@ -174,11 +177,11 @@ void sl_warehouse_row(const sl_warehouse_table *table, const sl_value *row, int6
 void sl_warehouse_key(int64_t start_us, const uint8_t *key, size_t key_length, sl_buffer *out);
 
 /**
- * A cell in the server's text form to a value of the column's type; borrows from `text` and `scratch` (appended to).
+ * A cell in the server's text form to a value of the column's type; borrows from `text` and `scratch`.
  * `text` NULL: null. BYTES: hex digits, with or without "\\x". @return false: it is none.
  */
 SL_CHECKED bool sl_warehouse_cell(const sl_warehouse_column *column, const char *text, size_t length,
-                                  sl_buffer *scratch, sl_value *out);
+                                  sl_arena *scratch, sl_value *out);
 /**
  * State of a row as it is stored. @param values In the table's order, as sl_warehouse_cell() gave them.
  * @return SL_OK, SL_ETYPE, SL_ECORRUPT, SL_ENOMEM.
