@@ -5,8 +5,9 @@
  *            Bytes outside 0x21–0x7E, a '#' and user names in it are SL_EINVAL.
  * Bodies     From memory, from a range of a file, or from a function that is asked by offset. A request with a body
  *            always says Content-Length. Replies are collected up to a limit, or handed on piece by piece.
- * Redirects  Not followed: a 3xx is a reply like any other. Nothing is retried, but for one case that HTTP needs: a kept
- *            connection that the peer closed before a byte of the reply. So any request may arrive twice.
+ * Redirects  Not followed: a 3xx is a reply like any other.
+ * Retries    One case that HTTP needs: a kept connection that the peer closed before a byte of the reply. So any request
+ *            may arrive twice.
  * Proxies    http_proxy, https_proxy, no_proxy of the environment are heeded, except by `direct` requests.
  * Resolver   libcurl's own thread; the loop never waits for DNS.
  * Threads    The loop's. Nothing blocks but pread() of a body from a file.
@@ -23,8 +24,7 @@ typedef struct sl_http_call sl_http_call; /**< One request on its way. */
 typedef struct sl_http_client_options {
     const char *ca_file;           /**< PEM with the authorities that are trusted; NULL: the system's. */
     const char *user_agent;        /**< NULL: "sluice". */
-    unsigned connections_max;      /**< At once, others wait their turn; 0: 64. */
-    unsigned host_connections_max; /**< At once to one host; 0: no limit of its own. */
+    unsigned calls_max;            /**< At once; others wait their turn, their time not counting yet. 0: 64. */
 } sl_http_client_options;
 
 typedef struct sl_http_field {
@@ -32,7 +32,7 @@ typedef struct sl_http_field {
 } sl_http_field;
 
 /**
- * Up to `length` bytes of the body from `offset` on. Offsets may step back (see Retried, above).
+ * Up to `length` bytes of the body from `offset` on. Offsets may step back (see above).
  * @return Bytes given, at least 1; 0 aborts the request with SL_EIO.
  */
 typedef size_t sl_http_read_fn(void *context, void *bytes, size_t length, uint64_t offset);

@@ -98,7 +98,7 @@ static int between(uint64_t value, int low, int high) {
  * budget. Single large blocks go back at once, as holes of their size would keep the heap from shrinking. */
 static void keep_memory(uint64_t budget) {
     (void)mallopt(M_MMAP_THRESHOLD, between(budget / 128, 256 << 10, 4 << 20));
-    (void)mallopt(M_TRIM_THRESHOLD, between(budget / 32, 1 << 20, 64 << 20));
+    (void)mallopt(M_TRIM_THRESHOLD, between(budget / (budget < 256u << 20 ? 32 : 8), 1 << 20, 64 << 20));
     (void)mallopt(M_TOP_PAD, between(budget / 512, 128 << 10, 1 << 20));
 }
 

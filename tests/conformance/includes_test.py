@@ -32,7 +32,9 @@ OWNERS = {
     "checkpoint": "checkpoint",
     "sinks/lake": "lake",
     "sinks/warehouse/sqlite": "warehouse",
-    "io": "http_server io_files loop sql",
+    "sinks/warehouse/sql": "warehouse_sql",
+    "io": "http_client http_server io_files loop postgres sql",
+    "io/aws": "aws",
     "admin": "admin",
     "app": "config engine generate intake",
 }
@@ -49,6 +51,8 @@ KNOWS = {
     ("sinks/lake", "checkpoint.h"): "delivers files of outbox entries",
     ("sinks/warehouse/sqlite", "checkpoint.h"): "delivers outbox entries, through the SQL port that it brings along",
     ("sinks/warehouse/sqlite", "window.h"): "merges stored states with deltas, under the load's lock",
+    ("sinks/warehouse/sql", "window.h"): "tables of windows, and merging their stored states",
+    ("sinks/warehouse/sql", "rows.h"): "tables of row files' columns",
     ("sinks/warehouse/sqlite", "rows.h"): "entries reach a warehouse as row files",
 }
 

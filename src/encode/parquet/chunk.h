@@ -19,7 +19,7 @@
 
 #include "sluice/parquet.h"
 
-#define SL_PARQUET_STEP_ROWS 512u
+#define SL_PARQUET_STEP_ROWS 256u
 #define SL_PARQUET_PAGE_ROWS_MAX 65536u
 
 typedef enum sl_parquet_kind { KIND_BOOL, KIND_NUMBER, KIND_REAL, KIND_TEXT } sl_parquet_kind;

@@ -6,7 +6,6 @@
 
 #define SLOTS_MIN 32u
 #define PROBES_MAX 1024u
-#define AHEAD 8u
 #define STEP_MIN 64u  /* New values that room is made for: small, so that a table starts small. */
 #define STEP_MAX 256u /* The hashes of a step stay in the first-level cache. */
 #define BIG_BYTES (256u << 10) /* Below this the values are in the cache anyway. */
@@ -118,7 +117,34 @@ static inline uint32_t find_text(sl_parquet_dictionary *d, uint64_t hash, sl_par
     }
 }
 
-/** Hash first, prefetch, then look up: the misses of a big table overlap. */
+/** The slot where the key is, or the empty one that ends the search. Values aren't compared. */
+static inline uint32_t candidate(const sl_parquet_dictionary *d, uint32_t at, uint64_t key) {
+    at &= d->mask;
+    for (unsigned probes = 0; d->slots[at].code && d->slots[at].key != key && probes < PROBES_MAX; probes++)
+        at = (at + 1) & d->mask;
+    return at;
+}
+
+/** A big dictionary: the misses of slots overlap, then those of values. */
+static void find_texts(sl_parquet_dictionary *d, const uint64_t *hashes,
+                       const sl_parquet_piece *pieces, size_t count, uint32_t *codes) {
+    uint32_t slots[STEP_MAX];
+    const uint8_t *values = d->values.data;
+    for (size_t i = 0; i < count; i++) {
+        slots[i] = candidate(d, (uint32_t)hashes[i], text_key(hashes[i], pieces[i].length));
+        const uint8_t *value = values + (d->slots[slots[i]].code >> 32);
+        __builtin_prefetch(value);
+        __builtin_prefetch(value + 3 + pieces[i].length);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const sl_parquet_slot *slot = &d->slots[slots[i]];
+        bool found = slot->code && slot->key == text_key(hashes[i], pieces[i].length) &&
+                     same(values + (slot->code >> 32) + 4, pieces[i].bytes, pieces[i].length);
+        codes[i] = found ? (uint32_t)slot->code - 1 : find_text(d, hashes[i], pieces[i]);
+    }
+}
+
+/** Hash and prefetch first, then look up. */
 static sl_status texts_step(sl_parquet_dictionary *d, sl_parquet_store *store,
                             const sl_parquet_piece *pieces, size_t count, uint32_t *codes) {
     uint64_t hashes[STEP_MAX];
@@ -131,18 +157,11 @@ static sl_status texts_step(sl_parquet_dictionary *d, sl_parquet_store *store,
     sl_status status = sl_parquet_grow(store, &d->values, d->length + bytes);
     if (status)
         return status;
-    if (d->length < BIG_BYTES) {
+    if (d->length >= BIG_BYTES)
+        find_texts(d, hashes, pieces, count, codes);
+    else
         for (size_t i = 0; i < count; i++)
             codes[i] = find_text(d, hashes[i], pieces[i]);
-        return SL_OK;
-    }
-    const uint8_t *values = d->values.data;
-    for (size_t i = 0; i < count; i++) {
-        if (i + AHEAD < count)
-            __builtin_prefetch(values +
-                               (d->slots[(uint32_t)hashes[i + AHEAD] & d->mask].code >> 32));
-        codes[i] = find_text(d, hashes[i], pieces[i]);
-    }
     return SL_OK;
 }
 
