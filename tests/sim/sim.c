@@ -161,7 +161,7 @@ static void plan(sim *s) {
     s->heavy = sim_chance(s, 150);
     s->faulty = !sim_chance(s, 80);
     s->quarantine = s->faulty && sim_chance(s, 60);
-    s->scarce = s->faulty && sim_chance(s, 150) && s->allocations;
+    s->scarce = s->faulty && s->allocations;
     s->workers = workers[sim_below(s, 3)];
     s->pace_us = paces[sim_below(s, 3)];
     s->planned = 15 + (uint32_t)sim_below(s, 50);
@@ -187,7 +187,11 @@ static bool start(sim *s) {
     for (int tries = 0;; tries++) {
         sl_error error = {0};
         sl_budget_init(&s->budget, s->config->memory);
+        bool scarce = s->scarce && !s->calm && tries < 2 && sim_chance(s, 300);
+        if (scarce)
+            sl_memory_fail_at(1 + sim_below(s, 600));
         sl_status status = sl_engine_create(&options, &s->engine, &error);
+        sl_memory_fail_at(0);
         if (status == SL_OK && !fake_disk_stopped(s->disk))
             break;
         if (status == SL_OK)
@@ -196,6 +200,8 @@ static bool start(sim *s) {
         sim_trace(s, "start failed: %s", error.text);
         if (s->totals.damaged != 0 && !s->faults_on)
             return false;
+        if (scarce && status == SL_ENOMEM)
+            continue;
         if (!s->faults_on)
             sim_fail(s, "the daemon doesn't start: %s", error.text);
         if (fake_disk_stopped(s->disk) || fake_disk_sync_failed(s->disk) || sim_chance(s, 500))
@@ -664,7 +670,8 @@ int main(int count, char **words) {
         }
         if (!good) {
             failed++;
-            (void)printf("again: %s --seed %llu --verbose\n", words[0], (unsigned long long)seed);
+            (void)printf("again: %s --seed %llu --verbose%s\n", words[0], (unsigned long long)seed,
+                         c.allocations ? " --allocations" : "");
         }
         add(&sum, &first);
     }

@@ -35,6 +35,7 @@ enum {
 typedef struct stream stream;
 typedef struct table table;
 typedef struct task task;
+typedef struct worker_table worker_table;
 
 /** How a stream's events are decoded and what its tables make of them: immutable, by reference count. */
 typedef struct shape {
@@ -97,6 +98,8 @@ struct table {
     int64_t retry_at_us;
     uint32_t tries;
     struct pending *first_pending, **last_pending;
+    worker_table *states; /**< One per worker, each the worker's own: made with the table, so that a worker
+                               always has a place to note what went wrong. */
 };
 
 typedef enum message_kind {
@@ -303,8 +306,6 @@ struct flush {
 
 /* --- actors --- */
 
-typedef struct worker_table worker_table;
-
 typedef struct worker {
     sl_actor actor;
     sl_engine *engine;
@@ -315,8 +316,6 @@ typedef struct worker {
     const sl_schema *decoder_schemas[STREAMS_MAX + 64];
     sl_batch **free_batches;
     uint32_t free_count, free_capacity;
-    worker_table **tables;
-    uint32_t table_capacity;
     sl_batch *letters;       /**< Dead letters on their way to Parquet. */
     cut *cutting;            /**< Being sealed, a slice at a time. */
     uint32_t cutting_table;
@@ -460,6 +459,7 @@ bool worker_cut_slice(worker *w, cut *c);
 void worker_rewind(worker *w, const rewind_order *order);
 void worker_peek(worker *w, peek *p);
 void worker_tables_destroy(worker *w);
+worker_table *worker_states_create(uint32_t workers); /**< @return NULL: no memory. */
 
 /* storage.c */
 sl_status storage_create(sl_engine *e, sl_error *error);

@@ -163,6 +163,7 @@ static void table_destroy(table *t) {
         memcpy(&own, &t->window, sizeof own);
         sl_free(own);
     }
+    sl_free(t->states);
     sl_free(t->name);
     sl_free(t->target);
     sl_free(t);
@@ -186,7 +187,9 @@ static sl_status table_add(sl_engine *e, stream *s, sl_table_kind kind, const ch
     bool failed = name.failed;
     sl_buffer_fini(&name);
     t->target = sl_strdup(target);
-    if (failed || t->name == NULL || t->target == NULL) {
+    t->states = worker_states_create(e->config->workers);
+    if (failed || t->name == NULL || t->target == NULL || t->states == NULL) {
+        sl_free(t->states);
         sl_free(t->name);
         sl_free(t->target);
         sl_free(t);

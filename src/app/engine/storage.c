@@ -50,6 +50,8 @@ static bool row_list_add(row_list *list, const sl_window_row *row) {
 
 static bool row_list_deltas(row_list *list, const sl_buffer *deltas) {
     sl_window_row row;
+    if (deltas->failed) /* The last one may be there in part. */
+        return false;
     for (size_t at = 0, n; (n = delta_get(deltas->bytes + at, deltas->length - at, &row)) != 0; at += n)
         if (!row_list_add(list, &row))
             return false;

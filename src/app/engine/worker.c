@@ -229,6 +229,8 @@ sl_status workers_create(sl_engine *e, sl_error *error) {
 void workers_destroy(sl_engine *e) {
     for (uint32_t i = 0; e->workers != NULL && i < e->worker_count; i++) {
         worker *w = &e->workers[i];
+        if (w->engine == NULL)
+            continue; /* Its making was never begun. */
         worker_tables_destroy(w);
         for (size_t k = 0; k < sizeof w->decoders / sizeof *w->decoders; k++) {
             sl_decoder_destroy(w->decoders[k]);

@@ -708,22 +708,16 @@ static sl_status add_window(worker *w, worker_table *wt, part *p, bool *full) {
 
 /* --- a task --- */
 
-static worker_table *state_of(worker *w, table *t) {
-    if (t->index >= w->table_capacity) {
-        uint32_t capacity = t->index + 64;
-        worker_table **tables = sl_realloc(w->tables, capacity * sizeof *tables);
-        if (tables == NULL)
-            return NULL;
-        memset(tables + w->table_capacity, 0, (capacity - w->table_capacity) * sizeof *tables);
-        w->tables = tables;
-        w->table_capacity = capacity;
-    }
-    worker_table *wt = w->tables[t->index];
-    if (wt == NULL && (wt = sl_calloc(1, sizeof *wt)) != NULL) {
+worker_table *worker_states_create(uint32_t workers) {
+    return sl_calloc(workers, sizeof(worker_table));
+}
+
+static worker_table *state_of(const worker *w, table *t) {
+    worker_table *wt = &t->states[w->index];
+    if (wt->of == NULL) {
         wt->of = t;
         wt->rows_file = -1;
         wt->skip_below = t->first_skip;
-        w->tables[t->index] = wt;
     }
     return wt;
 }
@@ -786,10 +780,6 @@ void worker_process(worker *w, task *t) {
                             .late = late};
         for (uint32_t k = 0; k < s->table_count; k++) {
             worker_table *wt = state_of(w, s->tables[k]);
-            if (wt == NULL) {
-                note_broken(t, s->tables[k], SL_ENOMEM);
-                continue;
-            }
             if (t->group->offset < wt->skip_below || wt->status != SL_OK)
                 continue;
             bool companion = wt->of->kind == SL_TABLE_DEAD || wt->of->kind == SL_TABLE_LATE;
@@ -874,11 +864,6 @@ bool worker_cut_slice(worker *w, cut *c) {
     uint32_t i = w->cutting_table;
     worker_table *wt = state_of(w, c->tables[i]);
     cut_result *r = &c->results[w->index * c->table_count + i];
-    if (wt == NULL) {
-        r->status = SL_ENOMEM;
-        w->cutting_table++;
-        return w->cutting_table == c->table_count;
-    }
     if (wt->status == SL_OK) {
         sl_status status = seal_slice(w, wt);
         if (status == SL_EAGAIN)
@@ -893,8 +878,6 @@ bool worker_cut_slice(worker *w, cut *c) {
 void worker_rewind(worker *w, const rewind_order *order) {
     for (uint32_t i = 0; i < order->count; i++) {
         worker_table *wt = state_of(w, order->tables[i]);
-        if (wt == NULL)
-            continue;
         if (order->drop[i]) {
             clear(w, wt);
             wt->status = SL_OK;
@@ -905,8 +888,6 @@ void worker_rewind(worker *w, const rewind_order *order) {
 
 void worker_peek(worker *w, peek *p) {
     worker_table *wt = state_of(w, p->of);
-    if (wt == NULL)
-        return;
     sl_buffer *out = &p->deltas[w->index];
     sl_buffer_append(out, wt->deltas.bytes, wt->deltas.length);
     worker_table view = {.deltas = *out};
@@ -916,9 +897,9 @@ void worker_peek(worker *w, peek *p) {
 }
 
 void worker_tables_destroy(worker *w) {
-    for (uint32_t i = 0; i < w->table_capacity; i++) {
-        worker_table *wt = w->tables[i];
-        if (wt == NULL)
+    for (uint32_t i = 0; i < w->engine->table_count; i++) {
+        worker_table *wt = &w->engine->tables[i]->states[w->index];
+        if (wt->of == NULL)
             continue;
         clear(w, wt);
         sl_window_destroy(wt->window);
@@ -929,7 +910,5 @@ void worker_tables_destroy(worker *w) {
         sl_buffer_fini(&wt->rows);
         if (wt->rows_hash != NULL)
             sl_hasher_destroy(wt->rows_hash);
-        sl_free(wt);
     }
-    sl_free(w->tables);
 }
