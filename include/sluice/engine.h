@@ -29,6 +29,8 @@ typedef struct sl_engine_host {
     void (*wake)(void *context, sl_actor *actor);
     /** The loop has new work: call sl_engine_poll() soon. From any actor. */
     void (*wake_loop)(void *context);
+    /** Call sl_engine_poll() in `ms` milliseconds. From the loop. */
+    void (*wake_loop_in)(void *context, uint32_t ms);
     void *context;
 } sl_engine_host;
 

@@ -23,6 +23,8 @@ typedef struct sl_loop_callbacks {
 SL_CHECKED sl_status sl_loop_create(const sl_loop_callbacks *callbacks, sl_loop **out, sl_error *error);
 struct uv_loop_s *sl_loop_uv(sl_loop *loop);
 void sl_loop_wake(sl_loop *loop);
+/** A turn in `ms` milliseconds; a second call moves the time. The loop's own thread. */
+void sl_loop_wake_in(sl_loop *loop, uint32_t ms);
 /** Until sl_loop_stop(). */
 void sl_loop_run(sl_loop *loop);
 void sl_loop_stop(sl_loop *loop);

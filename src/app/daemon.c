@@ -57,6 +57,10 @@ static void wake_loop(void *context) {
     sl_loop_wake(((daemon_state *)context)->loop);
 }
 
+static void wake_loop_in(void *context, uint32_t ms) {
+    sl_loop_wake_in(((daemon_state *)context)->loop, ms);
+}
+
 /* --- HTTP --- */
 
 static int admit_intake(void *context, const char *method, const char *path,
@@ -237,7 +241,7 @@ static sl_status start(daemon_state *d, sl_error *error) {
         .config = c,
         .files = files,
         .clock = {.wall_us = wall_us, .monotonic_us = monotonic_us},
-        .host = {.wake = wake_actor, .wake_loop = wake_loop, .context = d},
+        .host = {.wake = wake_actor, .wake_loop = wake_loop, .wake_loop_in = wake_loop_in, .context = d},
         .metrics = d->metrics,
         .budget = &d->budget};
     status = sl_engine_create(&options, &d->engine, error);

@@ -11,7 +11,7 @@ struct sl_loop {
     uv_loop_t loop;
     uv_async_t wake;
     uv_check_t check;
-    uv_timer_t timer;
+    uv_timer_t timer, alarm;
     uv_signal_t signals[SIGNALS];
     sl_loop_callbacks callbacks;
 };
@@ -28,6 +28,10 @@ static void on_check(uv_check_t *handle) {
 static void on_tick(uv_timer_t *handle) {
     sl_loop *loop = handle->data;
     loop->callbacks.tick(loop->callbacks.context);
+}
+
+static void on_alarm(uv_timer_t *handle) {
+    (void)handle; /* As on_wake(). */
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
@@ -50,6 +54,7 @@ sl_status sl_loop_create(const sl_loop_callbacks *callbacks, sl_loop **out, sl_e
     code = uv_async_init(&loop->loop, &loop->wake, on_wake);
     (void)uv_check_init(&loop->loop, &loop->check);
     (void)uv_timer_init(&loop->loop, &loop->timer);
+    (void)uv_timer_init(&loop->loop, &loop->alarm);
     loop->wake.data = loop->check.data = loop->timer.data = loop;
     (void)uv_check_start(&loop->check, on_check);
     (void)uv_timer_start(&loop->timer, on_tick, callbacks->tick_ms, callbacks->tick_ms);
@@ -74,6 +79,10 @@ uv_loop_t *sl_loop_uv(sl_loop *loop) {
 
 void sl_loop_wake(sl_loop *loop) {
     (void)uv_async_send(&loop->wake);
+}
+
+void sl_loop_wake_in(sl_loop *loop, uint32_t ms) {
+    (void)uv_timer_start(&loop->alarm, on_alarm, ms, 0);
 }
 
 void sl_loop_run(sl_loop *loop) {

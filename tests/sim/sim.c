@@ -71,6 +71,11 @@ static void wake(void *context, sl_actor *actor) {
 static void wake_loop(void *context) {
     (void)context;
 }
+/* The loop takes its turn again and again. */
+static void wake_loop_in(void *context, uint32_t ms) {
+    (void)context;
+    (void)ms;
+}
 
 static void crashed(void *context, const char *name) {
     sim *s = context;
@@ -180,7 +185,7 @@ static bool start(sim *s) {
     const sl_engine_options options = {.config = s->config,
                                        .files = s->files,
                                        .clock = {wall_us, monotonic_us, s},
-                                       .host = {wake, wake_loop, s},
+                                       .host = {wake, wake_loop, wake_loop_in, s},
                                        .metrics = s->metrics = sl_metrics_create(),
                                        .budget = &s->budget,
                                        .exclusive = true};

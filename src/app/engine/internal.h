@@ -378,6 +378,8 @@ struct sl_engine {
     uint32_t table_count;
     task *gathering;
     uint32_t writing;                  /**< Groups that the journal thread has. */
+    uint32_t senders;                  /**< Requests that are about at one time: being written, or gathered meanwhile. */
+    int64_t patient_since_us;          /**< A group waits for more requests since then; 0: none does. */
     uint32_t tasks_max;
     bool reading;                      /**< The reader has a task. */
     bool letting_go;                   /**< A live group is given up for one to read into. */

@@ -8,6 +8,8 @@
 enum {
     SMALL_GROUP = 64 << 10,
     SMALL_GROUPS = 3,
+    PATIENCE_MS = 1, /* The longest wait of a group for the senders that were just answered. */
+    PATIENCE_BYTES = 128 << 10,
     TASKS_SPARE = 4, /* Kept for requests and the reader while the pipeline stands still. */
 };
 
@@ -205,10 +207,31 @@ static bool hurry(const sl_engine *e) {
     return false;
 }
 
-bool sequence_kick(sl_engine *e) {
-    if (e->gathering == NULL || e->gathering->group->count == 0 ||
-        (e->gathering->group->length < GROUP_BYTES / 2 && !hurry(e)))
+/* Who was answered a moment ago mostly asks again at once. A sync for three quarters of the senders costs as
+ * much as one for the first that comes, so a small group waits for them. */
+static bool patient(sl_engine *e) {
+    const sl_group *group = e->gathering->group;
+    if (group->count >= e->senders - e->senders / 4 || group->length >= PATIENCE_BYTES || e->stopping)
         return false;
+    int64_t now = engine_now(e);
+    if (e->patient_since_us == 0) {
+        e->patient_since_us = now;
+        e->options.host.wake_loop_in(e->options.host.context, PATIENCE_MS);
+    }
+    return now - e->patient_since_us < PATIENCE_MS * 1000;
+}
+
+static void count_senders(sl_engine *e, const task *written) {
+    uint32_t about = written->group->count + (e->gathering != NULL ? e->gathering->group->count : 0);
+    e->senders = about > e->senders ? about : (3 * e->senders + about) / 4;
+}
+
+bool sequence_kick(sl_engine *e) {
+    if (e->gathering == NULL || e->gathering->group->count == 0)
+        return false;
+    if (e->gathering->group->length < GROUP_BYTES / 2 && (!hurry(e) || patient(e)))
+        return false;
+    e->patient_since_us = 0;
     seal(e);
     return true;
 }
@@ -444,6 +467,7 @@ bool sequence_rewind(sl_engine *e, stream *s, table *failed) {
 
 static void written(sl_engine *e, task *t) {
     e->writing--;
+    count_senders(e, t);
     t->written = true;
     if (t->status == SL_OK) {
         t->begin = e->journal_next;
