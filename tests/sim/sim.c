@@ -148,6 +148,14 @@ static void configure(sim *s) {
         sim_fail(s, "configuration: %s\n%s", error.text, sl_buffer_cstr(&text));
     sim_trace(s, "configuration:\n%s", sl_buffer_cstr(&text));
     sl_buffer_fini(&text);
+    if (s->tight) { /* Less than the configuration allows, so that few requests do what many would. */
+        s->config->memory = UINT64_C(24) << 20;
+        s->config->journal.segment_size = UINT64_C(64) << (10 + sim_below(s, 3));
+        s->config->journal.quota = UINT64_C(2) << (20 + sim_below(s, 3));
+        sim_trace(s, "tight: memory %llu, segments %llu, journal %llu",
+                  (unsigned long long)s->config->memory, (unsigned long long)s->config->journal.segment_size,
+                  (unsigned long long)s->config->journal.quota);
+    }
 }
 
 static void plan(sim *s) {
@@ -170,6 +178,13 @@ static void plan(sim *s) {
     s->workers = workers[sim_below(s, 3)];
     s->pace_us = paces[sim_below(s, 3)];
     s->planned = 15 + (uint32_t)sim_below(s, 50);
+    s->step_us = 200;
+    s->tight = sim_chance(s, 200);
+    if (s->tight) {
+        s->planned *= 3;
+        s->pace_us = 20000;
+        s->step_us = 2000;
+    }
     s->fault_every = 150 + (uint32_t)sim_below(s, 1500);
     memcpy(s->streams, s->embedded ? embedded : configured, sizeof s->streams);
 }
@@ -178,6 +193,16 @@ static void plan(sim *s) {
 
 static void forget_waits(sim *s) {
     s->flush_waits = s->peek_waits = false;
+}
+
+static uint64_t counted(const sim *s, const char *name) {
+    return (uint64_t)sl_metric_read(sl_metrics_get(s->metrics, SL_METRIC_COUNTER, name, "", ""));
+}
+
+/* What this daemon met: a simulation that never gets there proves nothing about it. */
+static void sum_up(sim *s) {
+    s->totals.let_go += counted(s, "sluice_redecoded_groups_total");
+    s->totals.rewinds += counted(s, "sluice_rewinds_total");
 }
 
 /* @return false: the journal was damaged, and the daemon says so instead of starting. */
@@ -224,6 +249,7 @@ static bool start(sim *s) {
 /* A daemon that a crash point ended in the middle of something is left as it lies. */
 static void die(sim *s, bool power, bool leave) {
     s->epoch++;
+    sum_up(s);
     clients_lost(s);
     forget_waits(s);
     if (power && !leave) {
@@ -326,7 +352,7 @@ static uint32_t pick_actor(sim *s) {
 
 static bool turn(sim *s) {
     s->totals.steps++;
-    s->now_us += (int64_t)sim_below(s, 200);
+    s->now_us += (int64_t)sim_below(s, s->step_us);
     if (s->engine != NULL && sl_engine_ready(s->engine) && clients_turn(s))
         s->quiet = 0;
     int any = run_actor(s, pick_actor(s));
@@ -402,6 +428,7 @@ static bool stop_gracefully(sim *s) {
             return true; /* It died instead, and another one started. */
     }
     s->epoch++;
+    sum_up(s);
     clients_lost(s);
     forget_waits(s);
     sl_engine_destroy(s->engine);
@@ -537,6 +564,7 @@ static void finish(sim *s) {
             stuck(s, "the daemon doesn't stop");
     }
     s->epoch++;
+    sum_up(s);
     sl_engine_destroy(s->engine);
     s->engine = NULL;
     if (sl_budget_used(&s->budget) != 0)
@@ -630,6 +658,8 @@ static void add(sim_totals *sum, const sim_totals *one) {
     sum->refused += one->refused;
     sum->maybe += one->maybe;
     sum->damaged += one->damaged;
+    sum->let_go += one->let_go;
+    sum->rewinds += one->rewinds;
 }
 
 static bool parse(int count, char **words, choices *c) {
@@ -681,13 +711,13 @@ int main(int count, char **words) {
         add(&sum, &first);
     }
     (void)printf("%llu seeds, %llu failed: %llu events in %llu requests (%llu repeated, %llu refused, %llu "
-                 "unsure), %llu crashes, %llu kills, %llu stops, %llu faults, %llu flipped bits, %llu steps, "
-                 "bytes %016llx\n",
+                 "unsure), %llu crashes, %llu kills, %llu stops, %llu faults, %llu flipped bits, %llu groups let go, "
+                 "%llu rewinds, %llu steps, bytes %016llx\n",
                  (unsigned long long)c.count, (unsigned long long)failed, (unsigned long long)sum.events,
                  (unsigned long long)sum.requests, (unsigned long long)sum.repeats,
                  (unsigned long long)sum.refused, (unsigned long long)sum.maybe,
                  (unsigned long long)sum.crashes, (unsigned long long)sum.kills, (unsigned long long)sum.stops,
-                 (unsigned long long)sum.faults, (unsigned long long)sum.damaged,
-                 (unsigned long long)sum.steps, (unsigned long long)sum.fingerprint);
+                 (unsigned long long)sum.faults, (unsigned long long)sum.damaged, (unsigned long long)sum.let_go,
+                 (unsigned long long)sum.rewinds, (unsigned long long)sum.steps, (unsigned long long)sum.fingerprint);
     return failed != 0;
 }

@@ -59,7 +59,7 @@ typedef struct sim_stream {
 
 typedef struct sim_totals {
     uint64_t fingerprint, events, requests, crashes, kills, stops, faults, steps, repeats, refused, maybe,
-        damaged;
+        damaged, let_go, rewinds;
 } sim_totals;
 
 struct sim {
@@ -70,7 +70,8 @@ struct sim {
     sim_totals totals;
     /* What the seed chose. */
     bool embedded, by_request, late, faulty, quarantine, heavy, scarce;
-    uint32_t workers, planned, pace_us, fault_every;
+    bool tight;              /**< Little memory, few tasks, short segments: groups are let go and trimmed. */
+    uint32_t workers, planned, pace_us, step_us, fault_every;
     sim_stream streams[STREAMS];
     /* The world. */
     fake_disk *disk;

@@ -181,6 +181,7 @@ static sl_status ledger_table(sl_warehouse *w, const char *table, sl_error *erro
     sl_buffer_printf(&name, "sluice_ledger_%s", table);
     sl_buffer_text(&text, "CREATE TABLE IF NOT EXISTS ");
     quote(&text, sl_buffer_cstr(&name));
+    text.failed = text.failed || name.failed;
     sl_buffer_text(&text, "(id INTEGER PRIMARY KEY, partition TEXT NOT NULL UNIQUE,"
                           " position TEXT NOT NULL, hash TEXT NOT NULL, rows INTEGER NOT NULL)");
     sl_status status = finish_text(&text, error);
@@ -336,6 +337,7 @@ static sl_status window_table(sl_warehouse *w, const sl_warehouse_load *load, sl
             sl_buffer state = SL_BUFFER_EMPTY;
             sl_buffer_printf(&state, "%s__state", measure[i].name);
             column(&text, sl_buffer_cstr(&state), "BLOB");
+            text.failed = text.failed || state.failed;
             sl_buffer_fini(&state);
         }
     }
@@ -551,7 +553,9 @@ static sl_status prepare_window(window_load *l, sl_error *error) {
         if (status == SL_OK && measure[i].state) {
             sl_buffer name = SL_BUFFER_EMPTY;
             sl_buffer_printf(&name, "%s__state", measure[i].name);
-            status = add_column(l->warehouse, table, &have, sl_buffer_cstr(&name), "BLOB", error);
+            status = finish_text(&name, error);
+            if (status == SL_OK)
+                status = add_column(l->warehouse, table, &have, (const char *)name.bytes, "BLOB", error);
             sl_buffer_fini(&name);
         }
     }
@@ -785,9 +789,11 @@ sl_status sl_warehouse_audit(sl_warehouse *w, const char *table, const char *par
                              uint64_t from, uint64_t to, sl_warehouse_fact *out, sl_error *error) {
     *out = (sl_warehouse_fact){0};
     sl_buffer text = SL_BUFFER_EMPTY;
-    columns have;
+    columns have = {0};
     sl_buffer_printf(&text, "sluice_ledger_%s", table);
-    sl_status status = columns_of(w, sl_buffer_cstr(&text), &have, error);
+    sl_status status = finish_text(&text, error);
+    if (status == SL_OK)
+        status = columns_of(w, (const char *)text.bytes, &have, error);
     bool there = have.count != 0;
     columns_fini(&have);
     sl_buffer_clear(&text);
