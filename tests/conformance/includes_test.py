@@ -46,6 +46,7 @@ KNOWS = {
     ("intake/http", "intake.h"): "the port through which requests reach the engine",
     ("io", "http.h"): "the server moves bytes for the connection's state machine",
     ("io", "value.h"): "SQL cells are values",
+    ("io/aws", "http_client.h"): "asks the services that hand out credentials",
     ("admin", "http.h"): "its pages are replies",
     ("checkpoint", "sql.h"): "the port of the database that the ledger is",
     ("sinks/lake", "checkpoint.h"): "delivers files of outbox entries",
