@@ -9,10 +9,9 @@
  * Password Of the options, else of the file (read at each connect), else of the URL, else $PGPASSWORD, else ~/.pgpass.
  * Time     `statement_ms` without progress: the statement is cancelled, 5 s later the connection closed.
  * Errors   SL_EIO: connection lost or not made (whatever was under way may have happened); SL_EAGAIN: conflict of
- *          transactions (40001, 40P01, 55P03, Redshift's 1023), cancelled; SL_EDENIED; SL_ENOSPC; SL_EFULL: the server lacks
+ *          transactions (40001, 40P01, 55P03, Redshift's 1023), cancelled, COMMIT answered with ROLLBACK; SL_EDENIED; SL_ENOSPC; SL_EFULL: the server lacks
  *          memory or connections; SL_EEXIST: 23505, table or column exists; SL_ENOTFOUND: no such table or column;
- *          SL_ETYPE: data that the server refuses (class 22, 23); SL_ECONFLICT: tag of COMMIT was ROLLBACK; SL_EINVAL:
- *          the rest. `error` has the server's message, detail, context and SQLSTATE.
+ *          SL_ETYPE: data that the server refuses (class 22, 23); SL_EINVAL: the rest. `error` has the server's message, detail, context and SQLSTATE.
  * Threads  The loop's.
  */
 #pragma once
@@ -50,7 +49,7 @@ SL_CHECKED sl_status sl_postgres_create(sl_loop *loop, const sl_postgres_options
 /** Gives up what is under way, without a callback. With a loop of others its memory goes some turns later. NULL is allowed. */
 void sl_postgres_destroy(sl_postgres *connection);
 
-/** Connect, or connect again after SL_EIO. Credentials may be new: NULL keeps those of the options. */
+/** Connect, or connect again (what was open is closed first). Credentials may be new: NULL takes those of the options. */
 void sl_postgres_connect(sl_postgres *connection, const char *user, const char *password,
                          sl_postgres_done_fn *done, void *context);
 bool sl_postgres_connected(const sl_postgres *connection);
@@ -72,7 +71,7 @@ typedef sl_status sl_postgres_source_fn(void *context, const uint8_t **bytes, si
 /** `COPY … FROM STDIN`; the next piece is only asked for when the socket has taken the last. */
 void sl_postgres_copy(sl_postgres *connection, const char *text, sl_postgres_source_fn *source,
                       sl_postgres_done_fn *done, void *context);
-/** COMMIT, its tag compared: a failed transaction answers ROLLBACK, which is SL_ECONFLICT here. SL_EIO: in doubt, look. */
+/** COMMIT, its tag compared: a failed transaction answers ROLLBACK, which is SL_EAGAIN here. SL_EIO: in doubt, look. */
 void sl_postgres_commit(sl_postgres *connection, sl_postgres_done_fn *done, void *context);
 
 /** Run a private loop until the operation is done; what its callback was told. */
