@@ -1,6 +1,12 @@
-/* The daemon: order of start and stop. */
+/* The daemon: order of start, reload and stop.
+ *
+ * A reload reads and checks the new configuration first. Then the engine stops, which leaves all tables at one
+ * position, and another engine goes on from there; sockets stay, and requests wait at the gate. When the
+ * new engine can't be made, the old configuration gets one again.
+ */
 #include "daemon.h"
 
+#include "gate.h"
 #include "threads.h"
 
 #include "sluice/admin.h"
@@ -10,6 +16,7 @@
 #include "sluice/loop.h"
 #include "sluice/message.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,20 +24,38 @@
 #include <time.h>
 #include <unistd.h>
 
+extern char **environ;
+
 enum { TICK_MS = 50, LINGER_US = 2000000, UNCOUNTED = 24 << 20 };
 #define REQUESTS_LIMIT_US (2 * SL_SECOND_US) /* How long a stop waits for requests that have begun to come. */
+#define RETRY_US (2 * SL_SECOND_US)          /* Between attempts to get an engine again. */
+
+typedef struct asked_flush {
+    struct asked_flush *next;
+    struct daemon *daemon;
+    sl_engine_flush_fn *done;
+    void *context;
+} asked_flush;
 
 typedef struct daemon {
+    const char *path; /**< Of the configuration, or NULL. */
     sl_config *config;
+    sl_config *next;  /**< A reload is under way: the engine stops. */
+    bool again;       /**< HUP came meanwhile. */
+    int64_t reload_at_us, retry_at_us;
+    sl_clock clock;
     sl_budget budget;
     sl_metrics *metrics;
+    sl_metric *reloaded, *refused;
     sl_loop *loop;
-    sl_engine *engine;
+    sl_engine *engine; /**< NULL: none could be made after a reload; tried again. */
     sl_threads *threads;
+    sl_gate *gate;
+    asked_flush *flushes; /**< Asked again of the next engine. */
     sl_http_intake *intake;
     sl_http_server *server, *admin_server;
     sl_admin_port port;
-    bool one_port, drain, stopping, engine_stopping;
+    bool one_port, drain, stopping, engine_stopping, at_once;
     uint32_t watchdog_ms;
     int64_t watchdog_at_us, stopping_at_us;
 } daemon_state;
@@ -91,22 +116,65 @@ static void handle_admin(void *context, const sl_http_request *request) {
         sl_http_reply_error(request->exchange, 404, "not_found", "no such path");
 }
 
+/* A reload that doesn't take long is nothing to turn away from: requests wait. */
 static bool port_ready(void *context) {
     daemon_state *d = context;
-    return sl_engine_ready(d->engine) && !d->stopping;
+    bool changing = d->reload_at_us != 0 && sl_gate_takes(d->gate);
+    return !d->stopping && (sl_gate_is_open(d->gate) || changing);
 }
 static void port_state(void *context, sl_buffer *out) {
-    sl_engine_state(((daemon_state *)context)->engine, out);
+    daemon_state *d = context;
+    if (d->engine != NULL)
+        sl_engine_state(d->engine, out);
+    else
+        sl_buffer_text(out, "{\"ready\":false,\"streams\":[]}\n");
 }
 static void port_windows(void *context, const char *name, uint32_t limit,
                          void (*done)(void *context, const char *json, size_t length),
                          void *done_context) {
-    sl_engine_windows(((daemon_state *)context)->engine, name, limit, done, done_context);
+    daemon_state *d = context;
+    if (d->engine != NULL)
+        sl_engine_windows(d->engine, name, limit, done, done_context);
+    else
+        done(done_context, NULL, 0);
 }
+
+static void flushed(void *context, sl_status status, const char *message) {
+    asked_flush *f = context;
+    daemon_state *d = f->daemon;
+    if (status == SL_EAGAIN && d->next != NULL) { /* The engine stopped: the next one will do it. */
+        f->next = d->flushes;
+        d->flushes = f;
+        return;
+    }
+    f->done(f->context, status, message);
+    sl_free(f);
+}
+
+static void flush_all(daemon_state *d) {
+    while (d->flushes != NULL) {
+        asked_flush *f = d->flushes;
+        d->flushes = f->next;
+        if (d->engine != NULL)
+            sl_engine_flush(d->engine, flushed, f);
+        else
+            flushed(f, SL_EIO, "there is no engine at present");
+    }
+}
+
 static void port_flush(void *context,
                        void (*done)(void *context, sl_status status, const char *message),
                        void *done_context) {
-    sl_engine_flush(((daemon_state *)context)->engine, done, done_context);
+    daemon_state *d = context;
+    asked_flush *f = sl_malloc(sizeof *f);
+    if (f == NULL) {
+        done(done_context, SL_ENOMEM, "out of memory");
+        return;
+    }
+    *f = (asked_flush){.next = d->flushes, .daemon = d, .done = done, .context = done_context};
+    d->flushes = f;
+    if (d->next == NULL)
+        flush_all(d);
 }
 
 static sl_status listen_on(daemon_state *d, bool admin, sl_error *error) {
@@ -134,6 +202,187 @@ static sl_status listen_on(daemon_state *d, bool admin, sl_error *error) {
     return status;
 }
 
+/* --- the engine and its successors --- */
+
+static void apply_settings(const sl_config *c) {
+    sl_message_configure((sl_level)c->log.level, c->log.json, getenv("JOURNAL_STREAM") != NULL);
+    (void)setenv("TZ", c->timezone, 1);
+    tzset();
+}
+
+static void end_engine(daemon_state *d) {
+    sl_threads_stop(d->threads);
+    sl_engine_destroy(d->engine);
+    d->threads = NULL;
+    d->engine = NULL;
+}
+
+/* No thread of an engine runs meanwhile: `TZ` is the process's. */
+static sl_status make_engine(daemon_state *d, const sl_config *c, sl_error *error) {
+    apply_settings(c);
+    const sl_engine_options options = {
+        .config = c,
+        .files = sl_files_system(),
+        .clock = d->clock,
+        .host = {.wake = wake_actor,
+                 .wake_loop = wake_loop,
+                 .wake_loop_in = wake_loop_in,
+                 .context = d},
+        .metrics = d->metrics,
+        .budget = &d->budget};
+    sl_status status = sl_engine_create(&options, &d->engine, error);
+    if (status != SL_OK)
+        return status;
+    uint32_t count;
+    sl_actor **actors = sl_engine_actors(d->engine, &count);
+    status = sl_threads_start(actors, count, &d->threads, error);
+    if (status != SL_OK)
+        end_engine(d);
+    return status;
+}
+
+static sl_status make_routes(daemon_state *d, const sl_config *c, sl_error *error) {
+    sl_http_intake *routes = sl_http_intake_create(
+        sl_gate_intake(d->gate), (const char *const *)c->http.tokens, c->http.token_count);
+    if (routes == NULL)
+        return sl_error_set(error, SL_ENOMEM, "http: out of memory");
+    sl_http_intake_destroy(d->intake);
+    d->intake = routes;
+    return SL_OK;
+}
+
+static void retry_engine(daemon_state *d) {
+    sl_error error = {0};
+    if (make_engine(d, d->config, &error) == SL_OK)
+        return;
+    d->retry_at_us = monotonic_us(NULL) + RETRY_US;
+    sl_message(SL_LEVEL_ERROR, "app", "no engine, tried again soon", "error=\"%s\"", error.text);
+}
+
+/* --- reload --- */
+
+static void warn_reload(void *context, const char *message) {
+    (void)context;
+    sl_message(SL_LEVEL_WARN, "app", "configuration", "warning=\"%s\"", message);
+}
+
+static void refuse_reload(daemon_state *d, const char *reason) {
+    sl_metric_add(d->refused, 1);
+    sl_message(SL_LEVEL_ERROR, "app", "not reloaded, the old configuration stays", "error=\"%s\"", reason);
+}
+
+static bool same_text(const char *a, const char *b) {
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* @return whether `next` changes what is fixed for the life of the process; `out` names the keys. */
+static bool needs_restart(const sl_config *old, const sl_config *next, sl_buffer *out) {
+    const struct {
+        const char *key;
+        bool same;
+    } fixed[] = {
+        {"data_dir", same_text(old->data_dir, next->data_dir)},
+        {"memory", old->memory == next->memory},
+        {"http.listen", same_text(old->http.listen, next->http.listen)},
+        {"http.tls.cert", same_text(old->http.tls_cert, next->http.tls_cert)},
+        {"http.tls.key", same_text(old->http.tls_key, next->http.tls_key)},
+        {"http.max_body", old->http.max_body == next->http.max_body},
+        {"http.max_connections", old->http.max_connections == next->http.max_connections},
+        {"http.header_timeout", old->http.header_timeout_us == next->http.header_timeout_us},
+        {"http.idle_timeout", old->http.idle_timeout_us == next->http.idle_timeout_us},
+        {"admin.listen", same_text(old->admin.listen, next->admin.listen)},
+    };
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        if (!fixed[i].same)
+            sl_buffer_printf(out, "%s%s", out->length != 0 ? ", " : "", fixed[i].key);
+    bool any = out->length != 0 || out->failed;
+    sl_buffer_text(out, ": another value takes a restart");
+    return any;
+}
+
+static void reload_tls(daemon_state *d) {
+    sl_error error;
+    if (d->config->http.tls_cert != NULL && sl_http_server_reload_tls(d->server, &error) != SL_OK)
+        sl_message(SL_LEVEL_ERROR, "http", "certificate not reloaded", "error=\"%s\"", error.text);
+}
+
+static sl_status make_next(daemon_state *d, const char *behind, sl_error *error) {
+    if (behind[0] != 0)
+        return sl_error_set(error, SL_EAGAIN, "table %s isn't where the others are; send HUP again when it works",
+                            behind);
+    sl_status status = make_engine(d, d->next, error);
+    if (status == SL_OK && (status = make_routes(d, d->next, error)) != SL_OK)
+        end_engine(d);
+    return status;
+}
+
+/* The engine has stopped: what it committed is one position of all tables, where `next` goes on. */
+static void replace_engine(daemon_state *d) {
+    sl_error error = {0};
+    char behind[128] = "";
+    if (d->engine != NULL) {
+        sl_threads_stop(d->threads);
+        d->threads = NULL;
+        sl_engine_refuse(d->engine);
+        const char *name = sl_engine_behind(d->engine);
+        (void)snprintf(behind, sizeof behind, "%s", name != NULL ? name : "");
+        end_engine(d);
+    }
+    sl_config *other = d->next; /* The one that goes. */
+    if (make_next(d, behind, &error) == SL_OK) {
+        other = d->config;
+        d->config = d->next;
+        d->port.config_text = d->config->text;
+        sl_metric_add(d->reloaded, 1);
+        sl_message(SL_LEVEL_INFO, "app", "reloaded", "streams=%u windows=%u", d->config->stream_count,
+                   d->config->window_count);
+    } else {
+        refuse_reload(d, error.text);
+        retry_engine(d);
+    }
+    d->next = NULL;
+    sl_config_destroy(other);
+    sl_loop_wake(d->loop);
+}
+
+static void begin_reload(daemon_state *d, sl_config *next) {
+    d->next = next;
+    d->reload_at_us = monotonic_us(NULL);
+    char text[64];
+    (void)snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, d->reload_at_us);
+    sl_systemd_notify(text);
+    sl_gate_shut(d->gate);
+    if (d->engine != NULL)
+        sl_engine_stop(d->engine, false);
+    else
+        replace_engine(d);
+}
+
+static void reload(daemon_state *d) {
+    if (d->stopping)
+        return;
+    if (d->next != NULL || (d->engine != NULL && !sl_gate_is_open(d->gate))) {
+        d->again = true; /* When this one is done. */
+        return;
+    }
+    reload_tls(d);
+    sl_config *next = NULL;
+    sl_error error = {0};
+    const sl_config_source source = {.path = d->path, .environment = (const char *const *)environ};
+    if (sl_config_load(&source, warn_reload, NULL, &next, &error) != SL_OK) {
+        refuse_reload(d, error.text);
+        return;
+    }
+    sl_buffer keys = SL_BUFFER_EMPTY;
+    if (needs_restart(d->config, next, &keys)) {
+        refuse_reload(d, sl_buffer_cstr(&keys));
+        sl_config_destroy(next);
+    } else {
+        begin_reload(d, next);
+    }
+    sl_buffer_fini(&keys);
+}
+
 /* --- the loop --- */
 
 /* @param context The daemon's pointer to it. */
@@ -156,19 +405,41 @@ static void close_servers(daemon_state *d) {
 /* Requests that have begun are answered first: the engine refuses what comes after its stop. */
 static void stop_engine(daemon_state *d) {
     if (!d->stopping || d->engine_stopping ||
-        (servers_open(d) && monotonic_us(NULL) - d->stopping_at_us < REQUESTS_LIMIT_US))
+        (servers_open(d) && !d->at_once && monotonic_us(NULL) - d->stopping_at_us < REQUESTS_LIMIT_US))
         return;
     d->engine_stopping = true;
-    sl_engine_stop(d->engine, d->drain);
+    if (d->engine != NULL)
+        sl_engine_stop(d->engine, d->drain);
+}
+
+static void poll_engine(daemon_state *d) {
+    while (d->engine != NULL && sl_engine_poll(d->engine))
+        ;
+    if (d->stopping || d->next != NULL || d->engine == NULL || sl_gate_is_open(d->gate) ||
+        !sl_engine_ready(d->engine))
+        return;
+    if (d->reload_at_us != 0) {
+        sl_message(SL_LEVEL_INFO, "app", "requests are taken again", "after_ms=%" PRId64,
+                   (monotonic_us(NULL) - d->reload_at_us) / 1000);
+        sl_systemd_notify("READY=1");
+        d->reload_at_us = 0;
+    }
+    sl_gate_open(d->gate, sl_engine_intake(d->engine));
+    flush_all(d);
+    if (d->again) {
+        d->again = false;
+        reload(d);
+    }
 }
 
 static void on_turn(void *context) {
     daemon_state *d = context;
     stop_engine(d);
-    while (sl_engine_poll(d->engine))
-        ;
+    poll_engine(d);
+    if (d->next != NULL && sl_engine_stopped(d->engine))
+        replace_engine(d);
     /* The last replies leave before the loop ends, as far as their readers take them. */
-    if (!d->stopping || !sl_engine_stopped(d->engine))
+    if (!d->stopping || (d->engine != NULL && !sl_engine_stopped(d->engine) && !d->at_once))
         return;
     if (!servers_open(d))
         sl_loop_stop(d->loop);
@@ -180,46 +451,50 @@ static void on_tick(void *context) {
     daemon_state *d = context;
     int64_t now = monotonic_us(NULL);
     stop_engine(d);
+    sl_gate_refuse(d->gate, d->stopping);
+    if (d->engine == NULL && !d->stopping && now >= d->retry_at_us)
+        retry_engine(d);
     if (d->watchdog_ms != 0 && now - d->watchdog_at_us >= (int64_t)d->watchdog_ms * 1000) {
         d->watchdog_at_us = now;
         sl_systemd_notify("WATCHDOG=1");
     }
 }
 
-static void on_signal(void *context, int number) {
-    daemon_state *d = context;
-    if (number == SIGUSR2) {
-        sl_buffer state = SL_BUFFER_EMPTY;
-        sl_engine_state(d->engine, &state);
-        (void)fprintf(stderr, "%s", sl_buffer_cstr(&state));
-        sl_buffer_fini(&state);
-        return;
-    }
-    if (number == SIGHUP) {
-        sl_error error;
-        if (d->config->http.tls_cert != NULL && !d->stopping &&
-            sl_http_server_reload_tls(d->server, &error) != SL_OK)
-            sl_message(SL_LEVEL_ERROR, "http", "certificate not reloaded", "error=\"%s\"", error.text);
-        return;
-    }
-    if (d->stopping) {
+static void on_stop(daemon_state *d, int number) {
+    if (d->stopping) { /* What isn't committed is in the journal, what wasn't answered isn't promised. */
         sl_message(SL_LEVEL_WARN, "app", "stopping at once", "signal=%d", number);
-        sl_loop_stop(d->loop);
+        d->at_once = true;
+        close_servers(d);
         return;
     }
     sl_message(SL_LEVEL_INFO, "app", "stopping", "signal=%d", number);
     sl_systemd_notify("STOPPING=1");
     d->stopping = true;
     d->stopping_at_us = monotonic_us(NULL);
+    sl_config_destroy(d->next); /* The engine that stops for it stops for good. */
+    d->next = NULL;
+    sl_gate_refuse(d->gate, true);
+    flush_all(d);
     close_servers(d);
+}
+
+static void on_signal(void *context, int number) {
+    daemon_state *d = context;
+    if (number == SIGUSR2) {
+        sl_buffer state = SL_BUFFER_EMPTY;
+        port_state(d, &state);
+        (void)fprintf(stderr, "%s", sl_buffer_cstr(&state));
+        sl_buffer_fini(&state);
+    } else if (number == SIGHUP) {
+        reload(d);
+    } else {
+        on_stop(d, number);
+    }
 }
 
 /* --- start --- */
 
-static sl_status start(daemon_state *d, sl_error *error) {
-    const sl_config *c = d->config;
-    (void)setenv("TZ", c->timezone, 1);
-    tzset();
+static sl_status lock_directory(const sl_config *c, sl_error *error) {
     sl_files *files = sl_files_system();
     sl_buffer lock = SL_BUFFER_EMPTY;
     sl_buffer_printf(&lock, "%s/lock", c->data_dir);
@@ -227,29 +502,34 @@ static sl_status start(daemon_state *d, sl_error *error) {
     if (status == SL_OK)
         status = sl_lock_file(sl_buffer_cstr(&lock), error);
     sl_buffer_fini(&lock);
+    return status;
+}
+
+static void metrics(daemon_state *d) {
+    static const char name[] = "sluice_config_reloads_total", help[] = "Reloads by HUP.";
+    d->reloaded = sl_metrics_get(d->metrics, SL_METRIC_COUNTER, name, help, "result=\"ok\"");
+    d->refused = sl_metrics_get(d->metrics, SL_METRIC_COUNTER, name, help, "result=\"refused\"");
+}
+
+static sl_status start(daemon_state *d, sl_error *error) {
+    const sl_config *c = d->config;
+    sl_status status = lock_directory(c, error);
     if (status != SL_OK)
         return status;
+    metrics(d);
     /* What nobody counts (SQLite's caches, stacks, batches in flight) has its place within `memory`, too. */
     const uint64_t uncounted = c->memory / 4 < UNCOUNTED ? c->memory / 4 : UNCOUNTED;
     sl_budget_init(&d->budget, c->memory - uncounted);
+    d->clock = (sl_clock){.wall_us = wall_us, .monotonic_us = monotonic_us};
     const sl_loop_callbacks callbacks = {
         .turn = on_turn, .tick = on_tick, .signal = on_signal, .context = d, .tick_ms = TICK_MS};
     status = sl_loop_create(&callbacks, &d->loop, error);
-    if (status != SL_OK)
-        return status;
-    const sl_engine_options options = {
-        .config = c,
-        .files = files,
-        .clock = {.wall_us = wall_us, .monotonic_us = monotonic_us},
-        .host = {.wake = wake_actor, .wake_loop = wake_loop, .wake_loop_in = wake_loop_in, .context = d},
-        .metrics = d->metrics,
-        .budget = &d->budget};
-    status = sl_engine_create(&options, &d->engine, error);
-    if (status != SL_OK)
-        return status;
-    uint32_t count;
-    sl_actor **actors = sl_engine_actors(d->engine, &count);
-    status = sl_threads_start(actors, count, &d->threads, error);
+    if (status == SL_OK && (d->gate = sl_gate_create(&d->clock, &d->budget)) == NULL)
+        status = sl_error_set(error, SL_ENOMEM, "out of memory");
+    if (status == SL_OK)
+        status = make_engine(d, c, error);
+    if (status == SL_OK)
+        status = make_routes(d, c, error);
     d->port = (sl_admin_port){.context = d,
                               .metrics = d->metrics,
                               .config_text = c->text,
@@ -259,10 +539,6 @@ static sl_status start(daemon_state *d, sl_error *error) {
                               .windows = port_windows,
                               .flush = port_flush};
     d->one_port = strcmp(c->admin.listen, c->http.listen) == 0;
-    d->intake = sl_http_intake_create(sl_engine_intake(d->engine),
-                                      (const char *const *)c->http.tokens, c->http.token_count);
-    if (status == SL_OK && d->intake == NULL)
-        status = sl_error_set(error, SL_ENOMEM, "http: out of memory");
     if (status == SL_OK)
         status = listen_on(d, false, error);
     if (status == SL_OK && !d->one_port)
@@ -270,11 +546,21 @@ static sl_status start(daemon_state *d, sl_error *error) {
     return status;
 }
 
-int sl_daemon_run(sl_config *config, bool drain) {
-    daemon_state d = {.config = config, .drain = drain};
+static void finish(daemon_state *d) {
+    sl_threads_stop(d->threads);
+    if (d->loop != NULL)
+        sl_loop_destroy(d->loop);
+    sl_http_intake_destroy(d->intake);
+    sl_engine_destroy(d->engine);
+    sl_gate_destroy(d->gate);
+    sl_metrics_destroy(d->metrics);
+    sl_config_destroy(d->config);
+}
+
+int sl_daemon_run(sl_config *config, const char *path, bool drain) {
+    daemon_state d = {.config = config, .path = path, .drain = drain};
     sl_error error = {0};
-    sl_message_configure((sl_level)config->log.level, config->log.json,
-                         getenv("JOURNAL_STREAM") != NULL);
+    apply_settings(config);
     d.metrics = sl_metrics_create();
     d.watchdog_ms = sl_systemd_watchdog_ms();
     sl_status status = d.metrics == NULL ? sl_error_set(&error, SL_ENOMEM, "out of memory")
@@ -289,11 +575,6 @@ int sl_daemon_run(sl_config *config, bool drain) {
     } else {
         (void)fprintf(stderr, "sluice: %s\n", error.text);
     }
-    sl_threads_stop(d.threads);
-    if (d.loop != NULL)
-        sl_loop_destroy(d.loop);
-    sl_http_intake_destroy(d.intake);
-    sl_engine_destroy(d.engine);
-    sl_metrics_destroy(d.metrics);
+    finish(&d);
     return status == SL_OK ? 0 : 1;
 }

@@ -114,9 +114,7 @@ static int run(const arguments *a) {
     if (code != 0)
         return code;
     keep_memory(config->memory);
-    code = sl_daemon_run(config, a->drain);
-    sl_config_destroy(config);
-    return code;
+    return sl_daemon_run(config, a->config, a->drain);
 }
 
 static int validate(const arguments *a) {

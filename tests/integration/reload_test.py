@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""HUP: another configuration in the running daemon. Nothing is lost or refused, tables meet at one position, and what
+can't be taken over leaves everything as it was."""
+
+import copy
+import json
+import signal
+import sqlite3
+import sys
+import threading
+import time
+
+from support import (
+    Daemon, Sender, body, check_once, configuration, event, flush_until, rows, run_tests, started, stopped, wait_for,
+)
+
+BATCH = 50
+COUNTERS = (
+    "sluice_requests_total", "sluice_accepted_events_total", "sluice_received_events_total",
+    "sluice_sent_events_total", "sluice_config_reloads_total",
+)
+
+
+def result(daemon, word):
+    for line in daemon.get("/metrics")[1].decode().splitlines():
+        if line.startswith(f'sluice_config_reloads_total{{result="{word}"}}'):
+            return int(line.split()[-1])
+    return None
+
+
+def write(daemon, config):
+    daemon.config = config
+    (daemon.directory / "sluice.yaml").write_text(config if isinstance(config, str) else json.dumps(config))
+
+
+def reload(daemon, config=None, word="ok"):
+    """Send HUP and wait until it is done."""
+    before = result(daemon, word)
+    if config is not None:
+        write(daemon, config)
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_for(f"reload {word}", lambda: result(daemon, word) == before + 1, 30)
+    wait_for("ready", lambda: daemon.get("/readyz")[0] == 200, 30)
+
+
+def other(daemon):
+    return copy.deepcopy(daemon.config)
+
+
+def window(daemon, name):
+    with sqlite3.connect(daemon.warehouse()) as db:
+        return db.execute(f"SELECT coalesce(sum(events), 0) FROM {name}").fetchone()[0]
+
+
+def audit(daemon):
+    code, text = daemon.audit()
+    assert code == 0, text
+    return text
+
+
+def test_reloads_under_load_refuse_and_lose_nothing(root):
+    """Ten reloads, which bring and take a window and change the number of workers, while four clients send each
+    request once: all of them get 200."""
+    daemon = started(Daemon(root, configuration(root)))
+    senders = [
+        Sender(daemon, [body(at, BATCH) for at in range(k * 20_000, k * 20_000 + 20_000, BATCH)], insist=False,
+               name=f"load{k}", pause=0)
+        for k in range(4)
+    ]
+    plain, more = other(daemon), other(daemon)
+    more["windows"]["by_hour"] = {"of": "events", "every": "1h", "measures": {"events": "count()"}}
+    more["workers"] = 3
+    for s in senders:
+        s.start()
+    last = {}
+    for turn in range(10):
+        reload(daemon, more if turn % 2 == 0 else plain)
+        for name in COUNTERS:
+            value = daemon.metric(name)
+            assert value >= last.get(name, 0), f"{name} went back from {last[name]} to {value}"
+            last[name] = value
+    for s in senders:
+        s.join(120)
+        assert s.statuses == {200: 400}, (s.statuses, s.bad[:2])
+    flush_until(daemon)
+    assert daemon.metric("sluice_sent_events_total") >= 80_000 and daemon.metric("sluice_accepted_events_total") == 80_000
+    check_once(daemon, range(80_000), root / "lake")
+    took = [int(line.rsplit("=", 1)[1]) for line in daemon.said().splitlines() if "requests are taken again" in line]
+    print(f"  requests waited {min(took)} to {max(took)} ms")
+    stopped(daemon)
+    assert "torn" not in daemon.said()
+
+
+def test_a_new_window_and_a_new_stream_begin_at_the_reload(root):
+    daemon = started(Daemon(root, configuration(root)))
+    assert daemon.post(body(0, 100), "/v1/events/events")[0] == 200
+    assert daemon.post(b'{"a":1}', "/v1/events/later")[0] == 400, "no such stream yet"
+    config = other(daemon)
+    config["windows"]["by_day"] = {"of": "events", "every": "1d", "measures": {"events": "count()"}}
+    config["streams"]["later"] = {"lake": {"to": str(root / "lake2")}}
+    reload(daemon, config)
+    assert daemon.get("/config")[1].count(b"by_day") >= 1
+    assert daemon.post(body(100, 70), "/v1/events/events")[0] == 200
+    assert daemon.post(b'{"a":2}\n{"a":3}', "/v1/events/later")[0] == 200
+    flush_until(daemon)
+    check_once(daemon, range(170), root / "lake")
+    assert window(daemon, "by_day") == 70, window(daemon, "by_day")
+    assert sorted(r[0] for r in rows(root / "lake2", "a")) == [2, 3]
+    letters = rows(daemon.directory / "data" / "dead_letters" / "_unrouted", "code")
+    assert letters == [("no_stream",)], letters
+    text = audit(daemon)
+    cut = [line for line in text.splitlines() if line.startswith("by_day")][0].split()[2]
+    assert [line for line in text.splitlines() if line.startswith("later/lake")][0].split()[2] == cut, text
+    stopped(daemon)
+    started(daemon)
+    check_once(daemon, range(170), root / "lake")
+    stopped(daemon)
+
+
+def test_a_stricter_schema_judges_from_the_reload_on(root):
+    """What came before stays as it was judged, though the dead letters' table had nothing to cut until then."""
+    daemon = started(Daemon(root, configuration(root)))
+    assert daemon.post(b'{"id":1}\n{"id":2,"kind":"a"}', "/v1/events/events")[0] == 200
+    config = other(daemon)
+    config["streams"]["events"]["schema"]["required"] = ["id", "kind"]
+    reload(daemon, config)
+    status, reply = daemon.post(b'{"id":3}\n{"id":4,"kind":"a"}', "/v1/events/events")
+    assert status == 200 and reply["rejected"] == 1, reply
+    flush_until(daemon)
+    check_once(daemon, [1, 2, 4], root / "lake")
+    assert len(rows(daemon.directory / "data" / "dead_letters" / "events", "code")) == 1
+    stopped(daemon)
+
+
+def test_a_wrong_configuration_is_named_and_the_old_one_stays(root):
+    daemon = started(Daemon(root, configuration(root)))
+    good = other(daemon)
+    before = daemon.get("/config")[1]
+    at = lambda: len(daemon.said())
+
+    def refused(config, *words):
+        position = at()
+        reload(daemon, config, "refused")
+        said = daemon.said()[position:]
+        assert "not reloaded" in said and all(w in said for w in words), said
+        assert daemon.get("/config")[1] == before
+        assert daemon.post([event(refused.sent)], "/v1/events/events")[0] == 200
+        refused.sent += 1
+
+    refused.sent = 0
+    refused("streams:\n  events:\n    lke: {}\n", "sluice.yaml:3:5", "lke", "lake")
+    refused("streams: [", "sluice.yaml:")
+    for key, change in (
+        ("data_dir", lambda c: c.update(data_dir=str(root / "elsewhere"))),
+        ("http.listen", lambda c: c["http"].update(listen="127.0.0.1:1")),
+        ("memory", lambda c: c.update(memory="300MiB")),
+        ("http.max_body", lambda c: c["http"].update(max_body="1MiB")),
+    ):
+        config = copy.deepcopy(good)
+        change(config)
+        refused(config, key, "restart")
+    assert not (root / "elsewhere").exists()
+    # These are found out when the engine is made: the old one is made again, and no trace stays of the new one.
+    config = copy.deepcopy(good)
+    config["windows"]["fresh"] = {"of": "events", "every": "1m", "measures": {"events": "count()"}}
+    config["windows"]["per_minute"]["measures"] = {"events": "count()", "most": "max(id)"}
+    refused(config, "per_minute", "defined otherwise")
+    config = copy.deepcopy(good)
+    config["warehouse"] = {"sqlite": str(root / "no" / "such" / "folder" / "w.db")}
+    (root / "no").write_text("a file")
+    refused(config, "w.db")
+    config = copy.deepcopy(good)
+    config["windows"]["fresh"] = {"of": "events", "every": "1h", "measures": {"events": "count()"}}
+    reload(daemon, config)
+    daemon.post([event(1000)], "/v1/events/events")
+    flush_until(daemon)
+    check_once(daemon, [*range(refused.sent), 1000], root / "lake")
+    assert window(daemon, "fresh") == 1
+    assert result(daemon, "refused") == refused.sent and result(daemon, "ok") == 1
+    stopped(daemon)
+
+
+def test_tokens_are_read_again(root):
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "tokens").write_text("first\n")
+    http = {"max_body": "512KiB", "max_event": "256KiB", "auth": {"tokens_file": str(root / "tokens")}}
+    daemon = started(Daemon(root, configuration(root, http=http)))
+    post = lambda i, token: daemon.post([event(i)], "/v1/events/events", Authorization=f"Bearer {token}")[0]
+    assert post(1, "first") == 200 and post(2, "second") == 401
+    (root / "tokens").write_text("second\n")
+    reload(daemon)
+    assert post(3, "first") == 401 and post(4, "second") == 200
+    flush_until(daemon)
+    check_once(daemon, [1, 4], root / "lake")
+    stopped(daemon)
+
+
+def test_keys_and_flushes_hold_across_reloads(root):
+    daemon = started(Daemon(root, configuration(root)))
+    repeat = lambda: daemon.request("POST", "/v1/events/events", body(0, 10) + b"\nbroken", {"Idempotency-Key": "k"})
+    first = repeat()
+    assert first[0] == 200
+    flushes = []
+    for _ in range(5):
+        waiter = threading.Thread(target=lambda: flushes.append(daemon.request("POST", "/v1/flush")[0]))
+        waiter.start()
+        reload(daemon)
+        assert repeat() == first
+        waiter.join()
+    assert flushes == [200] * 5, flushes
+    flush_until(daemon)
+    check_once(daemon, range(10), root / "lake")
+    stopped(daemon)
+
+
+def test_many_hups_at_once_and_a_stop_in_between(root):
+    daemon = started(Daemon(root, configuration(root)))
+    sender = Sender(daemon, [body(at, BATCH) for at in range(0, 20_000, BATCH)], pause=0.01)
+    sender.start()
+    for turn in range(3):
+        for _ in range(20):
+            daemon.process.send_signal(signal.SIGHUP)
+            time.sleep(0.002)
+        stopped(daemon, 15)
+        started(daemon)
+    sender.join(120)
+    assert not sender.bad and len(sender.taken) == 400, (sender.statuses, sender.bad[:2])
+    flush_until(daemon)
+    check_once(daemon, range(20_000), root / "lake")
+    stopped(daemon)
+
+
+def test_killed_within_a_reload_nothing_is_lost(root):
+    daemon = started(Daemon(root, configuration(root)))
+    sender = Sender(daemon, [body(at, BATCH) for at in range(0, 40_000, BATCH)], pause=0.01)
+    sender.start()
+    config, plain = other(daemon), other(daemon)
+    config["windows"]["by_hour"] = {"of": "events", "every": "1h", "measures": {"events": "count()"}}
+    for turn in range(8):
+        write(daemon, config if turn % 2 == 0 else plain)
+        daemon.process.send_signal(signal.SIGHUP)
+        time.sleep(0.004 * turn)
+        daemon.kill()
+        started(daemon)
+    sender.join(120)
+    assert not sender.bad and len(sender.taken) == 800, (sender.statuses, sender.bad[:2])
+    flush_until(daemon)
+    check_once(daemon, range(40_000), root / "lake")
+    stopped(daemon)
+
+
+if __name__ == "__main__":
+    run_tests(sys.modules[__name__])
