@@ -12,7 +12,7 @@
 #include "sluice/window.h"
 
 typedef struct sl_config_lake {
-    char *to;             /**< Directory (local path). Default DATA_DIR/lake/STREAM. */
+    char *to;             /**< Local directory or "s3://bucket/prefix". Default DATA_DIR/lake/STREAM. */
     char **partition_by;  /**< Field paths, or "date", "hour" (of the event time, in `timezone`). */
     uint32_t partition_count;
     int64_t max_age_us;
@@ -20,6 +20,23 @@ typedef struct sl_config_lake {
     sl_parquet_profile profile;
     sl_parquet_codec codec;
 } sl_config_lake;
+
+/** What is done with strings that a warehouse column is too short for. */
+typedef enum sl_config_strings { SL_STRINGS_TRUNCATE, SL_STRINGS_DEAD_LETTER } sl_config_strings;
+
+/** A table in the warehouse. */
+typedef struct sl_config_table {
+    char *name;           /**< NULL: no rows to the warehouse. */
+    bool create;          /**< Made and evolved by sluice; else it has to be there. */
+    sl_config_strings strings;
+} sl_config_table;
+
+/** Which warehouse `warehouse` names: one a daemon. */
+typedef enum sl_config_store { SL_STORE_SQLITE, SL_STORE_POSTGRES, SL_STORE_REDSHIFT } sl_config_store;
+
+typedef struct sl_config_tag {
+    char *name, *value;
+} sl_config_tag;
 
 typedef struct sl_config_stream {
     char *name;
@@ -31,14 +48,15 @@ typedef struct sl_config_stream {
     int64_t late_limit_us;/**< 0: none. */
     bool has_lake;
     sl_config_lake lake;
-    char *warehouse_table;/**< NULL: no rows to the warehouse. */
+    bool raw;             /**< Every record as it came, too. */
+    sl_config_table warehouse;
     uint32_t line;        /**< Of the file, for messages. */
 } sl_config_stream;
 
 typedef struct sl_config_window {
     sl_window_definition definition; /**< Text owned by the config. event_time is the stream's. */
     char *of;             /**< Stream name. */
-    char *warehouse_table;/**< Default: the window's name. */
+    sl_config_table warehouse; /**< Its name by default: the window's. */
     uint32_t line;
 } sl_config_window;
 
@@ -70,8 +88,27 @@ typedef struct sl_config {
     } spool;
     sl_config_lake lake;  /**< Defaults for streams that say nothing. `to` is the parent directory. */
     struct {
+        sl_config_store store;
         char *sqlite;     /**< Path of the SQLite warehouse. */
+        struct {
+            char *url, *password, *ca_file; /**< NULL where nothing is said. */
+        } postgres;
+        struct {
+            char *url, *password, *ca_file;
+            char *iam_role;   /**< For COPY; NULL: the credentials that S3 is used with. */
+            char *stage;      /**< "s3://bucket/prefix" */
+            char *region;     /**< Of the bucket and of the IAM calls; NULL: that of `s3`. */
+            char *cluster, *workgroup; /**< Set: the database password comes by IAM. */
+        } redshift;
     } warehouse;
+    struct {              /**< Where lakes that begin with s3:// and the stage are. */
+        char *endpoint;   /**< NULL: AWS. */
+        char *region, *kms_key_id, *storage_class, *ca_file; /**< NULL where nothing is said. */
+        bool path_style;
+        int sse;          /**< sl_object_sse */
+        sl_config_tag *tags;
+        uint32_t tag_count;
+    } s3;
     struct {
         int level;          /**< sl_level */
         bool json;

@@ -739,14 +739,14 @@ static void a_stream_goes_to_the_lake_unless_it_says_otherwise(void **state) {
     assert_string_equal(c->streams[0].lake.to, "/d/lake/a");
     assert_int_equal(c->streams[0].lake.max_age_us, 7 * SL_SECOND_US);
     assert_string_equal(c->streams[0].lake.partition_by[0], "date");
-    assert_null(c->streams[0].warehouse_table);
+    assert_null(c->streams[0].warehouse.name);
     assert_false(c->streams[1].has_lake);
-    assert_string_equal(c->streams[1].warehouse_table, "b");
+    assert_string_equal(c->streams[1].warehouse.name, "b");
     assert_true(c->streams[2].has_lake);
     assert_string_equal(c->streams[2].lake.to, "/e");
-    assert_string_equal(c->streams[2].warehouse_table, "t");
+    assert_string_equal(c->streams[2].warehouse.name, "t");
     assert_int_equal(c->streams[2].lake.codec, SL_PARQUET_ZSTD);
-    assert_string_equal(c->streams[3].warehouse_table, "e_f");
+    assert_string_equal(c->streams[3].warehouse.name, "e_f");
     assert_int_equal(c->streams[3].lake.partition_count, 0);
     assert_int_equal(c->streams[2].line, 6);
     sl_config_destroy(c);
@@ -800,8 +800,8 @@ static void windows_take_over_their_streams_event_time(void **state) {
     assert_string_equal(w->definition.by[0], "o.c");
     assert_int_equal(w->definition.measure_count, 3);
     assert_string_equal(w->definition.measures[2].text, "u / n");
-    assert_string_equal(w->warehouse_table, "w");
-    assert_string_equal(c->windows[1].warehouse_table, "other");
+    assert_string_equal(w->warehouse.name, "w");
+    assert_string_equal(c->windows[1].warehouse.name, "other");
     sl_config_destroy(c);
 }
 
@@ -1023,12 +1023,12 @@ static void a_container_needs_variables_only(void **state) {
     assert_string_equal(c->streams[0].event_time, "ts");
     assert_true(c->streams[0].has_lake);
     assert_string_equal(c->streams[0].lake.to, "/lake/events");
-    assert_string_equal(c->streams[0].warehouse_table, "events");
+    assert_string_equal(c->streams[0].warehouse.name, "events");
     assert_string_equal(c->warehouse.sqlite, "/w.db");
     assert_string_equal(c->http.tokens[0], "abc");
     assert_string_equal(c->admin.listen, "127.0.0.1:8081");
     assert_int_equal(c->window_count, 1);
-    assert_string_equal(c->windows[0].warehouse_table, "events_per_minute");
+    assert_string_equal(c->windows[0].warehouse.name, "events_per_minute");
     assert_null(strstr(c->text, "abc"));
     sl_config_destroy(c);
     /* Over a file: the one stream's schema; of two, none can be meant. */

@@ -168,7 +168,7 @@ const sl_parameter sl_parameters[] = {
      "`lake.profile`", 0, 0, "lake|compatible", PROFILE_TEXT},
     {"streams.NAME.lake.codec", SL_PARAMETER_CHOICE, STREAM(lake.codec), 0, NULL,
      "`lake.codec`", 0, 0, "default|none|snappy|zstd", CODEC_TEXT},
-    {"streams.NAME.warehouse.table", SL_PARAMETER_TEXT, STREAM(warehouse_table), 0, NULL,
+    {"streams.NAME.warehouse.table", SL_PARAMETER_TEXT, STREAM(warehouse.name), 0, NULL,
      "NAME, where the section is there", 0, 0, NULL,
      "Table of the stream's rows. Without the section `warehouse` they don't go there."},
 
@@ -189,7 +189,7 @@ const sl_parameter sl_parameters[] = {
      "`min(x)`, "
      "`max(x)`, `avg(x)`, `unique(x)`, `quantile(x, 0.99)`, and expressions over other "
      "measures."},
-    {"windows.NAME.warehouse.table", SL_PARAMETER_TEXT, WINDOW(warehouse_table), 0, NULL,
+    {"windows.NAME.warehouse.table", SL_PARAMETER_TEXT, WINDOW(warehouse.name), 0, NULL,
      "NAME", 0, 0, NULL, "Table of the window's rows."},
 };
 const size_t sl_parameter_count = sizeof sl_parameters / sizeof *sl_parameters;

@@ -237,8 +237,8 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
     stream->has_lake = lake || !warehouse;
     if (stream->has_lake && !stream->lake.to)
         stream->lake.to = sl_loader_join(l, l->config->lake.to, stream->name);
-    if (warehouse && !stream->warehouse_table)
-        stream->warehouse_table = sl_loader_identifier(l, stream->name);
+    if (warehouse && !stream->warehouse.name)
+        stream->warehouse.name = sl_loader_identifier(l, stream->name);
     check_sources(l, stream, node);
     read_schema(l, stream, node);
     if (stream->schema || !sl_tree_child(node, "schema")) {
@@ -302,14 +302,14 @@ void sl_loader_check_tables(sl_loader *l) {
     node = c->stream_count && node ? node->first : NULL;
     for (uint32_t i = 0; all && node && i < c->stream_count; i++, node = node->next) {
         const sl_config_stream *s = &c->streams[i];
-        all[count++] = (target){node, "stream", s->name, s->warehouse_table,
+        all[count++] = (target){node, "stream", s->name, s->warehouse.name,
                                 s->has_lake ? s->lake.to : NULL};
     }
     node = sl_tree_child(l->tree.root, "windows");
     node = c->window_count && node ? node->first : NULL;
     for (uint32_t i = 0; all && node && i < c->window_count; i++, node = node->next)
         all[count++] = (target){node, "window", c->windows[i].definition.name,
-                                c->windows[i].warehouse_table, NULL};
+                                c->windows[i].warehouse.name, NULL};
     for (uint32_t i = 0; all && i < count; i++) {
         if (all[i].table)
             check_table(l, all[i].node, all[i].what, all[i].name, all[i].table);

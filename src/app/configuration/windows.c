@@ -135,8 +135,8 @@ void sl_loader_finish_window(sl_loader *l, sl_config_window *window,
         sl_problem_add(&l->problems, node, true, SL_EINVAL,
                        "window %s: needs `every`, such as 1m", d->name);
     read_measures(l, window, node);
-    if (!window->warehouse_table)
-        window->warehouse_table = sl_loader_keep(l, d->name, strlen(d->name));
+    if (!window->warehouse.name)
+        window->warehouse.name = sl_loader_keep(l, d->name, strlen(d->name));
     const sl_config_stream *stream = window->of ? find_stream(l, window, node) : NULL;
     if (!stream || l->problems.count != before || l->problems.out_of_memory)
         return;

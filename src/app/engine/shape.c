@@ -251,7 +251,7 @@ static sl_status window_tables(sl_engine *e, stream *s, uint64_t position, sl_er
         if (strcmp(w->of, s->name) != 0)
             continue;
         table *t;
-        status = table_add(e, s, SL_TABLE_WINDOW, w->definition.name, w->warehouse_table, position,
+        status = table_add(e, s, SL_TABLE_WINDOW, w->definition.name, w->warehouse.name, position,
                            &t, error);
         if (status == SL_OK) {
             t->window = &w->definition;
@@ -302,8 +302,8 @@ static sl_status tables_add(sl_engine *e, stream *s, uint64_t position, sl_error
     }
     if (status == SL_OK && c->late_limit_us != 0)
         status = data_table(e, s, SL_TABLE_LATE, "late", position, error);
-    if (status == SL_OK && c->warehouse_table != NULL) {
-        status = table_add(e, s, SL_TABLE_ROWS, "rows", c->warehouse_table, position, &t, error);
+    if (status == SL_OK && c->warehouse.name != NULL) {
+        status = table_add(e, s, SL_TABLE_ROWS, "rows", c->warehouse.name, position, &t, error);
         if (status == SL_OK)
             t->max_age_us = e->config->cut_every_us;
     }
