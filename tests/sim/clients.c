@@ -11,6 +11,7 @@ const char *const sim_kinds[KINDS] = {"a", "b", "c/d", "\xc3\xa9"};
 #define BASE_US INT64_C(1767225600000000) /* 2026-01-01 */
 
 typedef struct attempt {
+    struct attempt *next;
     sim *sim;
     uint32_t request, epoch;
     bool answered;
@@ -238,6 +239,8 @@ static void send_once(sim *s, uint32_t number) {
               sl_status_text(status));
     if (status == SL_OK) {
         r->attempts++;
+        a->next = s->tries;
+        s->tries = a;
         return;
     }
     free(a);
@@ -296,4 +299,16 @@ void clients_init(sim *s) {
     s->requests = calloc(s->planned + 1, sizeof *s->requests);
     if (s->requests == NULL)
         abort();
+}
+
+void clients_fini(sim *s) {
+    while (s->tries != NULL) {
+        attempt *next = s->tries->next;
+        free(s->tries);
+        s->tries = next;
+    }
+    for (uint32_t i = 0; i < s->request_count; i++)
+        free(s->requests[i].body);
+    free(s->requests);
+    free(s->events);
 }

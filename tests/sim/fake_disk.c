@@ -809,6 +809,7 @@ void fake_disk_crash(fake_disk *disk, uint64_t seed) {
 
 void fake_disk_stop_at(fake_disk *disk, uint64_t n) { disk->stop_at = n; }
 bool fake_disk_stopped(const fake_disk *disk) { return disk->stopped; }
+void fake_disk_process(fake_disk *disk, bool dead) { disk->stopped = dead; }
 bool fake_disk_sync_failed(const fake_disk *disk) { return disk->sync_failed; }
 
 void fake_disk_fail(fake_disk *disk, fake_disk_operation operation, uint64_t n,

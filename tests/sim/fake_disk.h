@@ -41,6 +41,9 @@ void fake_disk_crash(fake_disk *disk, uint64_t seed);
  * and all later ones answer SL_EIO until fake_disk_crash(). 0: not. */
 void fake_disk_stop_at(fake_disk *disk, uint64_t n);
 bool fake_disk_stopped(const fake_disk *disk);
+/** A process dies and the machine goes on: while it is `dead` nothing of what it still asks for happens, but its
+ * handles are closed. */
+void fake_disk_process(fake_disk *disk, bool dead);
 
 /** The n-th operation of this kind from now fails (writes and syncs in part). 0: none. */
 void fake_disk_fail(fake_disk *disk, fake_disk_operation operation, uint64_t n, sl_status status);

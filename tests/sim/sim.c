@@ -13,6 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 #define BASE_US INT64_C(1767225600000000) /* 2026-01-01 */
 
 uint64_t sim_draw(uint64_t *state) {
@@ -207,11 +211,12 @@ static void sum_up(sim *s) {
 
 /* @return false: the journal was damaged, and the daemon says so instead of starting. */
 static bool start(sim *s) {
+    s->metrics = sl_metrics_create();
     const sl_engine_options options = {.config = s->config,
                                        .files = s->files,
                                        .clock = {wall_us, monotonic_us, s},
                                        .host = {wake, wake_loop, wake_loop_in, s},
-                                       .metrics = s->metrics = sl_metrics_create(),
+                                       .metrics = s->metrics,
                                        .budget = &s->budget,
                                        .exclusive = true};
     for (int tries = 0;; tries++) {
@@ -227,6 +232,8 @@ static bool start(sim *s) {
         if (status == SL_OK)
             sl_engine_destroy(s->engine);
         s->engine = NULL;
+        if (sl_budget_used(&s->budget) != 0)
+            sim_fail(s, "a start that failed kept %llu bytes", (unsigned long long)sl_budget_used(&s->budget));
         sim_trace(s, "start failed: %s", error.text);
         if (s->totals.damaged != 0 && !s->faults_on)
             return false;
@@ -246,16 +253,27 @@ static bool start(sim *s) {
     return true;
 }
 
+static void bury(sim *s) {
+    sl_engine_destroy(s->engine);
+    s->engine = NULL;
+    sl_metrics_destroy(s->metrics);
+    s->metrics = NULL;
+    if (sl_budget_used(&s->budget) != 0)
+        sim_fail(s, "%llu bytes of the budget weren't given back", (unsigned long long)sl_budget_used(&s->budget));
+}
+
 /* A daemon that a crash point ended in the middle of something is left as it lies. */
 static void die(sim *s, bool power, bool leave) {
     s->epoch++;
     sum_up(s);
     clients_lost(s);
     forget_waits(s);
-    if (power && !leave) {
-        fake_disk_stop_at(s->disk, 1); /* From here on nothing reaches the disk. */
-        sl_engine_destroy(s->engine);
-        sl_metrics_destroy(s->metrics);
+    if (leave) {
+        s->torn = true;
+    } else {
+        fake_disk_process(s->disk, true); /* From here on nothing reaches the disk. */
+        bury(s);
+        fake_disk_process(s->disk, false);
     }
     s->engine = NULL;
     if (power)
@@ -304,7 +322,7 @@ static bool kill_process(sim *s) {
         return crash(s, false);
     sim_trace(s, "kill");
     s->totals.kills++;
-    die(s, false, true);
+    die(s, false, false);
     return start(s);
 }
 
@@ -431,9 +449,7 @@ static bool stop_gracefully(sim *s) {
     sum_up(s);
     clients_lost(s);
     forget_waits(s);
-    sl_engine_destroy(s->engine);
-    s->engine = NULL;
-    sl_metrics_destroy(s->metrics);
+    bury(s);
     if (fake_disk_sync_failed(s->disk)) /* See kill_process(). */
         fake_disk_crash(s->disk, sim_draw(&s->state));
     return start(s);
@@ -565,15 +581,28 @@ static void finish(sim *s) {
     }
     s->epoch++;
     sum_up(s);
-    sl_engine_destroy(s->engine);
-    s->engine = NULL;
-    if (sl_budget_used(&s->budget) != 0)
-        sim_fail(s, "%llu bytes of the budget weren't given back", (unsigned long long)sl_budget_used(&s->budget));
+    bury(s);
     if (s->swept && s->files->list(s->files, SIM_DATA "/spool", stray, s, NULL) != SL_OK)
         sim_fail(s, "the spool can't be listed");
     if (sim_chance(s, 500)) /* What is delivered is durable. */
         fake_disk_crash(s->disk, sim_draw(&s->state));
     prove(s);
+}
+
+/* What the daemons of this seed had is given back: LeakSanitizer's word, where it is built in. */
+static void leave_nothing(sim *s) {
+    if (s->engine != NULL)
+        bury(s);
+    if (s->metrics != NULL)
+        sl_metrics_destroy(s->metrics);
+    clients_fini(s);
+    sl_config_destroy(s->config);
+    s->config = NULL;
+    s->requests = NULL;
+#ifdef __SANITIZE_ADDRESS__
+    if (__lsan_do_recoverable_leak_check() != 0)
+        sim_fail(s, "memory leaks, --verbose says whose");
+#endif
 }
 
 static void run(sim *s) {
@@ -597,6 +626,8 @@ static void run(sim *s) {
     if (alive && flush(s))
         finish(s);
     s->totals.fingerprint = fake_disk_fingerprint(s->disk);
+    if (!s->torn)
+        leave_nothing(s);
 }
 
 /* --- seeds --- */

@@ -99,6 +99,8 @@ struct sim {
     sim_event *events;       /**< By id, from 1. */
     uint32_t event_count, event_capacity;
     int64_t next_request_us;
+    struct attempt *tries;   /**< All that were ever sent: a reply may come twice only by a bug. */
+    bool torn;               /**< A crash point left a daemon as it lay: its memory can't be given back. */
 };
 
 static inline uint64_t sim_below(sim *s, uint64_t n) {
@@ -117,6 +119,7 @@ void clients_init(sim *s);
 bool clients_turn(sim *s);       /**< Send what is due. @return whether anything was sent. */
 void clients_lost(sim *s);       /**< The daemon died: what it had not answered never will be. */
 bool clients_done(const sim *s);
+void clients_fini(sim *s);
 
 /* prove.c: with the daemon stopped. */
 void prove(sim *s);

@@ -517,8 +517,8 @@ void sl_engine_destroy(sl_engine *e) {
         sl_free(e->flushes);
         e->flushes = next;
     }
-    log_destroy(e); /* Before the tasks that its rings still name. */
     sequence_destroy(e);
+    log_destroy(e);
     storage_destroy(e);
     workers_destroy(e);
     keys_destroy(e);
@@ -570,15 +570,19 @@ void sl_engine_windows(sl_engine *e, const char *name, uint32_t limit, sl_engine
         engine_send(e, &e->workers[i].pipeline, &e->workers[i].actor, p);
 }
 
-static void peeked(sl_engine *e, peek *p) {
-    e->peeks--;
-    p->done(p->context, p->json.failed ? NULL : (const char *)p->json.bytes,
-            p->json.failed ? 0 : p->json.length);
+void peek_free(sl_engine *e, peek *p) {
     for (uint32_t i = 0; i < e->worker_count; i++)
         sl_buffer_fini(&p->deltas[i]);
     sl_buffer_fini(&p->json);
     shape_unref(p->shape);
     sl_free(p);
+}
+
+static void peeked(sl_engine *e, peek *p) {
+    e->peeks--;
+    p->done(p->context, p->json.failed ? NULL : (const char *)p->json.bytes,
+            p->json.failed ? 0 : p->json.length);
+    peek_free(e, p);
 }
 
 void sl_engine_flush(sl_engine *e, sl_engine_flush_fn *done, void *context) {

@@ -481,6 +481,7 @@ bool sequence_idle(const sl_engine *e); /**< Nothing is on its way through log a
 bool sequence_kick(sl_engine *e); /**< A group that gathers is sent off when the journal is free. */
 bool sequence_rewind(sl_engine *e, stream *s, table *failed); /**< @return false: no memory, again later. */
 void sequence_destroy(sl_engine *e);
+void peek_free(sl_engine *e, peek *p); /* engine.c */
 /** Position up to which this table's rows are in the pipeline. */
 uint64_t table_position(const sl_engine *e, const table *t);
 

@@ -85,9 +85,6 @@ sl_status log_create(sl_engine *e, sl_error *error) {
 }
 
 void log_destroy(sl_engine *e) {
-    for (message *m; e->journal_io.in.slots != NULL && (m = sl_ring_pop(&e->journal_io.in)) != NULL;)
-        if (m->kind == MESSAGE_TRIM)
-            sl_free(m);
     sl_ring_fini(&e->journal_io.in);
     sl_ring_fini(&e->journal_io.out);
     sl_ring_fini(&e->reader.in);

@@ -744,18 +744,62 @@ static void destroy_list(sl_engine *e, task *t) {
     }
 }
 
-void sequence_destroy(sl_engine *e) {
-    /* Tasks are in exactly one place: a list, a ring, or in the gathering. Lists first, then rings of those
-     * that no list holds. */
+/* What nobody takes any more from a ring between loop and journal, reader or worker. */
+static void drop_message(sl_engine *e, message *m) {
+    switch (m->kind) {
+    case MESSAGE_TASK: {
+        task *t = (task *)m;
+        /* One that is written or decoded is in the list of live or of read ones. */
+        if (t->stage == TASK_DECODE && !t->keys_only)
+            break;
+        t->next = NULL;
+        destroy_list(e, t);
+        break;
+    }
+    case MESSAGE_CUT: /* These three go to all workers: the last one frees them. */
+        if (--((cut *)m)->waiting == 0)
+            cut_free((cut *)m);
+        break;
+    case MESSAGE_REWIND:
+        if (--((rewind_order *)m)->waiting == 0)
+            sl_free(m);
+        break;
+    case MESSAGE_PEEK:
+        if (--((peek *)m)->waiting == 0)
+            peek_free(e, (peek *)m);
+        break;
+    case MESSAGE_TRIM:
+        sl_free(m);
+        break;
+    case MESSAGE_DELIVERED:
+    case MESSAGE_KEYS:
+    case MESSAGE_KEY:
+        break;
+    }
+}
+
+static void drop_ring(sl_engine *e, sl_ring *ring) {
     message *m;
+    while (ring->slots != NULL && (m = sl_ring_pop(ring)) != NULL)
+        drop_message(e, m);
+}
+
+void sequence_destroy(sl_engine *e) {
+    /* Tasks are in exactly one place: a list, a ring, or in the gathering. Rings first: those of their tasks that
+     * lists hold must still be there to be told apart. */
     for (uint32_t i = 0; e->workers != NULL && i < e->worker_count; i++) {
-        sl_ring *rings[] = {&e->workers[i].pipeline, &e->workers[i].out};
-        for (int k = 0; k < 2; k++)
-            while (rings[k]->slots != NULL && (m = sl_ring_pop(rings[k])) != NULL)
-                if (m->kind == MESSAGE_TASK && ((task *)m)->stage != TASK_DECODE) {
-                    ((task *)m)->next = NULL;
-                    destroy_list(e, (task *)m);
-                }
+        worker *w = &e->workers[i];
+        drop_ring(e, &w->verdicts);
+        drop_ring(e, &w->pipeline);
+        drop_ring(e, &w->out);
+        if (w->cutting != NULL)
+            drop_message(e, &w->cutting->head);
+    }
+    drop_ring(e, &e->journal_io.in);
+    for (int k = 0; k < 2; k++) {
+        sl_ring *ring = k == 0 ? &e->reader.in : &e->reader.out;
+        for (task *t; ring->slots != NULL && (t = sl_ring_pop(ring)) != NULL;)
+            destroy_list(e, t);
     }
     destroy_list(e, e->live_first);
     destroy_list(e, e->replay_first);

@@ -757,7 +757,9 @@ void storage_destroy(sl_engine *e) {
             if (m->kind == MESSAGE_CUT)
                 cut_free((cut *)m);
             else if (m->kind == MESSAGE_DELIVERED)
-                entry_delivered(e, (pending *)m);
+                pending_free((pending *)m);
+            else if (m->kind == MESSAGE_PEEK)
+                peek_free(e, (peek *)m);
             else if (m->kind == MESSAGE_KEYS) {
                 sl_free(((keys_batch *)m)->keys);
                 sl_free(m);
