@@ -73,6 +73,8 @@ void sl_postgres_copy(sl_postgres *connection, const char *text, sl_postgres_sou
                       sl_postgres_done_fn *done, void *context);
 /** COMMIT, its tag compared: a failed transaction answers ROLLBACK, which is SL_EAGAIN here. SL_EIO: in doubt, look. */
 void sl_postgres_commit(sl_postgres *connection, sl_postgres_done_fn *done, void *context);
+/** Nothing for so long: to try again later. */
+void sl_postgres_pause(sl_postgres *connection, uint32_t ms, sl_postgres_done_fn *done, void *context);
 
 /** Run a private loop until the operation is done; what its callback was told. */
 SL_CHECKED sl_status sl_postgres_wait(sl_postgres *connection, sl_error *error);

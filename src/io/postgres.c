@@ -31,7 +31,7 @@ enum {
     NOTICE_BYTES_MAX = 8192,
 };
 
-typedef enum phase_of { IDLE, RESOLVING, CONNECTING, RUNNING, COPYING, FAILING } phase_of;
+typedef enum phase_of { IDLE, RESOLVING, CONNECTING, RUNNING, COPYING, WAITING } phase_of;
 
 typedef struct watch {
     uv_poll_t poll;
@@ -281,7 +281,7 @@ static void fail(sl_postgres *p, sl_status status, const char *text) {
 /* For failures inside the call that begins an operation. */
 static void fail_soon(sl_postgres *p, sl_status status, const char *text) {
     note(p, status, text);
-    p->phase = FAILING;
+    p->phase = WAITING;
     (void)uv_timer_start(&p->soon, on_soon, 0, 0);
 }
 
@@ -502,7 +502,7 @@ static void connect_step(sl_postgres *p);
 static void on_io(uv_poll_t *poll, int code, int events) {
     watch *w = poll->data;
     sl_postgres *p = w->owner;
-    if (p == NULL || p->phase == IDLE || p->phase == FAILING)
+    if (p == NULL || p->phase == IDLE || p->phase == WAITING)
         return;
     if (p->phase == CONNECTING) {
         connect_step(p);
@@ -966,6 +966,11 @@ void sl_postgres_execute(sl_postgres *p, const char *text,
     if (ready(p))
         sent(p, PQsendQueryParams(p->db, text, (int)count, types, values, lengths,
                                   formats, 1));
+}
+
+void sl_postgres_pause(sl_postgres *p, uint32_t ms, sl_postgres_done_fn *done, void *context) {
+    begin(p, WAITING, done, context);
+    (void)uv_timer_start(&p->soon, on_soon, ms, 0);
 }
 
 /* --- the end --- */

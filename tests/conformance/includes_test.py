@@ -33,6 +33,7 @@ OWNERS = {
     "sinks/lake": "lake",
     "sinks/warehouse/sqlite": "warehouse",
     "sinks/warehouse/sql": "warehouse_sql",
+    "sinks/warehouse/postgres": "postgres_target",
     "io": "http_client http_server io_files loop postgres sql",
     "io/aws": "aws",
     "admin": "admin",
@@ -54,6 +55,11 @@ KNOWS = {
     ("sinks/warehouse/sqlite", "window.h"): "merges stored states with deltas, under the load's lock",
     ("sinks/warehouse/sql", "window.h"): "tables of windows, and merging their stored states",
     ("sinks/warehouse/sql", "rows.h"): "tables of row files' columns",
+    ("sinks/warehouse/postgres", "warehouse_sql.h"): "what SQL warehouses share",
+    ("sinks/warehouse/postgres", "warehouse.h"): "audit's facts are the embedded warehouse's",
+    ("sinks/warehouse/postgres", "postgres.h"): "the port of the server",
+    ("sinks/warehouse/postgres", "target.h"): "is one",
+    ("sinks/warehouse/postgres", "rows.h"): "entries reach a warehouse as row files",
     ("sinks/warehouse/sqlite", "rows.h"): "entries reach a warehouse as row files",
 }
 
