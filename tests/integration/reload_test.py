@@ -162,7 +162,7 @@ def test_a_wrong_configuration_is_named_and_the_old_one_stays(root):
     assert not (root / "elsewhere").exists()
     # These are found out when the engine is made: the old one is made again, and no trace stays of the new one.
     config = copy.deepcopy(good)
-    config["windows"]["fresh"] = {"of": "events", "every": "1m", "measures": {"events": "count()"}}
+    config["windows"] = {"fresh": {"of": "events", "every": "1m", "measures": {"events": "count()"}}, **config["windows"]}
     config["windows"]["per_minute"]["measures"] = {"events": "count()", "most": "max(id)"}
     refused(config, "per_minute", "defined otherwise")
     config = copy.deepcopy(good)
@@ -177,6 +177,97 @@ def test_a_wrong_configuration_is_named_and_the_old_one_stays(root):
     check_once(daemon, [*range(refused.sent), 1000], root / "lake")
     assert window(daemon, "fresh") == 1
     assert result(daemon, "refused") == refused.sent and result(daemon, "ok") == 1
+    stopped(daemon)
+
+
+def two_streams(root):
+    """Beside `events` a stream `other` with lake, rows and a window that needs states to be merged."""
+    config = configuration(root)
+    config["cut"] = {"every": "1h"}
+    config["lake"] = {"max_age": "1h"}
+    config["streams"]["events"]["lake"]["max_age"] = "1h"
+    config["streams"]["other"] = {
+        "schema": config["streams"]["events"]["schema"],
+        "lake": {"to": str(root / "other"), "max_age": "1h"},
+        "warehouse": {"table": "other_rows"},
+    }
+    config["windows"]["other_users"] = {
+        "of": "other", "every": "1d", "by": ["kind"],
+        "measures": {"events": "count()", "users": "unique(id)", "odd": 'count(kind == "a; b: c")', "sum": "sum(id)"},
+    }
+    return config
+
+
+def taken_out(config):
+    config = copy.deepcopy(config)
+    del config["streams"]["other"], config["windows"]["other_users"]
+    return config
+
+
+def test_a_removed_table_is_delivered_after_a_crash(root):
+    """Committed, not delivered, and then not configured any more: lake, rows, dead letters and windows arrive."""
+    daemon = started(Daemon(root, two_streams(root)), "--crash-at", "deliver_before:1")
+    assert daemon.post(body(0, 60), "/v1/events/events")[0] == 200
+    assert daemon.post(body(0, 40) + b"\nbroken", "/v1/events/other")[0] == 200
+    try:
+        daemon.request("POST", "/v1/flush")
+    except OSError:
+        pass
+    assert daemon.process.wait(20) == 137
+    before = daemon.config
+    daemon.config = taken_out(before)
+    started(daemon)
+    wait_for("delivered", lambda: daemon.said().count("removed table is delivered") == 4, 20)
+    flush_until(daemon)
+    check_once(daemon, range(60), root / "lake")
+    assert sorted(r[0] for r in rows(root / "other")) == list(range(40))
+    assert len(rows(daemon.directory / "data" / "dead_letters" / "other", "code")) == 1
+    with sqlite3.connect(daemon.warehouse()) as db:
+        assert db.execute("SELECT count(*) FROM other_rows").fetchone()[0] == 40
+        total = db.execute("SELECT sum(events), sum(users), sum(odd), sum(sum) FROM other_users").fetchone()
+    assert total == (40, 40, 0, 40 * 39 // 2), total
+    assert "other_users" not in daemon.get("/v1/state")[1].decode()
+    # It comes back: its rows go on.
+    reload(daemon, before)
+    assert daemon.post(body(40, 10), "/v1/events/other")[0] == 200
+    flush_until(daemon)
+    audit(daemon)
+    assert sorted(r[0] for r in rows(root / "other")) == list(range(50))
+    with sqlite3.connect(daemon.warehouse()) as db:
+        assert db.execute("SELECT sum(events) FROM other_users").fetchone() == (50,)
+    stopped(daemon)
+
+
+def test_a_removed_table_that_is_stalled_arrives_when_it_can(root):
+    daemon = started(Daemon(root, two_streams(root)))
+    (root / "other").write_text("a file where the lake should be")
+    assert daemon.post(body(0, 40), "/v1/events/other")[0] == 200
+    assert daemon.request("POST", "/v1/flush")[0] == 503
+    reload(daemon, taken_out(daemon.config))
+    flush_until(daemon)  # Nothing that is configured waits.
+    assert daemon.post(body(0, 9), "/v1/events/other")[0] == 400
+    wait_for("stalled", lambda: daemon.metric("sluice_table_stalled") == 1, 20)
+    (root / "other").unlink()
+    wait_for("delivered", lambda: 'removed table is delivered" table=other/lake' in daemon.said(), 60)
+    assert daemon.metric("sluice_table_stalled") == 0
+    assert daemon.metric("sluice_sent_events_total") == 3 * 40, "lake, rows and window, each once"
+    assert sorted(r[0] for r in rows(root / "other")) == list(range(40))
+    audit(daemon)
+    stopped(daemon)
+
+
+def test_a_table_that_comes_back_leaves_out_what_came_meanwhile(root):
+    daemon = started(Daemon(root, configuration(root)))
+    whole, less = other(daemon), other(daemon)
+    del less["windows"]["per_minute"]
+    for turn, config in enumerate((less, whole, less, whole)):
+        assert daemon.post(body(turn * 10, 10), "/v1/events/events")[0] == 200
+        reload(daemon, config)
+    assert daemon.post(body(40, 10), "/v1/events/events")[0] == 200
+    flush_until(daemon)
+    check_once(daemon, range(50), root / "lake", window=None)
+    assert window(daemon, "per_minute") == 30, window(daemon, "per_minute")
+    assert daemon.said().count("it leaves out what came meanwhile") == 2
     stopped(daemon)
 
 

@@ -325,6 +325,8 @@ void entry_delivered(sl_engine *e, pending *p) {
     (void)e;
     table *t = p->of;
     t->entries_open--;
+    if (t->retired && t->entries_open == 0)
+        sl_message(SL_LEVEL_INFO, "engine", "removed table is delivered", "table=%s", t->name);
     sl_metric_add(t->rows, (int64_t)p->entry.counts.rows);
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < p->entry.file_count; i++)

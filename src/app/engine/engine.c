@@ -16,11 +16,13 @@ static sl_status no_memory(sl_error *error) {
 typedef struct stored_table {
     struct stored_table *next;
     int64_t id;
-    char *name, *stream;
+    char *name, *stream, *target;
     uint64_t first, last, cursor, sequence;
     int64_t watermark_us;
     sl_table_kind kind;
     table *match;
+    bool returned; /* It was not configured at the last start. */
+    bool kept;     /* It can't be delivered: its files stay. */
 } stored_table;
 
 typedef struct recovery {
@@ -42,6 +44,7 @@ static sl_status note_table(void *context, const sl_ledger_table *t) {
     s->id = t->id;
     s->name = sl_strdup(t->name);
     s->stream = sl_strdup(t->stream);
+    s->target = sl_strdup(t->target);
     s->first = t->first;
     s->last = t->last;
     s->cursor = t->cursor;
@@ -50,7 +53,7 @@ static sl_status note_table(void *context, const sl_ledger_table *t) {
     s->kind = t->kind;
     if (t->cursor > r->highest)
         r->highest = t->cursor;
-    return s->name != NULL && s->stream != NULL ? SL_OK : SL_ENOMEM;
+    return s->name != NULL && s->stream != NULL && s->target != NULL ? SL_OK : SL_ENOMEM;
 }
 
 static void recovery_fini(recovery *r) {
@@ -58,6 +61,7 @@ static void recovery_fini(recovery *r) {
         stored_table *next = r->tables->next;
         sl_free(r->tables->name);
         sl_free(r->tables->stream);
+        sl_free(r->tables->target);
         sl_free(r->tables);
         r->tables = next;
     }
@@ -201,64 +205,99 @@ static sl_status check_definition(sl_engine *e, const table *t, sl_error *error)
     return status;
 }
 
-/* A table that wasn't configured for a while didn't hold the journal: it goes on where the journal begins. A
- * table that was, and whose cursor the journal doesn't hold, has lost events. */
-static sl_status check_cursor(sl_engine *e, table *t, sl_error *error) {
+/* Was it out of the configuration? If so it isn't any more. */
+static sl_status check_returned(sl_engine *e, stored_table *s, sl_error *error) {
     sl_buffer name = SL_BUFFER_EMPTY, mark = SL_BUFFER_EMPTY;
-    sl_buffer_printf(&name, "removed:%s", t->name);
+    sl_buffer_printf(&name, "removed:%s", s->name);
     const char *key = sl_buffer_cstr(&name);
-    uint64_t begin = sl_journal_begin(e->journal);
     sl_status status = name.failed ? no_memory(error)
                                    : sl_ledger_get(e->storage.ledger, key, &mark, error);
-    bool removed = mark.length != 0 && mark.bytes[0] == '1';
-    if (status == SL_OK && removed)
-        status = sl_ledger_set(e->storage.ledger, key, "0", error);
+    s->returned = mark.length != 0 && mark.bytes[0] == '1';
+    if (status == SL_OK && s->returned != (s->match == NULL))
+        status = sl_ledger_set(e->storage.ledger, key, s->match == NULL ? "1" : "0", error);
     sl_buffer_fini(&name);
     sl_buffer_fini(&mark);
-    if (status != SL_OK || t->cursor >= begin)
-        return status;
-    if (!removed)
-        return sl_error_set(error, SL_ECONFLICT,
-                            "%s stands at %" PRIu64 ", but the journal begins at %" PRIu64
-                            ": segments are missing; put them back",
-                            t->name, t->cursor, begin);
-    sl_message(SL_LEVEL_WARN, "engine", "table is back, what came meanwhile is no longer in the journal",
-               "table=%s from=%" PRIu64 " to=%" PRIu64, t->name, t->cursor, begin);
-    t->cursor = t->cut_to = t->skip_below = t->first_skip = begin;
-    return SL_OK;
+    return status;
 }
 
-static sl_status check_tables(sl_engine *e, const recovery *r, sl_error *error) {
+static sl_status check_tables(sl_engine *e, recovery *r, sl_error *error) {
     sl_status status = SL_OK;
-    for (uint32_t i = 0; i < e->table_count && status == SL_OK; i++) {
-        table *t = e->tables[i];
-        if (t->kind == SL_TABLE_WINDOW)
-            status = check_definition(e, t, error);
-        if (status == SL_OK && t->id != 0)
-            status = check_cursor(e, t, error);
-    }
-    for (const stored_table *s = r->tables; s != NULL && status == SL_OK; s = s->next) {
-        if (s->match != NULL)
-            continue;
-        sl_buffer name = SL_BUFFER_EMPTY;
-        sl_buffer_printf(&name, "removed:%s", s->name);
-        const char *key = sl_buffer_cstr(&name);
-        status = name.failed ? no_memory(error) : sl_ledger_set(e->storage.ledger, key, "1", error);
-        sl_buffer_fini(&name);
+    for (uint32_t i = 0; i < e->table_count && status == SL_OK; i++)
+        if (e->tables[i]->kind == SL_TABLE_WINDOW)
+            status = check_definition(e, e->tables[i], error);
+    uint64_t begin = sl_journal_begin(e->journal);
+    for (stored_table *s = r->tables; s != NULL && status == SL_OK; s = s->next) {
+        status = check_returned(e, s, error);
+        if (status == SL_OK && s->match != NULL && !s->returned && s->cursor < begin)
+            status = sl_error_set(error, SL_ECONFLICT,
+                                  "%s stands at %" PRIu64 ", but the journal begins at %" PRIu64
+                                  ": segments are missing; put them back",
+                                  s->name, s->cursor, begin);
     }
     return status;
 }
 
+/* Where a table of the stream begins that has no place of its own: with the slowest of those that were there before;
+ * for a new stream, where records stopped being without one. */
+static uint64_t common_start(const sl_engine *e, const recovery *r, const stream *of, int64_t *watermark_us) {
+    const stored_table *slowest = NULL;
+    for (const stored_table *s = r->tables; s != NULL; s = s->next)
+        if (s->match != NULL && !s->returned && s->match->of == of &&
+            (slowest == NULL || s->cursor < slowest->cursor))
+            slowest = s;
+    if (slowest != NULL) {
+        *watermark_us = slowest->watermark_us;
+        return slowest->cursor;
+    }
+    *watermark_us = SL_NO_TIME;
+    return of != e->unrouted ? common_start(e, r, e->unrouted, &(int64_t){0}) : sl_journal_end(e->journal);
+}
+
+/* A new table begins where its stream stands. So does one that was taken out and comes back: it didn't hold the
+ * journal, and what of it is still there must not depend on when that was trimmed. */
+static void begin_tables(sl_engine *e, const recovery *r) {
+    for (uint32_t i = 0; i < e->table_count; i++) {
+        table *t = e->tables[i];
+        const stored_table *stored = r->tables;
+        while (stored != NULL && stored->match != t)
+            stored = stored->next;
+        if (stored != NULL && !stored->returned)
+            continue;
+        int64_t watermark;
+        uint64_t start = common_start(e, r, t->of, &watermark);
+        if (stored == NULL)
+            t->first = t->last = start;
+        else if (start > stored->cursor)
+            sl_message(SL_LEVEL_WARN, "engine", "table is back, it leaves out what came meanwhile",
+                       "table=%s from=%" PRIu64 " to=%" PRIu64, t->name, stored->cursor, start);
+        if (stored != NULL && start <= stored->cursor)
+            continue;
+        t->cursor = t->cut_to = t->skip_below = t->first_skip = start;
+        t->watermark_us = watermark;
+    }
+}
+
 static sl_status register_configured(sl_engine *e, sl_error *error) {
-    sl_status status = sl_ledger_begin(e->storage.ledger, error);
-    if (status == SL_OK)
-        status = storage_register(&e->storage, e->tables, e->table_count, error);
+    sl_status status = storage_register(&e->storage, e->tables, e->table_count, error);
     for (uint32_t i = 0; i < e->table_count; i++)
         e->tables[i]->fresh = false; /* A failure here ends the start. */
+    if (status == SL_OK)
+        status = retired_prepare(e, error);
+    char text[24];
+    (void)snprintf(text, sizeof text, "%u", e->generation);
+    return status == SL_OK ? sl_ledger_set(e->storage.ledger, "generation", text, error) : status;
+}
+
+/* The configuration meets what the ledger has. Nothing stays of one that doesn't fit. */
+static sl_status enter_configuration(sl_engine *e, recovery *r, sl_error *error) {
+    sl_status status = sl_ledger_begin(e->storage.ledger, error);
+    if (status != SL_OK)
+        return status;
+    match_tables(e, r);
+    status = check_tables(e, r, error);
     if (status == SL_OK) {
-        char text[24];
-        (void)snprintf(text, sizeof text, "%u", e->generation);
-        status = sl_ledger_set(e->storage.ledger, "generation", text, error);
+        begin_tables(e, r);
+        status = register_configured(e, error);
     }
     if (status == SL_OK)
         return sl_ledger_commit(e->storage.ledger, error);
@@ -296,17 +335,50 @@ static bool copy_files(recovery *r, const sl_entry *entry, sl_entry *copy) {
     return copy->files != NULL;
 }
 
+/* A table that isn't configured any more gets a place to be delivered from; not having one is no reason not to start. */
+static sl_status retire(sl_engine *e, recovery *r, int64_t id, table **out) {
+    stored_table *s = r->tables;
+    while (s != NULL && s->id != id)
+        s = s->next;
+    if (s == NULL || s->kept)
+        return SL_OK;
+    const sl_ledger_table row = {.id = id,
+                                 .name = s->name,
+                                 .stream = s->stream,
+                                 .kind = s->kind,
+                                 .target = s->target,
+                                 .cursor = s->cursor};
+    sl_status status = retired_add(e, &row, &s->match, r->error);
+    *out = s->match;
+    if (status == SL_OK || status == SL_ENOMEM)
+        return status;
+    s->kept = true;
+    sl_message(SL_LEVEL_ERROR, "engine", "removed table can't be delivered, its files stay in the spool",
+               "table=%s error=\"%s\"", s->name, r->error->text);
+    return SL_OK;
+}
+
+static table *table_of(const sl_engine *e, int64_t id) {
+    for (uint32_t i = 0; i < e->table_count; i++)
+        if (e->tables[i]->id == id)
+            return e->tables[i];
+    table *t = e->retired;
+    while (t != NULL && t->id != id)
+        t = t->next_retired;
+    return t;
+}
+
 static sl_status note_pending(void *context, const sl_entry *entry) {
     recovery *r = context;
     sl_engine *e = r->engine;
-    table *t = NULL;
-    for (uint32_t i = 0; i < e->table_count; i++)
-        if (e->tables[i]->id == entry->table)
-            t = e->tables[i];
+    table *t = table_of(e, entry->table);
     sl_entry copy;
     sl_status status = copy_files(r, entry, &copy) ? SL_OK : SL_ENOMEM;
-    if (status == SL_OK && t != NULL) { /* Else its files stay in the spool until the table is configured again. */
-        status = storage_enqueue(&e->storage, t, &copy, t->of->current) ? SL_OK : SL_ENOMEM;
+    if (status == SL_OK && t == NULL)
+        status = retire(e, r, entry->table, &t);
+    if (status == SL_OK && t != NULL) {
+        shape *s = t->retired ? t->last_shape : t->of->current;
+        status = storage_enqueue(&e->storage, t, &copy, s) ? SL_OK : SL_ENOMEM;
         if (status == SL_OK) {
             t->entries_open++;
             return SL_OK;
@@ -398,12 +470,8 @@ static sl_status recover(sl_engine *e, sl_error *error) {
         status = make_streams(e, &r, error);
     if (status == SL_OK)
         status = sl_ledger_schemas(e->storage.ledger, load_schema, &r, error);
-    if (status == SL_OK) {
-        match_tables(e, &r);
-        status = check_tables(e, &r, error);
-    }
     if (status == SL_OK)
-        status = register_configured(e, error);
+        status = enter_configuration(e, &r, error);
     if (status == SL_OK)
         status = sweep_spool(e, &r, error);
     if (status == SL_OK)
@@ -632,6 +700,9 @@ static bool may_stop(const sl_engine *e) {
     if (e->outstanding_bytes != 0 || e->gathering != NULL || e->writing != 0 || e->cuts_open != 0 ||
         e->keys_busy || e->peeks != 0 || e->reading || !e->cut_idle || keys_waiting(e))
         return false;
+    for (const table *t = e->retired; t != NULL && e->drain; t = t->next_retired)
+        if (t->entries_open != 0 && sl_metric_read(t->stalled) == 0)
+            return false;
     for (uint32_t i = 0; i < e->table_count; i++) {
         const table *t = e->tables[i];
         /* Dirty, and not to be cut: it waits for what is read again, which the next start will do. */

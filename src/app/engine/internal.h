@@ -89,6 +89,9 @@ struct table {
     _Atomic int broken;   /**< Status of a failure that a worker met; 0: none. */
     uint32_t failures;
     uint64_t entries_open; /**< Committed, not delivered. */
+    bool retired;         /**< No longer configured: only delivered. In no list but e->retired. */
+    table *next_retired;
+    shape *last_shape;    /**< What its entries are delivered by; referenced. */
     sl_metric *rows, *sent_bytes, *oldest, *stalled;
     /* storage */
     int64_t id;           /**< In the ledger; 0: not there yet. */
@@ -374,6 +377,7 @@ struct sl_engine {
     stream *streams[STREAMS_MAX + 64];
     uint32_t stream_count;
     stream *unrouted;
+    table *retired;
     table *tables[4096];
     uint32_t table_count;
     task *gathering;
@@ -447,6 +451,15 @@ stream *stream_find(sl_engine *e, const char *name, size_t length);
 stream *stream_route(sl_engine *e, const char *name, size_t length, uint64_t position);
 void streams_destroy(sl_engine *e);
 sl_schema *letters_schema(void);
+
+/** Its series. */
+void table_metrics(sl_engine *e, table *t);
+
+/* retired.c: tables that aren't configured any more */
+/** Inside a transaction: keep what delivering takes once a table isn't configured any more. */
+sl_status retired_prepare(sl_engine *e, sl_error *error);
+sl_status retired_add(sl_engine *e, const sl_ledger_table *row, table **out, sl_error *error);
+void retired_destroy(table *t);
 
 /* log.c: journal and reader actors */
 sl_status log_create(sl_engine *e, sl_error *error);

@@ -156,7 +156,14 @@ static sl_metric *metric(sl_engine *e, sl_metric_kind kind, const char *name, co
     return sl_metrics_get(e->options.metrics, kind, name, help, labels);
 }
 
+/* Another engine may go on without the table: nothing of it waits or fails any more. */
+static void gauges_end(table *t) {
+    sl_metric_set(t->oldest, 0);
+    sl_metric_set(t->stalled, 0);
+}
+
 static void table_destroy(table *t) {
+    gauges_end(t);
     if (t->of->config == NULL && t->kind == SL_TABLE_WINDOW) {
         /* The default window's definition is ours; a configured one is the configuration's. */
         sl_window_definition *own;
@@ -203,6 +210,14 @@ static sl_status table_add(sl_engine *e, stream *s, sl_table_kind kind, const ch
     t->watermark_us = SL_NO_TIME;
     t->last_pending = &t->first_pending;
     t->max_age_us = e->config->lake.max_age_us;
+    table_metrics(e, t);
+    s->tables[s->table_count++] = t;
+    e->tables[e->table_count++] = t;
+    *out = t;
+    return SL_OK;
+}
+
+void table_metrics(sl_engine *e, table *t) {
     t->rows = metric(e, SL_METRIC_COUNTER, "sluice_sent_events_total",
                      "Events that entries brought to their target.", "table", t->name);
     t->sent_bytes = metric(e, SL_METRIC_COUNTER, "sluice_sent_bytes_total",
@@ -211,10 +226,6 @@ static sl_status table_add(sl_engine *e, stream *s, sl_table_kind kind, const ch
                        "Age of the oldest event that no entry holds yet.", "table", t->name);
     t->stalled = metric(e, SL_METRIC_GAUGE, "sluice_table_stalled",
                         "1 while the table's target refuses deliveries.", "table", t->name);
-    s->tables[s->table_count++] = t;
-    e->tables[e->table_count++] = t;
-    *out = t;
-    return SL_OK;
 }
 
 static sl_status directory_table(sl_engine *e, stream *s, sl_table_kind kind, const char *suffix,
@@ -407,6 +418,12 @@ stream *stream_route(sl_engine *e, const char *name, size_t length, uint64_t pos
 }
 
 void streams_destroy(sl_engine *e) {
+    while (e->retired != NULL) {
+        table *next = e->retired->next_retired;
+        gauges_end(e->retired);
+        retired_destroy(e->retired);
+        e->retired = next;
+    }
     for (uint32_t i = 0; i < e->stream_count; i++)
         shape_unref(e->streams[i]->current);
     for (uint32_t i = 0; i < e->table_count; i++)
