@@ -25,16 +25,23 @@
 #include "sluice/warehouse.h"
 #include "sluice/warehouse_sql.h"
 
+/** What one table's configuration says. */
+typedef struct sl_postgres_rules {
+    bool create;          /**< Create the table, add columns. */
+    sl_fit_policy policy;
+    const char *id;       /**< Column that rows are kept by (upsert), or NULL: they are appended. */
+} sl_postgres_rules;
+
 typedef struct sl_postgres_target_options {
     sl_loop *loop;
     sl_files *files;              /**< Of the spool. Borrowed. */
     sl_metrics *metrics;          /**< NULL: none. */
     sl_postgres_options server;   /**< `setup` is ours. */
-    bool create;                  /**< Create tables, add columns. */
+    bool create;                  /**< Of tables that `rules_of` says nothing else about, as is */
     sl_fit_policy policy;
     uint32_t sessions_max;        /**< Connections at once, each for one table; 0: 4. */
-    /** Column that the rows of a table are kept by (upsert), or NULL; borrowed for the call. NULL: all append. */
-    const char *(*id)(void *context, const char *table);
+    /** Change the rules (they come as above, without id) for a delivery; their text lives until it is done. May be NULL. */
+    void (*rules_of)(void *context, const sl_delivery *delivery, sl_postgres_rules *rules);
     /** The live table was read: for those who check rows before they seal them. Borrowed for the call. May be NULL. */
     void (*live)(void *context, const char *table, const sl_live_table *live);
     void *context;

@@ -416,7 +416,6 @@ static sl_status read_live(sl_pg_loader *l, const sl_postgres_result *result) {
 
 /* DDL that is needed, in l->text. @return SL_ENOTFOUND: none is. */
 static sl_status missing(sl_pg_loader *l) {
-    const sl_postgres_target_options *o = sl_pg_options(l->target);
     sl_buffer *out = statement(l);
     uint64_t name = hash_text(l->delivery->target);
     bool any = false;
@@ -429,7 +428,7 @@ static sl_status missing(sl_pg_loader *l) {
         sl_warehouse_add_column(&l->shape, &l->shape.columns[i], out);
         any = true;
     }
-    if (any && !o->create)
+    if (any && !l->rules.create)
         return sl_error_set(
             &l->error, SL_EIO,
             "the warehouse isn't as it should be, and `create` is off: %s",
@@ -439,7 +438,7 @@ static sl_status missing(sl_pg_loader *l) {
             &l->error, SL_EIO,
             "%s was made, but isn't there: is it hidden by the search_path?",
             l->shape.full);
-    if (o->create && l->ensured != name) {
+    if (l->rules.create && l->ensured != name) {
         sl_buffer_text(out, any ? "; " : "");
         sl_warehouse_ledger_create(&l->shape, out);
         l->ensured = name;
@@ -564,7 +563,7 @@ static void next_step(sl_pg_loader *l, const sl_postgres_result *result) {
         on_check(l, result);
         return;
     case STEP_INSERT:
-        if (l->id_column == NULL && !tag_counts(result, l->staged))
+        if (l->rules.id == NULL && !tag_counts(result, l->staged))
             wrong_count(l, result, l->staged);
         else if (l->dead_rows != 0)
             do_dead_table(l);
@@ -655,7 +654,11 @@ static sl_status prepare(sl_pg_loader *l) {
     const sl_delivery *d = l->delivery;
     const sl_postgres_target_options *o = sl_pg_options(l->target);
     sl_spool_begin(&l->spool, o->files, d);
-    l->id_column = d->plan == NULL && o->id != NULL ? o->id(o->context, d->target) : NULL;
+    l->rules = (sl_postgres_rules){.create = o->create, .policy = o->policy};
+    if (o->rules_of != NULL)
+        o->rules_of(o->context, d, &l->rules);
+    if (d->plan != NULL)
+        l->rules.id = NULL;
     sl_status status = d->plan != NULL
                            ? sl_warehouse_table_of_window(SL_DIALECT_POSTGRES, d->target,
                                                           d->plan, &l->shape, &l->error)

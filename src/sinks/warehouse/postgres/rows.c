@@ -33,7 +33,7 @@ sl_status sl_pg_rows_shape(sl_pg_loader *l, sl_error *error) {
     if (d->schema != NULL)
         sl_warehouse_precise(r->columns, r->count, d->schema);
     status = sl_warehouse_table_of_rows(SL_DIALECT_POSTGRES, d->target, r->columns,
-                                        r->count, l->id_column, &l->shape, error);
+                                        r->count, l->rules.id, &l->shape, error);
     l->row_columns = r->count;
     return status;
 }
@@ -147,7 +147,7 @@ static sl_status encode_row(sl_pg_loader *l, sl_error *error) {
     sl_warehouse_row(&l->shape, l->row, 0, l->values);
     uint32_t column = 0;
     sl_status status =
-        sl_pg_encode(l, sl_pg_options(l->target)->policy, &column, &l->out);
+        sl_pg_encode(l, l->rules.policy, &column, &l->out);
     l->rows++;
     if (status == SL_ELIMIT)
         return keep_dead(l, column, error);
