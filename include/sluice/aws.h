@@ -1,7 +1,7 @@
 /** @file aws.h
  * What every AWS service needs: Signature Version 4, credentials and region from where AWS's own programs look.
  *
- * Secrets  Keys and tokens are never logged and never part of an error text; memory that held them is wiped.
+ * Secrets  Keys and tokens are never logged and never part of an error text.
  * Threads  Signing: any, one signer by one thread at a time. Credentials: the loop's.
  * Source   AWS, "Signature Version 4 signing process", "Authenticating Requests: Using the Authorization Header
  *          (AWS Signature Version 4)" of the S3 API reference, "AWS SDKs and Tools Reference Guide".
@@ -95,7 +95,7 @@ void sl_aws_signed_fini(sl_aws_signed *out);
  * Looked for in this order; the first that is configured counts, and its failure is the answer:
  * 1 options (keys given there; role_arn there is assumed with what the rest of the list gives)
  * 2 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, unless options name a profile
- * 3 AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN (the file is read anew each time), unless options or AWS_PROFILE name a profile
+ * 3 AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN (the file is read anew each time), unless options name a profile
  * 4 the profile (options, AWS_PROFILE, "default") in AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE or ~/.aws: keys;
  *   role_arn with source_profile or credential_source; web_identity_token_file. credential_process and SSO are
  *   not supported and are said so.
@@ -123,7 +123,7 @@ typedef struct sl_aws_credentials_options {
 /** The answer; borrowed for the call. */
 typedef struct sl_aws_identity {
     sl_aws_keys keys;
-    const char *region; /**< AWS_REGION, AWS_DEFAULT_REGION, the profile's, the instance's; NULL when none is known. */
+    const char *region; /**< The options', AWS_REGION, AWS_DEFAULT_REGION, the profile's, the instance's if its keys are used; or NULL. */
     const char *source; /**< "environment", "profile default", "instance role x" …, for messages. */
 } sl_aws_identity;
 

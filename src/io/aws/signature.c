@@ -10,7 +10,6 @@
  * Source AWS, "Create a signed AWS API request" and the S3 API reference, "Authenticating Requests". */
 #include "sluice/aws.h"
 
-#include <ctype.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
