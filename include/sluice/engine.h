@@ -12,6 +12,7 @@
 #include "sluice/files.h"
 #include "sluice/intake.h"
 #include "sluice/metrics.h"
+#include "sluice/target.h"
 #include "sluice/time.h"
 
 typedef struct sl_engine sl_engine;
@@ -41,6 +42,7 @@ typedef struct sl_engine_options {
     sl_engine_host host;
     sl_metrics *metrics;
     sl_budget *budget;       /**< Of the process; HTTP shares it. */
+    sl_target *target;       /**< Takes what leaves this machine, on the thread of sl_engine_delivery(); NULL: nothing does. */
     bool exclusive;          /**< Databases are locked for this process (simulation). */
 } sl_engine_options;
 
@@ -54,6 +56,8 @@ SL_CHECKED sl_status sl_engine_create(const sl_engine_options *options, sl_engin
 /** All actors must have stopped. */
 void sl_engine_destroy(sl_engine *engine);
 sl_actor **sl_engine_actors(sl_engine *engine, uint32_t *count);
+/** The actor that calls options.target; not among the others, as it runs on the target's own loop. NULL without a target. */
+sl_actor *sl_engine_delivery(sl_engine *engine);
 sl_intake *sl_engine_intake(sl_engine *engine);
 /** Take completions, answer requests, move the log on, begin what is due. @return whether anything was done. */
 bool sl_engine_poll(sl_engine *engine);

@@ -15,7 +15,7 @@ typedef struct sl_loop sl_loop;
 typedef struct sl_loop_callbacks {
     void (*turn)(void *context);             /**< After the I/O of each turn, and when woken. */
     void (*tick)(void *context);             /**< Every tick_ms. */
-    void (*signal)(void *context, int number); /**< SIGTERM, SIGINT, SIGHUP, SIGUSR2. */
+    void (*signal)(void *context, int number); /**< SIGTERM, SIGINT, SIGHUP, SIGUSR2. NULL: they are another loop's. */
     void *context;
     uint32_t tick_ms;
 } sl_loop_callbacks;

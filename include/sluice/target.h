@@ -26,6 +26,7 @@ typedef struct sl_delivery {
     const char *hash;       /**< Of the entry's content: the same entry always has the same. */
     const sl_window_plan *plan; /**< Windows: row files hold (start, key, state). NULL otherwise. */
     const sl_schema *schema;    /**< Of the stream, as of this entry. */
+    const struct sl_config_table *settings; /**< Of a warehouse table, as configured; NULL: defaults. */
 } sl_delivery;
 
 /**

@@ -6,6 +6,7 @@
  */
 #include "daemon.h"
 
+#include "delivery.h"
 #include "gate.h"
 #include "threads.h"
 
@@ -50,6 +51,8 @@ typedef struct daemon {
     sl_loop *loop;
     sl_engine *engine; /**< NULL: none could be made after a reload; tried again. */
     sl_threads *threads;
+    sl_delivery_thread *delivery; /**< NULL: nothing leaves this machine. */
+    sl_actor *delivery_actor;
     sl_gate *gate;
     asked_flush *flushes; /**< Asked again of the next engine. */
     sl_http_intake *intake;
@@ -75,8 +78,11 @@ static int64_t monotonic_us(void *context) {
 }
 
 static void wake_actor(void *context, sl_actor *actor) {
-    (void)context;
-    sl_threads_wake(actor);
+    daemon_state *d = context;
+    if (d->delivery != NULL && actor == d->delivery_actor)
+        sl_delivery_wake(d->delivery);
+    else
+        sl_threads_wake(actor);
 }
 static void wake_loop(void *context) {
     sl_loop_wake(((daemon_state *)context)->loop);
@@ -210,16 +216,26 @@ static void apply_settings(const sl_config *c) {
     tzset();
 }
 
-static void end_engine(daemon_state *d) {
+static void stop_threads(daemon_state *d) {
+    sl_delivery_stop(d->delivery);
     sl_threads_stop(d->threads);
-    sl_engine_destroy(d->engine);
     d->threads = NULL;
+}
+
+static void end_engine(daemon_state *d) {
+    stop_threads(d);
+    sl_delivery_destroy(d->delivery);
+    sl_engine_destroy(d->engine);
+    d->delivery = NULL;
     d->engine = NULL;
 }
 
 /* No thread of an engine runs meanwhile: `TZ` is the process's. */
 static sl_status make_engine(daemon_state *d, const sl_config *c, sl_error *error) {
     apply_settings(c);
+    sl_status status = sl_delivery_create(c, d->metrics, d->clock, &d->delivery, error);
+    if (status != SL_OK)
+        return status;
     const sl_engine_options options = {
         .config = c,
         .files = sl_files_system(),
@@ -229,13 +245,20 @@ static sl_status make_engine(daemon_state *d, const sl_config *c, sl_error *erro
                  .wake_loop_in = wake_loop_in,
                  .context = d},
         .metrics = d->metrics,
-        .budget = &d->budget};
-    sl_status status = sl_engine_create(&options, &d->engine, error);
-    if (status != SL_OK)
+        .budget = &d->budget,
+        .target = sl_delivery_target(d->delivery)};
+    status = sl_engine_create(&options, &d->engine, error);
+    if (status != SL_OK) {
+        sl_delivery_destroy(d->delivery);
+        d->delivery = NULL;
         return status;
+    }
     uint32_t count;
     sl_actor **actors = sl_engine_actors(d->engine, &count);
+    d->delivery_actor = sl_engine_delivery(d->engine);
     status = sl_threads_start(actors, count, &d->threads, error);
+    if (status == SL_OK && d->delivery != NULL)
+        status = sl_delivery_start(d->delivery, d->delivery_actor, error);
     if (status != SL_OK)
         end_engine(d);
     return status;
@@ -321,8 +344,7 @@ static void replace_engine(daemon_state *d) {
     sl_error error = {0};
     char behind[128] = "";
     if (d->engine != NULL) {
-        sl_threads_stop(d->threads);
-        d->threads = NULL;
+        stop_threads(d);
         sl_engine_refuse(d->engine);
         const char *name = sl_engine_behind(d->engine);
         (void)snprintf(behind, sizeof behind, "%s", name != NULL ? name : "");
@@ -547,7 +569,8 @@ static sl_status start(daemon_state *d, sl_error *error) {
 }
 
 static void finish(daemon_state *d) {
-    sl_threads_stop(d->threads);
+    stop_threads(d);
+    sl_delivery_destroy(d->delivery);
     if (d->loop != NULL)
         sl_loop_destroy(d->loop);
     sl_http_intake_destroy(d->intake);

@@ -58,7 +58,7 @@ sl_status sl_loop_create(const sl_loop_callbacks *callbacks, sl_loop **out, sl_e
     loop->wake.data = loop->check.data = loop->timer.data = loop;
     (void)uv_check_start(&loop->check, on_check);
     (void)uv_timer_start(&loop->timer, on_tick, callbacks->tick_ms, callbacks->tick_ms);
-    for (int i = 0; i < SIGNALS && code == 0; i++) {
+    for (int i = 0; i < SIGNALS && code == 0 && callbacks->signal != NULL; i++) {
         code = uv_signal_init(&loop->loop, &loop->signals[i]);
         loop->signals[i].data = loop;
         if (code == 0)

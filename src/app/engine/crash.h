@@ -18,6 +18,7 @@
     X(deliver_before)                                                                              \
     X(deliver_lake_between_files)                                                                  \
     X(deliver_warehouse_after)                                                                     \
+    X(deliver_remote_after)                                                                        \
     X(deliver_before_mark)                                                                         \
     X(deliver_after_mark)                                                                          \
     X(trim_before)                                                                                 \

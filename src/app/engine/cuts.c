@@ -198,6 +198,12 @@ static bool begin_cut(sl_engine *e, table **chosen, uint32_t count) {
     return true;
 }
 
+/* A destination that takes nothing must not use up another's quota (I8): its tables go without, their rows stay in the log. */
+static bool park_full(sl_engine *e, table *t) {
+    return !e->stopping && !companion(t) && spool_used(e, t->destination) >= e->config->spool.quota &&
+           sequence_park(e, t);
+}
+
 /* Dead letters and late events are cut wherever a table of their stream is, so that audit can compare them. */
 static uint32_t choose(sl_engine *e, int64_t now, table **chosen) {
     uint32_t count = 0;
@@ -208,7 +214,8 @@ static uint32_t choose(sl_engine *e, int64_t now, table **chosen) {
         bool any = false, free = true;
         for (uint32_t k = 0; k < s->table_count; k++) {
             table *t = s->tables[k];
-            any = any || (due(e, t, now) && cuttable(t, e));
+            bool ready = due(e, t, now) && cuttable(t, e) && !park_full(e, t);
+            any = any || ready;
             if (companion(t))
                 free = free && cuttable(t, e);
         }
@@ -341,8 +348,9 @@ static bool flushes_poll(sl_engine *e) {
         flush *f = *at;
         bool ready = sequence_idle(e) || e->position >= f->target;
         /* Behind a full spool nothing moves until the target that fills it takes something. */
-        bool full = atomic_load_explicit(&e->storage.spool_bytes, memory_order_relaxed) >=
-                    e->config->spool.quota;
+        bool full = false;
+        for (uint32_t i = 0; i < e->destination_count; i++)
+            full = full || spool_used(e, i) >= e->config->spool.quota;
         const char *stalled = NULL;
         for (uint32_t i = 0; i < e->table_count && (ready || full); i++) {
             const table *t = e->tables[i];
@@ -370,10 +378,15 @@ static bool flushes_poll(sl_engine *e) {
 }
 
 static void gauge_ages(sl_engine *e, int64_t now) {
-    int64_t oldest = 0;
+    int64_t oldest = 0, wall = engine_wall(e);
     for (uint32_t i = 0; i < e->table_count; i++) {
         const table *t = e->tables[i];
         int64_t age = t->dirty && t->dirty_since_us > 0 ? now - t->dirty_since_us : 0;
+        int64_t waiting = atomic_load_explicit(&t->waiting_since_us, memory_order_relaxed);
+        if (t->parked && now - t->failed_at_us > age)
+            age = now - t->failed_at_us;
+        if (waiting != 0 && wall - waiting > age)
+            age = wall - waiting;
         sl_metric_set(t->oldest, age);
         oldest = age > oldest ? age : oldest;
     }
@@ -391,10 +404,6 @@ bool cuts_poll(sl_engine *e, int64_t now) {
                 (last || now - e->moved_at_us >= MOVE_EVERY_S * SL_SECOND_US);
     if (move)
         trim(e); /* Also without a commit: after a restart, and when keys were all that held it. */
-    bool spool_full = atomic_load_explicit(&e->storage.spool_bytes, memory_order_relaxed) >=
-                      e->config->spool.quota;
-    if (spool_full && !e->stopping)
-        return any;
     static _Thread_local table *chosen[sizeof e->tables / sizeof *e->tables];
     uint32_t count = choose(e, now, chosen);
     move = move && count == 0 && may_move(e);

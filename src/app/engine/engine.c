@@ -503,7 +503,7 @@ static void metrics(sl_engine *e) {
     e->metric_memory = sl_metrics_get(m, SL_METRIC_GAUGE, "sluice_memory_used_bytes",
                                       "Bytes taken from the memory budget.", "");
     e->metric_uncommitted = sl_metrics_get(m, SL_METRIC_GAUGE, "sluice_oldest_uncommitted_seconds",
-                                           "Age of the oldest event that no entry holds yet.", "");
+                                           "Age of the oldest event that has not reached its target.", "");
     e->metric_sync_failures = sl_metrics_get(m, SL_METRIC_GAUGE, "sluice_journal_sync_failures",
                                              "Failed syncs of the journal since the start.", "");
     for (int i = 0; i < SL_CODE_COUNT; i++) {
@@ -547,6 +547,7 @@ sl_status sl_engine_create(const sl_engine_options *options, sl_engine **out, sl
     memset(e, 0, sizeof *e);
     e->options = *options;
     e->config = options->config;
+    e->destination_count = 2;
     e->files = options->files;
     e->budget = options->budget;
     e->intake.submit = intake_submit;
@@ -563,6 +564,8 @@ sl_status sl_engine_create(const sl_engine_options *options, sl_engine **out, sl
         status = storage_create(e, error);
     if (status == SL_OK)
         status = log_create(e, error);
+    if (status == SL_OK)
+        status = delivery_create(e, error);
     if (status == SL_OK)
         status = recover(e, error);
     if (status == SL_OK)
@@ -587,6 +590,7 @@ void sl_engine_destroy(sl_engine *e) {
     }
     sequence_destroy(e);
     log_destroy(e);
+    delivery_destroy(e);
     storage_destroy(e);
     workers_destroy(e);
     keys_destroy(e);
@@ -724,8 +728,10 @@ static void refuse_flushes(sl_engine *e) {
 
 static void gauges(sl_engine *e) {
     sl_metric_set(e->metric_journal_bytes, (int64_t)sl_journal_bytes(e->journal));
-    sl_metric_set(e->metric_spool_bytes,
-                  (int64_t)atomic_load_explicit(&e->storage.spool_bytes, memory_order_relaxed));
+    uint64_t spooled = 0;
+    for (uint32_t k = 0; k < e->destination_count; k++)
+        spooled += spool_used(e, k);
+    sl_metric_set(e->metric_spool_bytes, (int64_t)spooled);
     sl_metric_set(e->metric_memory, (int64_t)sl_budget_used(e->budget));
     sl_metric_set(e->metric_sync_failures, (int64_t)sl_journal_sync_failures(e->journal));
 }

@@ -15,6 +15,7 @@
 #include "sluice/parquet.h"
 #include "sluice/ring.h"
 #include "sluice/rows.h"
+#include "sluice/target.h"
 #include "sluice/warehouse.h"
 #include "sluice/window.h"
 
@@ -28,7 +29,9 @@ enum {
     GROUP_BYTES = 2 << 20,   /* A group gathers up to this, a lone record may be larger. */
     READ_AHEAD = 4,          /* Groups that the reader is ahead of the pipeline. */
     COMPANIONS_MAX = 64,     /* Tables of one stream. */
+    DESTINATIONS_MAX = 16,   /* Directories, the warehouse, then buckets; the last one holds all further ones. */
 };
+#define S3_SCHEME "s3://"
 #define UNCUT_MAX (UINT64_C(1) << 30) /* A table is cut at 1 GiB of uncut log. */
 #define KEY_LIFE_US (24 * SL_HOUR_US)
 
@@ -83,7 +86,11 @@ struct table {
     int64_t watermark_us; /**< Of the stream at cut_to. */
     uint64_t cut_before;      /**< cut_to and watermark_us before the cut in flight. */
     int64_t watermark_before_us;
+    bool remote;              /**< Goes to options.target; constant, as are: */
+    uint32_t destination;     /**< Whose spool quota it is counted in. */
+    const sl_config_table *settings; /**< Of the warehouse; NULL: defaults. */
     bool dirty, cutting, failed;
+    bool parked;              /**< Its destination's quota is used up: failed, until there is room again. */
     int64_t dirty_since_us, failed_at_us;
     /* Relaxed: the worker sets it before it returns the task, whose ring orders it for the loop. */
     _Atomic int broken;   /**< Status of a failure that a worker met; 0: none. */
@@ -98,9 +105,11 @@ struct table {
     bool fresh;           /**< Its id comes from a transaction that isn't committed. */
     bool queued;          /**< In storage.tables. */
     bool stopped;         /**< A conflict: never delivered again without a person. */
+    bool under_way;      /**< The delivery actor has its first pending entry. */
     int64_t retry_at_us;
     uint32_t tries;
     struct pending *first_pending, **last_pending;
+    _Atomic int64_t waiting_since_us; /**< When its first pending entry was committed; 0: none is. Relaxed: only shown. */
     worker_table *states; /**< One per worker, each the worker's own: made with the table, so that a worker
                                always has a place to note what went wrong. */
 };
@@ -260,6 +269,13 @@ typedef struct pending {
     table *of;
     sl_entry entry;
     shape *shape;
+    uint64_t bytes;       /**< Of its files. */
+    char hash[24];
+    /* While the delivery actor has it. */
+    sl_engine *engine;
+    sl_delivery delivery;
+    sl_status status;
+    sl_error error;
 } pending;
 
 /** Workers drop what they hold of some tables; what follows comes again from the log. */
@@ -343,15 +359,21 @@ typedef struct reader_actor {
 typedef struct storage_actor {
     sl_actor actor;
     sl_engine *engine;
-    sl_ring in, out;
+    sl_ring in, out, arrived; /**< `arrived`: from the delivery actor. */
     sl_ledger *ledger;
     sl_warehouse *warehouse;
     cut *first_commit, **last_commit;
     table *tables[4096]; /**< Have (had) pending entries. */
     uint32_t table_count, turn;
     uint64_t file_number;
-    _Atomic uint64_t spool_bytes;
+    _Atomic uint64_t spool_bytes[DESTINATIONS_MAX];
 } storage_actor;
+
+typedef struct delivery_actor {
+    sl_actor actor;
+    sl_engine *engine;
+    sl_ring in;
+} delivery_actor;
 
 struct sl_engine {
     sl_engine_options options;
@@ -367,6 +389,7 @@ struct sl_engine {
     journal_actor journal_io;
     reader_actor reader;
     storage_actor storage;
+    delivery_actor delivery;
     worker *workers;
     uint32_t worker_count;
     sl_actor **actors, *actor_list;
@@ -380,6 +403,8 @@ struct sl_engine {
     table *retired;
     table *tables[4096];
     uint32_t table_count;
+    char buckets[DESTINATIONS_MAX][64];
+    uint32_t destination_count;
     task *gathering;
     uint32_t writing;                  /**< Groups that the journal thread has. */
     uint32_t senders;                  /**< Requests that are about at one time: being written, or gathered meanwhile. */
@@ -481,6 +506,14 @@ sl_status storage_create(sl_engine *e, sl_error *error);
 void storage_destroy(sl_engine *e);
 /** Inside a transaction: give tables without an id their row in the ledger; `fresh` until it is committed. */
 sl_status storage_register(storage_actor *a, table **tables, uint32_t count, sl_error *error);
+sl_status storage_spool_path(const sl_engine *e, const char *name, sl_buffer *out, sl_error *error);
+int64_t storage_retry_delay(uint32_t tries);
+
+/* deliver.c */
+sl_status delivery_create(sl_engine *e, sl_error *error);
+void delivery_destroy(sl_engine *e);
+/** One delivery is begun, done or settled. @return false: nothing to do. */
+bool storage_deliver(storage_actor *a);
 /** A committed entry is to be delivered; entry is moved from. */
 bool storage_enqueue(storage_actor *a, table *t, sl_entry *entry, shape *s);
 
@@ -493,6 +526,9 @@ void task_use(task *t, shape *s);
 bool sequence_idle(const sl_engine *e); /**< Nothing is on its way through log and pipeline. */
 bool sequence_kick(sl_engine *e); /**< A group that gathers is sent off when the journal is free. */
 bool sequence_rewind(sl_engine *e, stream *s, table *failed); /**< @return false: no memory, again later. */
+/** Workers drop what they hold of the table and skip what comes, until sequence_rewind(). @return false: no memory. */
+bool sequence_park(sl_engine *e, table *t);
+uint64_t spool_used(const sl_engine *e, uint32_t destination);
 void sequence_destroy(sl_engine *e);
 void peek_free(sl_engine *e, peek *p); /* engine.c */
 /** Position up to which this table's rows are in the pipeline. */

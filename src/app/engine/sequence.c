@@ -382,11 +382,18 @@ static void drop_replay(sl_engine *e, task *t) {
     task_release(e, t);
 }
 
-/* What the spool can't take stays in the log; when that is full too, requests are refused. */
+uint64_t spool_used(const sl_engine *e, uint32_t destination) {
+    return atomic_load_explicit(&e->storage.spool_bytes[destination], memory_order_relaxed);
+}
+
+/* Tables of a destination whose quota is used up are parked at their next cut. Where that isn't enough (dead letters are
+ * never parked), what the spool can't take stays in the log; when that is full too, requests are refused. */
 static bool spool_full(const sl_engine *e) {
-    return atomic_load_explicit(&e->storage.spool_bytes, memory_order_relaxed) >=
-               e->config->spool.quota &&
-           !e->stopping;
+    uint64_t most = e->config->spool.quota + e->config->spool.quota / 4;
+    for (uint32_t i = 0; i < e->destination_count && !e->stopping; i++)
+        if (spool_used(e, i) >= most)
+            return true;
+    return false;
 }
 
 static bool dispatch(sl_engine *e) {
@@ -427,7 +434,7 @@ bool sequence_rewind(sl_engine *e, stream *s, table *failed) {
     int64_t watermark = SL_NO_TIME;
     for (uint32_t k = 0; k < s->table_count; k++) {
         table *t = s->tables[k];
-        bool drop = failed == NULL || t == failed;
+        bool drop = failed == NULL ? !t->parked : t == failed;
         if (!drop && t->skip_below < reached)
             t->skip_below = reached;
         if (drop)
@@ -458,6 +465,26 @@ bool sequence_rewind(sl_engine *e, stream *s, table *failed) {
     sl_metric_add(e->metric_rewinds, 1);
     sl_message(SL_LEVEL_INFO, "engine", "stream reads again from the log", "stream=%s position=%" PRIu64,
                s->name, target);
+    for (uint32_t i = 0; i < e->worker_count; i++)
+        engine_send(e, &e->workers[i].pipeline, &e->workers[i].actor, order);
+    return true;
+}
+
+bool sequence_park(sl_engine *e, table *t) {
+    rewind_order *order = sl_calloc(1, sizeof *order);
+    if (order == NULL)
+        return false;
+    *order = (rewind_order){.head = {MESSAGE_REWIND},
+                            .waiting = e->worker_count,
+                            .count = 1,
+                            .tables = {t},
+                            .skip_below = {UINT64_MAX},
+                            .drop = {true}};
+    t->failed = t->parked = true;
+    t->failed_at_us = engine_now(e);
+    t->skip_below = UINT64_MAX;
+    t->dirty = false;
+    sl_message(SL_LEVEL_WARN, "engine", "table waits: spool.quota is used up", "table=%s", t->name);
     for (uint32_t i = 0; i < e->worker_count; i++)
         engine_send(e, &e->workers[i].pipeline, &e->workers[i].actor, order);
     return true;
@@ -675,12 +702,15 @@ static bool retry_failed(sl_engine *e) {
         if (!t->failed || t->cutting || e->stopping)
             continue;
         uint32_t shift = t->failures < 5 ? t->failures : 5;
-        if (now - t->failed_at_us < (SL_SECOND_US << shift))
+        uint64_t quota = e->config->spool.quota;
+        if (t->parked ? spool_used(e, t->destination) > quota - quota / 4
+                      : now - t->failed_at_us < (SL_SECOND_US << shift))
             continue;
         if (!sequence_rewind(e, t->of, t))
             continue;
-        t->failed = false;
-        t->failures++;
+        if (!t->parked)
+            t->failures++;
+        t->failed = t->parked = false;
         any = true;
     }
     return any;

@@ -176,8 +176,37 @@ static void table_destroy(table *t) {
     sl_free(t);
 }
 
+static uint32_t destination_of(sl_engine *e, const table *t) {
+    if (t->kind == SL_TABLE_WINDOW || t->kind == SL_TABLE_ROWS)
+        return 1;
+    if (!t->remote)
+        return 0;
+    const char *bucket = t->target + strlen(S3_SCHEME);
+    int length = (int)strcspn(bucket, "/");
+    char name[sizeof *e->buckets];
+    (void)snprintf(name, sizeof name, "%.*s", length, bucket);
+    uint32_t i = 2;
+    while (i < e->destination_count && strcmp(e->buckets[i], name) != 0)
+        i++;
+    if (i == DESTINATIONS_MAX)
+        return i - 1;
+    if (i >= e->destination_count) {
+        memcpy(e->buckets[i], name, sizeof name);
+        e->destination_count = i + 1;
+    }
+    return i;
+}
+
+static bool is_remote(const sl_engine *e, sl_table_kind kind, const char *target) {
+    return kind == SL_TABLE_WINDOW || kind == SL_TABLE_ROWS
+               ? e->config->warehouse.store != SL_STORE_SQLITE
+               : strncmp(target, S3_SCHEME, strlen(S3_SCHEME)) == 0;
+}
+
 static sl_status table_add(sl_engine *e, stream *s, sl_table_kind kind, const char *suffix,
                            const char *target, uint64_t position, table **out, sl_error *error) {
+    if (is_remote(e, kind, target) && e->options.target == NULL)
+        return sl_error_set(error, SL_EUNSUPPORTED, "stream %s: nobody here delivers to %s", s->name, target);
     if (s->table_count == COMPANIONS_MAX ||
         e->table_count == sizeof e->tables / sizeof *e->tables)
         return sl_error_set(error, SL_ELIMIT, "stream %s: more than %d tables", s->name,
@@ -204,6 +233,8 @@ static sl_status table_add(sl_engine *e, stream *s, sl_table_kind kind, const ch
     }
     t->kind = kind;
     t->of = s;
+    t->remote = is_remote(e, kind, target);
+    t->destination = destination_of(e, t);
     t->slot = s->table_count;
     t->index = e->table_count;
     t->first = t->last = t->cursor = t->cut_to = t->skip_below = t->first_skip = position;
@@ -223,7 +254,7 @@ void table_metrics(sl_engine *e, table *t) {
     t->sent_bytes = metric(e, SL_METRIC_COUNTER, "sluice_sent_bytes_total",
                            "Bytes that entries brought to their target.", "table", t->name);
     t->oldest = metric(e, SL_METRIC_GAUGE, "sluice_oldest_uncommitted_seconds",
-                       "Age of the oldest event that no entry holds yet.", "table", t->name);
+                       "Age of the oldest event that has not reached its target.", "table", t->name);
     t->stalled = metric(e, SL_METRIC_GAUGE, "sluice_table_stalled",
                         "1 while the table's target refuses deliveries.", "table", t->name);
 }
@@ -243,10 +274,19 @@ static sl_status directory_table(sl_engine *e, stream *s, sl_table_kind kind, co
     return status;
 }
 
+/* Dead letters and late events lie in data_dir; beside a lake in a bucket they are in the bucket, too, below names that
+ * readers of the lake pass over. */
 static sl_status data_table(sl_engine *e, stream *s, sl_table_kind kind, const char *name,
                             uint64_t position, sl_error *error) {
+    const char *lake = s->config == NULL ? e->config->lake.to : s->config->has_lake ? s->config->lake.to : "";
     sl_buffer parent = SL_BUFFER_EMPTY;
-    sl_buffer_printf(&parent, "%s/%s", e->config->data_dir, name);
+    if (strncmp(lake, S3_SCHEME, strlen(S3_SCHEME)) != 0) {
+        sl_buffer_printf(&parent, "%s/%s", e->config->data_dir, name);
+    } else {
+        const char *last = strrchr(lake + strlen(S3_SCHEME), '/');
+        bool own = last != NULL && s->config != NULL; /* Its directory, not that of all streams. */
+        sl_buffer_printf(&parent, "%.*s/_%s", own ? (int)(last - lake) : (int)strlen(lake), lake, name);
+    }
     const char *path = sl_buffer_cstr(&parent);
     sl_status status = parent.failed
                            ? sl_error_set(error, SL_ENOMEM, "stream %s: out of memory", s->name)
@@ -266,6 +306,7 @@ static sl_status window_tables(sl_engine *e, stream *s, uint64_t position, sl_er
                            &t, error);
         if (status == SL_OK) {
             t->window = &w->definition;
+            t->settings = &w->warehouse;
             t->max_age_us = e->config->cut_every_us;
         }
     }
@@ -315,8 +356,10 @@ static sl_status tables_add(sl_engine *e, stream *s, uint64_t position, sl_error
         status = data_table(e, s, SL_TABLE_LATE, "late", position, error);
     if (status == SL_OK && c->warehouse.name != NULL) {
         status = table_add(e, s, SL_TABLE_ROWS, "rows", c->warehouse.name, position, &t, error);
-        if (status == SL_OK)
+        if (status == SL_OK) {
+            t->settings = &c->warehouse;
             t->max_age_us = e->config->cut_every_us;
+        }
     }
     return status == SL_OK ? window_tables(e, s, position, error) : status;
 }

@@ -1,5 +1,5 @@
-/* The storage actor: spool syncs and ledger transactions make a cut durable; then its entries are
- * delivered, in order per table, each as often as it takes. */
+/* The storage actor: spool syncs and ledger transactions make a cut durable; what then goes out is in deliver.c.
+ * Beside that it reads what live views and repeated keys ask for. */
 #include "internal.h"
 
 #include <inttypes.h>
@@ -8,14 +8,14 @@
 
 enum { RETRY_FIRST_MS = 500, RETRY_SHIFT_MAX = 6 };
 
-static sl_status spool_path(const sl_engine *e, const char *name, sl_buffer *out, sl_error *error) {
+sl_status storage_spool_path(const sl_engine *e, const char *name, sl_buffer *out, sl_error *error) {
     sl_buffer_clear(out);
     sl_buffer_printf(out, "%s/%s", e->spool, name);
     (void)sl_buffer_cstr(out);
     return out->failed ? sl_error_set(error, SL_ENOMEM, "%s: out of memory", name) : SL_OK;
 }
 
-static int64_t retry_delay(uint32_t tries) {
+int64_t storage_retry_delay(uint32_t tries) {
     return (int64_t)RETRY_FIRST_MS * 1000 << (tries < RETRY_SHIFT_MAX ? tries : RETRY_SHIFT_MAX);
 }
 
@@ -107,7 +107,7 @@ static sl_status write_spool(storage_actor *a, const char *name, const sl_buffer
     sl_engine *e = a->engine;
     sl_buffer path = SL_BUFFER_EMPTY;
     int file;
-    sl_status status = spool_path(e, name, &path, error);
+    sl_status status = storage_spool_path(e, name, &path, error);
     if (status == SL_OK)
         status = e->files->open(e->files, sl_buffer_cstr(&path),
                                 SL_FILE_WRITE | SL_FILE_CREATE | SL_FILE_TRUNCATE, &file, error);
@@ -193,7 +193,7 @@ static sl_status add_file(sl_engine *e, const table *t, sl_entry *entry, sealed_
 static sl_status sync_file(sl_engine *e, const char *name, sl_error *error) {
     sl_buffer path = SL_BUFFER_EMPTY;
     int file;
-    sl_status status = spool_path(e, name, &path, error);
+    sl_status status = storage_spool_path(e, name, &path, error);
     if (status == SL_OK)
         status = e->files->open(e->files, sl_buffer_cstr(&path), SL_FILE_WRITE, &file, error);
     if (status == SL_OK) {
@@ -349,27 +349,6 @@ static sl_status transact(storage_actor *a, cut *c, sl_error *error) {
     return status;
 }
 
-bool storage_enqueue(storage_actor *a, table *t, sl_entry *entry, shape *s) {
-    pending *p = sl_calloc(1, sizeof *p);
-    if (p == NULL)
-        return false;
-    p->head.kind = MESSAGE_DELIVERED;
-    p->of = t;
-    p->entry = *entry;
-    p->shape = shape_ref(s);
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < entry->file_count; i++)
-        bytes += entry->files[i].bytes;
-    atomic_fetch_add_explicit(&a->spool_bytes, bytes, memory_order_relaxed);
-    *t->last_pending = p;
-    t->last_pending = &p->next;
-    if (!t->queued) {
-        t->queued = true;
-        a->tables[a->table_count++] = t;
-    }
-    return true;
-}
-
 static void finish_commit(storage_actor *a, cut *c) {
     for (uint32_t i = 0; i < c->known_count; i++)
         c->known[i]->fresh = false;
@@ -412,135 +391,12 @@ static bool commit(storage_actor *a, cut *c) {
     }
     if (status != SL_OK) {
         sl_message(SL_LEVEL_ERROR, "storage", "cut can't be committed yet", "error=\"%s\"", error.text);
-        c->retry_at_us = engine_now(a->engine) + retry_delay(c->tries++);
+        c->retry_at_us = engine_now(a->engine) + storage_retry_delay(c->tries++);
         return false;
     }
     CRASH(commit_after);
     finish_commit(a, c);
     return true;
-}
-
-/* --- delivering --- */
-
-typedef struct row_files {
-    storage_actor *actor;
-    const sl_entry *entry;
-    uint32_t at;
-    char *bytes;
-} row_files;
-
-static sl_status next_rows(void *context, const uint8_t **rows, size_t *length, sl_error *error) {
-    row_files *r = context;
-    sl_free(r->bytes);
-    r->bytes = NULL;
-    if (r->at == r->entry->file_count)
-        return SL_ENOTFOUND;
-    const sl_entry_file *f = &r->entry->files[r->at++];
-    sl_buffer path = SL_BUFFER_EMPTY;
-    sl_engine *e = r->actor->engine;
-    sl_status status = spool_path(e, f->spool, &path, error);
-    if (status == SL_OK)
-        status = sl_files_read_all(e->files, sl_buffer_cstr(&path), UINT32_MAX, &r->bytes, length, error);
-    sl_buffer_fini(&path);
-    if (status == SL_ENOTFOUND)
-        return sl_error_set(error, SL_EIO, "%s is missing from the spool", f->spool);
-    if (status != SL_OK)
-        return status;
-    sl_hash128 hash = sl_hash128_of(r->bytes, *length);
-    if (hash.low != f->hash.low || hash.high != f->hash.high)
-        return sl_error_set(error, SL_ECORRUPT, "%s: the spooled rows are damaged", f->spool);
-    *rows = (const uint8_t *)r->bytes;
-    return SL_OK;
-}
-
-static sl_status deliver_rows(storage_actor *a, const pending *p, sl_error *error) {
-    row_files files = {.actor = a, .entry = &p->entry};
-    uint64_t sum = p->entry.sequence;
-    for (uint32_t i = 0; i < p->entry.file_count; i++)
-        sum = sl_hash64(&p->entry.files[i].hash, sizeof p->entry.files[i].hash, sum);
-    char hash[24];
-    (void)snprintf(hash, sizeof hash, "%016" PRIx64, sum);
-    const sl_warehouse_load load = {
-        .table = p->of->target,
-        .partition = a->engine->partition,
-        .from = p->entry.from,
-        .to = p->entry.to,
-        .first = p->entry.sequence == 1,
-        .hash = hash,
-        .next = next_rows,
-        .context = &files,
-        .plan = p->of->kind == SL_TABLE_WINDOW ? p->shape->plans[p->of->slot] : NULL};
-    sl_status status = sl_warehouse_apply(a->warehouse, &load, error);
-    CRASH(deliver_warehouse_after);
-    sl_free(files.bytes);
-    return status;
-}
-
-static sl_status deliver_files(storage_actor *a, const pending *p, sl_error *error) {
-    sl_engine *e = a->engine;
-    sl_buffer path = SL_BUFFER_EMPTY;
-    sl_status status = SL_OK;
-    for (uint32_t i = 0; i < p->entry.file_count && status == SL_OK; i++) {
-        const sl_entry_file *f = &p->entry.files[i];
-        status = spool_path(e, f->spool, &path, error);
-        if (status == SL_OK)
-            status = sl_lake_deliver(e->files, sl_buffer_cstr(&path), p->of->target, f, error);
-        CRASH(deliver_lake_between_files);
-    }
-    sl_buffer_fini(&path);
-    return status;
-}
-
-static sl_status deliver(storage_actor *a, pending *p, sl_error *error) {
-    sl_engine *e = a->engine;
-    bool rows = p->of->kind == SL_TABLE_WINDOW || p->of->kind == SL_TABLE_ROWS;
-    CRASH(deliver_before);
-    sl_status status = rows ? deliver_rows(a, p, error) : deliver_files(a, p, error);
-    if (status != SL_OK)
-        return status;
-    CRASH(deliver_before_mark);
-    status = sl_ledger_delivered(a->ledger, p->entry.id, engine_wall(e), error);
-    if (status != SL_OK)
-        return status;
-    CRASH(deliver_after_mark);
-    sl_buffer path = SL_BUFFER_EMPTY;
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < p->entry.file_count; i++) {
-        if (spool_path(e, p->entry.files[i].spool, &path, NULL) == SL_OK)
-            (void)e->files->unlink(e->files, sl_buffer_cstr(&path), NULL);
-        bytes += p->entry.files[i].bytes;
-    }
-    sl_buffer_fini(&path);
-    atomic_fetch_sub_explicit(&a->spool_bytes, bytes, memory_order_relaxed);
-    return SL_OK;
-}
-
-static bool deliver_one(storage_actor *a) {
-    int64_t now = engine_now(a->engine);
-    for (uint32_t k = 0; k < a->table_count; k++) {
-        table *t = a->tables[a->turn++ % a->table_count];
-        pending *p = t->first_pending;
-        if (p == NULL || t->stopped || t->retry_at_us > now)
-            continue;
-        sl_error error = {0};
-        sl_status status = deliver(a, p, &error);
-        if (status == SL_OK) {
-            t->first_pending = p->next;
-            if (t->first_pending == NULL)
-                t->last_pending = &t->first_pending;
-            t->tries = 0;
-            sl_metric_set(t->stalled, 0);
-            engine_return(a->engine, &a->out, p);
-            return true;
-        }
-        t->stopped = sl_status_follow_up(status) == SL_FOLLOW_STOP;
-        t->retry_at_us = now + retry_delay(t->tries++);
-        sl_metric_set(t->stalled, 1);
-        sl_message(SL_LEVEL_ERROR, "storage",
-                   t->stopped ? "table stopped, a person has to look" : "delivery failed, it will be tried again",
-                   "table=%s error=\"%s\"", t->name, error.text);
-    }
-    return false;
 }
 
 /* --- live views and keys --- */
@@ -726,7 +582,7 @@ static bool storage_run(void *context) {
         take(a, m);
         return true;
     }
-    return commit_next(a) || deliver_one(a);
+    return commit_next(a) || storage_deliver(a);
 }
 
 sl_status storage_create(sl_engine *e, sl_error *error) {
@@ -743,7 +599,7 @@ sl_status storage_create(sl_engine *e, sl_error *error) {
     sl_status status = path.failed ? sl_error_set(error, SL_ENOMEM, "engine: out of memory")
                                    : sl_ledger_open(text, &options, &a->ledger, error);
     sl_buffer_fini(&path);
-    if (status == SL_OK)
+    if (status == SL_OK && e->config->warehouse.store == SL_STORE_SQLITE)
         status = sl_warehouse_open(e->config->warehouse.sqlite, &options, &a->warehouse, error);
     return status;
 }
