@@ -23,6 +23,9 @@ static const char schema_text[] =
     "CREATE TABLE IF NOT EXISTS files(entry_id INTEGER NOT NULL, n INTEGER NOT NULL,"
     " spool TEXT NOT NULL, key TEXT NOT NULL, bytes INTEGER NOT NULL, rows INTEGER NOT NULL,"
     " hash TEXT NOT NULL, PRIMARY KEY(entry_id, n)) WITHOUT ROWID;"
+    /* A loaded row file is gone; what audit compares is in the warehouse. */
+    "CREATE TRIGGER IF NOT EXISTS loaded AFTER UPDATE OF delivered ON entries WHEN new.delivered <> 0"
+    " BEGIN DELETE FROM files WHERE entry_id = new.id AND key = ''; END;"
     "CREATE TABLE IF NOT EXISTS open_windows(table_id INTEGER NOT NULL, start INTEGER NOT NULL,"
     " key BLOB NOT NULL, state BLOB NOT NULL, PRIMARY KEY(table_id, start, key)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS schemas(stream TEXT NOT NULL, version INTEGER NOT NULL,"

@@ -89,6 +89,31 @@ static void entry_and_cursor_move_together(void **state) {
     sl_ledger_close(ledger);
 }
 
+static sl_status count_files(void *context, const sl_entry *entry) {
+    *(uint32_t *)context += entry->file_count;
+    return SL_OK;
+}
+
+static void files_of_loads_are_forgotten_when_they_are_loaded(void **state) {
+    (void)state;
+    sl_ledger *ledger = open_memory();
+    sl_error error;
+    int64_t id = add_table(ledger);
+    char spool[] = "x", none[] = "", key[] = "a=1/x.parquet";
+    sl_entry_file files[] = {{.spool = spool, .key = none, .bytes = 10}, {.spool = spool, .key = key}};
+    sl_entry entry = {.table = id, .sequence = 1, .from = 4096, .to = 8192, .files = files,
+                      .file_count = 2};
+    assert_int_equal(sl_ledger_entry_add(ledger, &entry, 5, &error), SL_OK);
+    uint32_t count = 0;
+    assert_int_equal(sl_ledger_entries(ledger, id, false, count_files, &count, &error), SL_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(sl_ledger_delivered(ledger, entry.id, 99, &error), SL_OK);
+    count = 0;
+    assert_int_equal(sl_ledger_entries(ledger, id, false, count_files, &count, &error), SL_OK);
+    assert_int_equal(count, 1);
+    sl_ledger_close(ledger);
+}
+
 static sl_status see_window(void *context, int64_t start, const void *key, size_t key_length,
                             const void *bytes, size_t length) {
     (void)key;
@@ -165,6 +190,7 @@ static void facts_schemas_and_keys_are_kept(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entry_and_cursor_move_together),
+        cmocka_unit_test(files_of_loads_are_forgotten_when_they_are_loaded),
         cmocka_unit_test(open_windows_are_kept_until_dropped),
         cmocka_unit_test(facts_schemas_and_keys_are_kept),
     };
