@@ -100,7 +100,8 @@ static void pause_then(sl_pg_loader *l) {
 static void fail(sl_pg_loader *l, sl_status status, bool again) {
     l->outcome = status;
     l->ending = !again || ++l->attempt >= ATTEMPTS_MAX;
-    (void)sl_error_context(&l->error, "%s", l->delivery->table);
+    if (strncmp(l->error.text, l->delivery->table, strlen(l->delivery->table)) != 0)
+        (void)sl_error_context(&l->error, "%s", l->delivery->table);
     if (!l->ending) {
         sl_message(SL_LEVEL_WARN, "postgres", "load is tried again",
                    "table=%s try=%u reason=\"%s\"", l->delivery->table, l->attempt + 1,
@@ -311,14 +312,14 @@ static void do_move(sl_pg_loader *l) {
     send(l, STEP_MOVE);
 }
 
-static void dead_table(const sl_pg_loader *l, sl_buffer *out) {
+void sl_pg_dead_table(const sl_warehouse_table *shape, const char *target,
+                      sl_buffer *out) {
     sl_buffer name = SL_BUFFER_EMPTY, known = SL_BUFFER_EMPTY;
-    const char *dot = strchr(l->delivery->target, '.');
-    sl_buffer_printf(&name, "sluice_dead_%s",
-                     dot != NULL ? dot + 1 : l->delivery->target);
+    const char *dot = strchr(target, '.');
+    sl_buffer_printf(&name, "sluice_dead_%s", dot != NULL ? dot + 1 : target);
     sl_dialect_name(SL_DIALECT_POSTGRES, sl_buffer_cstr(&name), &known);
-    if (*l->shape.schema != 0) {
-        sl_dialect_quote(SL_DIALECT_POSTGRES, l->shape.schema, out);
+    if (*shape->schema != 0) {
+        sl_dialect_quote(SL_DIALECT_POSTGRES, shape->schema, out);
         sl_buffer_byte(out, '.');
     }
     sl_dialect_quote(SL_DIALECT_POSTGRES, sl_buffer_cstr(&known), out);
@@ -329,7 +330,7 @@ static void dead_table(const sl_pg_loader *l, sl_buffer *out) {
 
 static void do_dead_table(sl_pg_loader *l) {
     sl_buffer_text(statement(l), "CREATE TABLE IF NOT EXISTS ");
-    dead_table(l, &l->text);
+    sl_pg_dead_table(&l->shape, l->delivery->target, &l->text);
     sl_buffer_text(&l->text,
                    " (\"partition\" TEXT NOT NULL, \"position\" BIGINT NOT NULL,"
                    " \"column\" TEXT NOT NULL, \"row\" TEXT NOT NULL,"
@@ -339,7 +340,7 @@ static void do_dead_table(sl_pg_loader *l) {
 
 static void do_dead(sl_pg_loader *l) {
     sl_buffer_text(statement(l), "COPY ");
-    dead_table(l, &l->text);
+    sl_pg_dead_table(&l->shape, l->delivery->target, &l->text);
     sl_buffer_text(&l->text, " (\"partition\",\"position\",\"column\",\"row\")"
                              " FROM STDIN (FORMAT binary)");
     send_copy(l, STEP_DEAD, sl_pg_dead_source);

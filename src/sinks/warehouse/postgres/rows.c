@@ -146,8 +146,7 @@ static sl_status encode_row(sl_pg_loader *l, sl_error *error) {
         l->row[l->spread[i]] = l->spool.reader.values[i];
     sl_warehouse_row(&l->shape, l->row, 0, l->values);
     uint32_t column = 0;
-    sl_status status =
-        sl_pg_encode(l, l->rules.policy, &column, &l->out);
+    sl_status status = sl_pg_encode(l, l->rules.policy, &column, &l->out);
     l->rows++;
     if (status == SL_ELIMIT)
         return keep_dead(l, column, error);

@@ -99,7 +99,7 @@ static void destroy(sl_target *target) {
 /* What every session needs: values come and go exactly, time zones don't matter, a commit
  * that was answered is on disk, and a lock isn't held by a daemon that stopped or a host
  * that vanished. */
-static void setup(sl_buffer *out, uint32_t statement_ms) {
+void sl_pg_setup(sl_buffer *out, uint32_t statement_ms) {
     sl_buffer_printf(
         out,
         "SET client_min_messages = warning; SET standard_conforming_strings = on;"
@@ -117,7 +117,7 @@ static sl_status open_loaders(sl_pg_target *t, const sl_postgres_target_options 
     sl_buffer text = SL_BUFFER_EMPTY;
     sl_postgres_options server = options->server;
     /* The server's own limit comes a little later than ours, for when we are gone. */
-    setup(&text, (server.statement_ms != 0 ? server.statement_ms : 300000) + 10000);
+    sl_pg_setup(&text, (server.statement_ms != 0 ? server.statement_ms : 300000) + 10000);
     server.setup = sl_buffer_cstr(&text);
     sl_status status =
         text.failed ? sl_error_set(error, SL_ENOMEM, "postgres: out of memory") : SL_OK;
