@@ -124,7 +124,7 @@ typedef struct sl_aws_credentials_options {
 typedef struct sl_aws_identity {
     sl_aws_keys keys;
     const char *region; /**< The options', AWS_REGION, AWS_DEFAULT_REGION, the profile's, the instance's if its keys are used; or NULL. */
-    const char *source; /**< "environment", "profile default", "instance role x" …, for messages. */
+    const char *source; /**< "environment", "profile default", "instance metadata, role x" …, for messages. */
 } sl_aws_identity;
 
 /** @param identity NULL unless SL_OK. SL_EDENIED: there are none, or they were refused; SL_EIO: no answer. Both may pass. */

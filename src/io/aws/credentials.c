@@ -266,16 +266,20 @@ static void succeed(fetch *f) {
 
 /* ---- Requests ---- */
 
+/** `error` and where it came from; of the last place also that the others had nothing. */
+static void fail_at(fetch *f, sl_status status, sl_error *error) {
+    (void)sl_error_context(error, "%s", f->plan.name);
+    if (f->plan.source == SL_AWS_SOURCE_INSTANCE && f->plan.fallback && f->role_name == NULL)
+        (void)sl_error_context(error, "none in the environment, in a profile or from a container");
+    fail(f, status, error);
+}
+
 static void on_reply(void *context, const sl_http_outcome *outcome) {
     fetch *f = context;
     f->call = NULL;
     if (outcome->status != SL_OK) {
         sl_error error = *outcome->error;
-        if (f->plan.source == SL_AWS_SOURCE_INSTANCE && f->plan.fallback && f->session == NULL)
-            (void)sl_error_context(&error, "none in the environment, in a profile or from a container; instance metadata");
-        else
-            (void)sl_error_context(&error, "%s", f->plan.name);
-        fail(f, outcome->status, &error);
+        fail_at(f, outcome->status, &error);
         return;
     }
     f->next(f, outcome);
@@ -302,8 +306,7 @@ static void ask(fetch *f, const char *method, const sl_http_field *fields, size_
                            ? sl_error_set(&error, SL_ENOMEM, "out of memory")
                            : sl_http_client_start(f->owner->client, &options, on_reply, f, &f->call, &error);
     if (status != SL_OK) {
-        (void)sl_error_context(&error, "%s", f->plan.name);
-        fail(f, status, &error);
+        fail_at(f, status, &error);
     }
 }
 
@@ -430,8 +433,7 @@ static void start_web(fetch *f, const sl_aws_surroundings *around) {
     const char *token;
     sl_status status = sl_aws_read_token(around, f->plan.token_file, &token, &error);
     if (status != SL_OK) {
-        (void)sl_error_context(&error, "%s", f->plan.name);
-        fail(f, status, &error);
+        fail_at(f, status, &error);
         return;
     }
     form_role(f, "AssumeRoleWithWebIdentity", &f->plan.web);
@@ -475,8 +477,7 @@ static void on_document(fetch *f, const sl_http_outcome *outcome) {
             : sl_error_set(&error, refusal(outcome->code), "answered %u to the question for keys", outcome->code);
     wipe_body(outcome);
     if (status != SL_OK) {
-        (void)sl_error_context(&error, "%s", f->plan.name);
-        fail(f, status, &error);
+        fail_at(f, status, &error);
     } else if (f->session != NULL && f->plan.region == NULL) {
         ask_instance(f, "/latest/meta-data/placement/region", "", on_region);
     } else {
@@ -490,8 +491,7 @@ static void start_container(fetch *f, const sl_aws_surroundings *around) {
     if (f->plan.authorization_file != NULL) {
         sl_status status = sl_aws_read_token(around, f->plan.authorization_file, &field.value, &error);
         if (status != SL_OK) {
-            (void)sl_error_context(&error, "%s", f->plan.name);
-            fail(f, status, &error);
+            fail_at(f, status, &error);
             return;
         }
     }
@@ -503,10 +503,10 @@ static void fail_instance(fetch *f, unsigned code, const char *question) {
     sl_error error = {0};
     sl_status status = code == 200 ? SL_EIO : refusal(code);
     if (code == 404)
-        (void)sl_error_set(&error, status, "instance metadata: no role is attached to this instance");
+        (void)sl_error_set(&error, status, "no role is attached to this instance");
     else
-        (void)sl_error_set(&error, status, "instance metadata: answered %u to the question for %s", code, question);
-    fail(f, status, &error);
+        (void)sl_error_set(&error, status, "answered %u to the question for %s", code, question);
+    fail_at(f, status, &error);
 }
 
 #define CREDENTIALS_PATH "/latest/meta-data/iam/security-credentials/"
@@ -547,8 +547,7 @@ static void start_keys(fetch *f) {
         assume_next(f);
         return;
     }
-    (void)sl_error_context(&error, "%s", f->plan.name);
-    fail(f, status, &error);
+    fail_at(f, status, &error);
 }
 
 static const char *environment(void *context, const char *name) {

@@ -306,7 +306,7 @@ static void instance_gives_keys_and_region(void **state) {
     assert_string_equal(r.id, "ASIA1");
     assert_string_equal(r.token, "token1");
     assert_string_equal(r.region, "ap-south-1");
-    assert_string_equal(r.source, "instance, role the-role");
+    assert_string_equal(r.source, "instance metadata, role the-role");
     assert_true(r.expires_us == START + HOUR);
     assert_int_equal(f.tokens, 1);
     assert_int_equal(f.regions, 1);
@@ -324,7 +324,7 @@ static void instance_without_a_role_says_so(void **state) {
     open_credentials(&f);
     result r = get(&f);
     assert_int_equal(r.status, SL_EDENIED);
-    assert_string_equal(r.error, "AWS credentials: instance metadata: no role is attached to this instance");
+    assert_string_equal(r.error, "AWS credentials: none in the environment, in a profile or from a container: instance metadata: no role is attached to this instance");
     stop(&f);
 }
 
@@ -557,7 +557,7 @@ static void nothing_anywhere_names_all_places(void **state) {
     open_credentials(&f);
     result r = get(&f);
     assert_int_equal(r.status, SL_EIO);
-    assert_string_equal(r.error, "AWS credentials: none in the environment, in a profile or from a container; instance metadata: "
+    assert_string_equal(r.error, "AWS credentials: none in the environment, in a profile or from a container: instance metadata: "
                                  "connect to 127.0.0.1:1: Connection refused");
     stop(&f);
 }

@@ -195,7 +195,7 @@ static sl_status plan_instance(maker *m) {
     while (length > 0 && endpoint[length - 1] == '/')
         length--;
     m->plan->source = SL_AWS_SOURCE_INSTANCE;
-    m->plan->name = "instance";
+    m->plan->name = "instance metadata";
     m->plan->url = sl_arena_strndup(m->around->arena, endpoint, length);
     return m->plan->url != NULL ? SL_OK : out_of_memory(m->error);
 }
