@@ -64,7 +64,9 @@ static sl_status read_section(sl_aws_ini *ini, sl_arena *arena, span line, const
     if (name.begin == name.end)
         return SL_ESYNTAX;
     *section = section_name(arena, name);
-    return *section == NULL ? SL_ENOMEM : add(ini, arena, *section, "", "");
+    if (*section == NULL)
+        return SL_ENOMEM;
+    return (*section)[0] == 0 ? SL_ESYNTAX : add(ini, arena, *section, "", "");
 }
 
 static sl_status read_setting(sl_aws_ini *ini, sl_arena *arena, span line, const char *section) {

@@ -61,7 +61,7 @@ static void what_is_no_file_of_settings_names_its_line(void **state) {
         const char *text;
         unsigned line;
     } cases[] = {{"region = x", 1}, {"[a]\nregion\n", 2},   {"[a\n", 1},      {"\n[a] b\n", 2},    {"[]", 1},
-                 {"[ ]", 1},        {"[a]\n= value\n", 2}, {"[a]\n\n  b", 3}, {"[a]\nb = 1\nc", 3}};
+                 {"[ \" ]", 1},     {"[a]\n= value\n", 2}, {"[a]\n\n  b", 3}, {"[a]\nb = 1\nc", 3}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         sl_arena arena;
         sl_aws_ini ini = {0};
