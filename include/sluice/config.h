@@ -89,12 +89,13 @@ typedef struct sl_config {
     sl_config_lake lake;  /**< Defaults for streams that say nothing. `to` is the parent directory. */
     struct {
         sl_config_store store;
-        char *sqlite;     /**< Path of the SQLite warehouse. */
+        char *sqlite;     /**< Path of the SQLite warehouse; NULL: the store is another. Likewise the others' parts. */
         struct {
             char *url, *password, *ca_file; /**< NULL where nothing is said. */
         } postgres;
         struct {
-            char *url, *password, *ca_file;
+            char *url;        /**< As libpq takes it, "postgresql://…" with the port. */
+            char *password, *ca_file;
             char *iam_role;   /**< For COPY; NULL: the credentials that S3 is used with. */
             char *stage;      /**< "s3://bucket/prefix" */
             char *region;     /**< Of the bucket and of the IAM calls; NULL: that of `s3`. */

@@ -72,45 +72,6 @@ static void check_sizes(sl_loader *l) {
     }
 }
 
-/** `warehouse.url` is another way to say `warehouse.sqlite`; the environment goes before
- * the file. */
-static void read_url(sl_loader *l) {
-    const sl_node *section = sl_tree_child(l->tree.root, "warehouse");
-    const sl_node *url = sl_tree_child(section, "url");
-    const sl_node *sqlite = sl_tree_child(section, "sqlite");
-    if (!url || sl_tree_is_empty(url))
-        return;
-    if (sqlite && !sl_tree_is_empty(sqlite)) {
-        if (sqlite->origin && !url->origin)
-            return;
-        if (!url->origin == !sqlite->origin) {
-            sl_problem_add(
-                &l->problems, url, false, SL_EINVAL,
-                "warehouse.url and warehouse.sqlite name two targets: remove one");
-            return;
-        }
-    }
-    static const char *const later[][2] = {{"postgres:", "PostgreSQL"},
-                                           {"postgresql:", "PostgreSQL"},
-                                           {"redshift:", "Redshift"}};
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-        if (!strncmp(url->text, later[i][0], strlen(later[i][0]))) {
-            /* Without the URL, which may hold a password. */
-            sl_problem_add(&l->problems, url, false, SL_EUNSUPPORTED,
-                           "warehouse.url: this build doesn't have delivery to %s yet; "
-                           "expected sqlite:PATH",
-                           later[i][1]);
-            return;
-        }
-    if (strncmp(url->text, "sqlite:", 7) || !url->text[7]) {
-        sl_problem_add(
-            &l->problems, url, false, SL_EINVAL,
-            "warehouse.url: expected sqlite:PATH, such as sqlite:/data/warehouse.db");
-        return;
-    }
-    l->config->warehouse.sqlite = sl_loader_keep(l, url->text + 7, strlen(url->text + 7));
-}
-
 static void check_timezone(sl_loader *l) {
     int64_t standard, summer;
     sl_status status =
@@ -133,9 +94,8 @@ void sl_loader_check_root(sl_loader *l) {
     sl_config *c = l->config;
     if (!c->lake.to)
         c->lake.to = sl_loader_join(l, c->data_dir, "lake");
-    read_url(l);
-    if (!c->warehouse.sqlite)
-        c->warehouse.sqlite = sl_loader_join(l, c->data_dir, "warehouse.db");
+    sl_loader_check_s3_section(l);
+    sl_loader_check_warehouse(l);
     if (!c->admin.listen)
         c->admin.listen = sl_address_is_loopback(c->http.listen)
                               ? c->http.listen

@@ -61,6 +61,11 @@ static sl_config *must_load(const char *text) {
     "string } "                                                                          \
     "} }, l: { type: array } } }\n" more
 
+#define POSTGRES "warehouse: { url: postgres://h/d }\n"
+#define REDSHIFT(more)                                                                   \
+    "warehouse: { redshift: {\n  url: redshift://u@h/d, stage: s3://shop/stage,\n "      \
+    " " more " } }\n"
+
 static const struct {
     const char *text, *message;
     sl_status status;
@@ -274,26 +279,208 @@ static const struct {
     {"data_dir: { a: b }\n", "configuration:1:11: data_dir: expected a text, not a map",
      SL_EINVAL},
     /* targets */
-    {"lake: { to: s3://shop/curated }\n",
-     "configuration:1:13: lake.to: 's3://shop/curated': this build doesn't have delivery "
-     "to S3 yet; "
-     "give a directory",
-     SL_EUNSUPPORTED},
     {"lake: { to: gs://shop/curated }\n",
-     "configuration:1:13: lake.to: 'gs://shop/curated' is a URL; expected a path",
+     "configuration:1:13: lake.to: 'gs://shop/curated' is a URL; expected a directory or "
+     "s3://BUCKET/PREFIX",
      SL_EINVAL},
-    {"warehouse: { url: postgres://u:secret@h/d }\n",
-     "configuration:1:19: warehouse.url: this build doesn't have delivery to PostgreSQL "
-     "yet; "
-     "expected sqlite:PATH",
-     SL_EUNSUPPORTED},
+    {"data_dir: s3://shop/data\n",
+     "configuration:1:11: data_dir: 's3://shop/data' is a URL; expected a path",
+     SL_EINVAL},
+    {"lake: { to: s3://Shop/curated }\n",
+     "configuration:1:13: lake.to: 's3://Shop/curated': the name of a bucket is 3 to 63 "
+     "of a-z, 0-9, '-' and '.', begins and ends with a letter or digit, and has no '..' "
+     "and no form of an IP address",
+     SL_EINVAL},
+    {"lake: { to: s3://shop/a//b }\n",
+     "configuration:1:13: lake.to: 's3://shop/a//b': '//' in the prefix", SL_EINVAL},
+    {"streams: { s: { lake: { to: s3://shop/../b } } }\n",
+     "configuration:1:29: streams.NAME.lake.to: 's3://shop/../b': '.' or '..' as a part "
+     "of the prefix, which clients of S3 resolve",
+     SL_EINVAL},
+    {"lake: { to: \"s3://shop/a\\tb\" }\n",
+     "configuration:1:13: lake.to: 's3://shop/a\tb': a control character in the prefix",
+     SL_EINVAL},
+    {"streams: { a: { lake: { to: s3://shop/x/ } }, b: { lake: { to: s3://shop/x } } }\n",
+     "configuration:1:47: stream b: 's3://shop/x' is that of stream a already",
+     SL_EEXIST},
+    {"lake: { to: s3://shop }\nstreams: { a: { lake: { to: s3://shop/b } }, b: }\n",
+     "configuration:2:46: stream b: 's3://shop/b' is that of stream a already",
+     SL_EEXIST},
     {"warehouse: { url: mysql://h }\n",
      "configuration:1:19: warehouse.url: expected sqlite:PATH, such as "
-     "sqlite:/data/warehouse.db",
+     "sqlite:/data/warehouse.db, postgres://… or redshift://…",
+     SL_EINVAL},
+    {"warehouse: { url: \"sqlite:\" }\n",
+     "configuration:1:19: warehouse.url: expected sqlite:PATH, such as "
+     "sqlite:/data/warehouse.db, postgres://… or redshift://…",
      SL_EINVAL},
     {"warehouse: { url: \"sqlite:a\", sqlite: b }\n",
      "configuration:1:19: warehouse.url and warehouse.sqlite name two targets: remove "
      "one",
+     SL_EINVAL},
+    {"warehouse: { sqlite: a, postgres: { url: postgres://h/d } }\n",
+     "configuration:1:42: warehouse.postgres.url and warehouse.sqlite name two targets: "
+     "remove one",
+     SL_EINVAL},
+    {"warehouse: { redshift: { url: redshift://h/d }, postgres: { url: postgres://h/d } "
+     "}\n",
+     "configuration:1:31: warehouse.redshift.url and warehouse.postgres.url name two "
+     "targets: remove one",
+     SL_EINVAL},
+    {"warehouse: { sqlite: a, redshift: { stage: s3://shop/stage } }\n",
+     "configuration:1:37: warehouse.redshift: the warehouse is that of warehouse.sqlite: "
+     "remove one",
+     SL_EINVAL},
+    {"warehouse: { postgres: { ca_file: ca.pem } }\n",
+     "configuration:1:26: warehouse.postgres: needs url, such as "
+     "postgres://user@host/database",
+     SL_EINVAL},
+    {"warehouse: { postgres: \"postgres://u:secret@h/d\" }\n",
+     "configuration:1:24: warehouse.postgres: expected a map with keys such as url, "
+     "password, password_file, ca_file",
+     SL_EINVAL},
+    {"warehouse: { postgres: { url: \"redshift://h/d\" } }\n",
+     "configuration:1:31: warehouse.postgres.url: expected a URL such as "
+     "postgres://user@host:5432/database: it begins otherwise",
+     SL_EINVAL},
+    {"warehouse: { postgres: { url: \"postgres://u:se/cret@h/d\" } }\n",
+     "configuration:1:31: warehouse.postgres.url: expected a URL such as "
+     "postgres://user@host:5432/database: '@', '/', ':' and '?' in user, password and "
+     "behind the host are written %40, %2F, %3A and %3F",
+     SL_EINVAL},
+    {"warehouse: { postgres: { url: \"postgres://u:se cret@h/d\" } }\n",
+     "configuration:1:31: warehouse.postgres.url: expected a URL such as "
+     "postgres://user@host:5432/database: it holds a character that is to be written as "
+     "%XX",
+     SL_EINVAL},
+    {"warehouse: { postgres: { url: \"postgres://u:100%@h/d\" } }\n",
+     "configuration:1:31: warehouse.postgres.url: expected a URL such as "
+     "postgres://user@host:5432/database: '%' without two hexadecimal digits behind it "
+     "(as such it is %25)",
+     SL_EINVAL},
+    {"warehouse: { postgres: { url: \"postgres://h:99999/d\" } }\n",
+     "configuration:1:31: warehouse.postgres.url: expected a URL such as "
+     "postgres://user@host:5432/database: a port is a number up to 65535",
+     SL_EINVAL},
+    {"warehouse: { postgres: { url: \"postgres://h/d?sslmode\" } }\n",
+     "configuration:1:31: warehouse.postgres.url: expected a URL such as "
+     "postgres://user@host:5432/database: what follows '?' is KEY=VALUE, joined by '&'",
+     SL_EINVAL},
+    {"warehouse: { postgres: { url: \"postgres://h/d\", password: a, password_file: b } "
+     "}\n",
+     "configuration:1:77: warehouse.postgres.password_file and "
+     "warehouse.postgres.password name two passwords: remove one",
+     SL_EINVAL},
+    {"warehouse: { postgres: { url: \"postgres://h/d\", password_file: /nowhere } }\n",
+     "configuration:1:64: warehouse.postgres.password_file: cannot read '/nowhere': No "
+     "such file or directory",
+     SL_ENOTFOUND},
+    {"warehouse: { redshift: { url: \"redshift://u@h/d\" } }\n",
+     "configuration:1:24: warehouse.redshift.stage (SLUICE_WAREHOUSE_REDSHIFT_STAGE): "
+     "needed, such as s3://bucket/stage: Redshift loads from S3",
+     SL_EINVAL},
+    {"warehouse: { url: \"redshift://u@h/d\" }\n",
+     "configuration:1:19: warehouse.redshift.stage (SLUICE_WAREHOUSE_REDSHIFT_STAGE): "
+     "needed, such as s3://bucket/stage: Redshift loads from S3",
+     SL_EINVAL},
+    {"warehouse: { redshift: { url: \"redshift:///d\", stage: /stage } }\n",
+     "configuration:1:55: warehouse.redshift.stage: '/stage' is no S3 URL; expected "
+     "s3://BUCKET/PREFIX",
+     SL_EINVAL},
+    {"warehouse: { redshift: { url: \"redshift:///d\", stage: s3://shop/stage } }\n",
+     "configuration:1:31: warehouse.redshift.url: expected a URL such as "
+     "redshift://user@host:5439/database: it has no host",
+     SL_EINVAL},
+    {REDSHIFT("iam_role: copy"),
+     "configuration:3:13: warehouse.redshift.iam_role: expected `default` or the ARN of "
+     "a role, such as arn:aws:iam::123456789012:role/copy (several: joined by ',')",
+     SL_EINVAL},
+    {REDSHIFT("region: eu central"),
+     "configuration:3:11: warehouse.redshift.region: expected the name of a region, such "
+     "as eu-central-1",
+     SL_EINVAL},
+    {REDSHIFT("cluster: a, workgroup: b"),
+     "configuration:3:12: warehouse.redshift.cluster and warehouse.redshift.workgroup "
+     "name two targets: remove one",
+     SL_EINVAL},
+    {REDSHIFT("cluster: a, password: b"),
+     "configuration:3:12: warehouse.redshift.cluster: with it the password comes by IAM: "
+     "remove the other one",
+     SL_EINVAL},
+    {REDSHIFT("workgroup: A_b"),
+     "configuration:3:14: warehouse.redshift.workgroup: 'A_b' is no identifier: a-z, 0-9 "
+     "and '-'",
+     SL_EINVAL},
+    {"warehouse: { redshift: { url: \"redshift://h/d\", stage: s3://shop/stage, cluster: "
+     "a } }\n",
+     "configuration:1:82: warehouse.redshift.cluster: needs the name of a database user "
+     "in the URL: redshift://user@host/database",
+     SL_EINVAL},
+    {REDSHIFT(
+         "iam_role: default") "lake: { to: s3://shop/stage/lake }\nstreams: { a: }\n",
+     "configuration:2:33: warehouse.redshift.stage: 's3://shop/stage' and the lake of "
+     "stream a overlap: the stage needs a place of its own",
+     SL_EEXIST},
+    {REDSHIFT("iam_role: default") "lake: { to: s3://shop }\n",
+     "configuration:2:33: warehouse.redshift.stage: 's3://shop/stage' and lake.to "
+     "'s3://shop' overlap: the stage needs a place of its own",
+     SL_EEXIST},
+    {"warehouse: { redshift: { url: \"redshift://h/d\", stge: s3://shop/stage } }\n",
+     "configuration:1:49: unknown key 'stge' (did you mean 'stage'?)", SL_EINVAL},
+    /* S3 */
+    {"s3: { regoin: eu }\n",
+     "configuration:1:7: unknown key 'regoin' (did you mean 'region'?)", SL_EINVAL},
+    {"s3: { region: \"eu central\" }\n",
+     "configuration:1:15: s3.region: expected the name of a region, such as eu-central-1",
+     SL_EINVAL},
+    {"s3: { endpoint: \"https://key:secret@h\" }\n",
+     "configuration:1:17: s3.endpoint: expected http://HOST:PORT or https://HOST:PORT, "
+     "without a path and without credentials",
+     SL_EINVAL},
+    {"s3: { path_style: yes }\n",
+     "configuration:1:19: s3.path_style: 'yes' is not true or false", SL_EINVAL},
+    {"s3: { path_style: [true] }\n",
+     "configuration:1:19: s3.path_style: expected true or false, not a list", SL_EINVAL},
+    {"s3: { sse: kms }\n",
+     "configuration:1:12: s3.sse: 'kms' is not one of default, AES256, aws:kms",
+     SL_EINVAL},
+    {"s3: { kms_key_id: alias/a }\n",
+     "configuration:1:19: s3.kms_key_id: needs sse: aws:kms", SL_EINVAL},
+    {"s3: { sse: \"aws:kms\", kms_key_id: \"a b\" }\n",
+     "configuration:1:35: s3.kms_key_id: expected the ARN, id or alias of a key",
+     SL_EINVAL},
+    {"s3: { storage_class: STANDART_IA }\n",
+     "configuration:1:22: s3.storage_class: 'STANDART_IA' is no storage class (did you "
+     "mean 'STANDARD_IA'?)",
+     SL_EINVAL},
+    {"s3: { storage_class: \"a b\" }\n",
+     "configuration:1:22: s3.storage_class: 'a b' is no storage class; they look like "
+     "STANDARD_IA",
+     SL_EINVAL},
+    {"s3: { tags: team }\n",
+     "configuration:1:13: s3.tags: expected NAME=VALUE, such as { team: data } or "
+     "[team=data]",
+     SL_EINVAL},
+    {"s3: { tags: { team: [data] } }\n",
+     "configuration:1:21: s3.tags: expected a text, such as { team: data } or "
+     "[team=data]",
+     SL_EINVAL},
+    {"s3: { tags: [a=b, a=c] }\n", "configuration:1:19: s3.tags: 'a' is there twice",
+     SL_EINVAL},
+    {"s3: { tags: [\"aws:a=b\"] }\n",
+     "configuration:1:14: s3.tags: 'aws:a' begins with 'aws:', which is AWS's own",
+     SL_EINVAL},
+    {"s3: { tags: { \"a?\": b } }\n",
+     "configuration:1:21: s3.tags: 'a?' isn't a tag: 1 to 128 letters, digits, blanks "
+     "and +-=._:/@, its value at most 256",
+     SL_EINVAL},
+    {"s3: { tags: [a=, b=, c=, d=, e=, f=, g=, h=, i=, j=, k=] }\n",
+     "configuration:1:13: s3.tags: more than 10 tags, which is what S3 takes", SL_ELIMIT},
+    {"streams: { s: { raw: sure } }\n",
+     "configuration:1:22: streams.NAME.raw: 'sure' is not true or false", SL_EINVAL},
+    {"streams: { s: { warehouse: { strings: dead_leter } } }\n",
+     "configuration:1:39: streams.NAME.warehouse.strings: 'dead_leter' is not one of "
+     "truncate, dead_letter (did you mean 'dead_letter'?)",
      SL_EINVAL},
     /* what later builds know */
     {"sources: { o: { kafka: { brokers: b } } }\n",
@@ -301,9 +488,6 @@ static const struct {
      SL_EUNSUPPORTED},
     {"lookups: { u: {} }\n",
      "configuration:1:1: lookups: this build doesn't have lookup tables yet",
-     SL_EUNSUPPORTED},
-    {"s3: { region: eu }\n",
-     "configuration:1:1: s3: this build doesn't have delivery to S3 yet",
      SL_EUNSUPPORTED},
     {"streams: { s: { steps: [ { require: {} } ], dedupe: 1h } }\n",
      "configuration:1:17: streams.s.steps: this build doesn't have steps yet\n"
@@ -462,6 +646,30 @@ static const struct {
      "'sluice_' and "
      "'sqlite_' are taken",
      SL_EINVAL},
+    {REDSHIFT("") "streams: { a: { warehouse: { table: a.b.c } } }\n",
+     "configuration:4:37: stream a: table 'a.b.c': a name is letters, digits and '_', "
+     "begins with a letter or '_', and has at most 63 characters; one '.' may stand "
+     "behind that of a schema",
+     SL_EINVAL},
+    {REDSHIFT("") "streams: { a: { warehouse: { table: b.T } }, b: { warehouse: { table: "
+                  "B.t } } }\n",
+     "configuration:4:46: stream b: table 'B.t' is that of stream a already", SL_EEXIST},
+    {POSTGRES "streams: { a: { warehouse: { table: public.t } }, b: { warehouse: { "
+              "table: t } } }\n",
+     "configuration:2:51: stream b: table 't' is that of stream a already", SL_EEXIST},
+    {POSTGRES "streams: { a: { warehouse: { table: b.sluice_x } } }\n",
+     "configuration:2:37: stream a: table 'b.sluice_x': names that begin with 'sluice_' "
+     "and 'sqlite_' are taken",
+     SL_EINVAL},
+    {REDSHIFT("") "streams: { s: { warehouse: , schema: { type: object, properties: { A: "
+                  "{ type: string }, a: { type: string } } } } }\n",
+     "configuration:4:38: stream s: two columns of its table have the name 'a'",
+     SL_EEXIST},
+    {POSTGRES
+     "streams: { s: { warehouse: , schema: { type: object, properties: { a_b: { type: "
+     "string }, a: { type: object, properties: { b: { type: string } } } } } } }\n",
+     "configuration:2:38: stream s: two columns of its table have the name 'a_b'",
+     SL_EEXIST},
 };
 
 static void every_mistake_has_its_message_and_place(void **state) {
@@ -875,6 +1083,406 @@ static void numbers_of_an_inline_schema_are_json_numbers(void **state) {
     sl_tree_fini(&tree);
 }
 
+/* ---- S3 and the warehouses ---- */
+
+static void a_lake_may_be_on_s3(void **state) {
+    (void)state;
+    sl_config *c = must_load(
+        "lake: { to: s3://shop/curated/ }\n"
+        "streams:\n  a:\n  b: { lake: { to: s3://other } }\n  c: { lake: { to: /d } }\n"
+        "  d: { lake: { to: \"s3://shop/k=v/a b+c/\xc3\xa4\" } }\n");
+    assert_string_equal(c->lake.to, "s3://shop/curated");
+    assert_string_equal(c->streams[0].lake.to, "s3://shop/curated/a");
+    assert_string_equal(c->streams[1].lake.to, "s3://other");
+    assert_string_equal(c->streams[2].lake.to, "/d");
+    assert_string_equal(c->streams[3].lake.to, "s3://shop/k=v/a b+c/\xc3\xa4");
+    sl_config_destroy(c);
+    c = must_load("lake: { to: s3://shop }\nstreams: { a: }\n");
+    assert_string_equal(c->streams[0].lake.to, "s3://shop/a");
+    sl_config_destroy(c);
+}
+
+static void buckets_have_the_names_that_s3_allows(void **state) {
+    (void)state;
+    static const char long_name[] =
+        "a23456789012345678901234567890123456789012345678901234567890123";
+    static const char *const good[] = {"abc",       "a-b", "a.b.c",  "1.2.3",
+                                       "1.2.3.4.5", "0b0", long_name};
+    static const char *const bad[] = {"",     "ab",   "-ab",    "ab-",     ".ab",
+                                      "a..b", "a_b",  "aBc",    "1.2.3.4", "a b",
+                                      "a:b",  "abc.", "k:s@abc"};
+    char text[200];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        snprintf(text, sizeof text, "lake: { to: 's3://%s' }", good[i]);
+        sl_config_destroy(must_load(text));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "lake: { to: 's3://%s' }", bad[i]);
+        assert_null(load(text));
+        assert_non_null(strstr(wrong.text, ": the name of a bucket is "));
+    }
+    snprintf(text, sizeof text, "lake: { to: 's3://%sx/p' }", long_name);
+    assert_null(load(text));
+    char prefix[700] = "lake: { to: s3://shop/";
+    memset(prefix + strlen(prefix), 'x', 513);
+    strcat(prefix, " }");
+    assert_null(load(prefix));
+    assert_non_null(strstr(wrong.text, "a prefix of more than 512 bytes"));
+}
+
+static void the_section_s3_is_read(void **state) {
+    (void)state;
+    sl_config *c = must_load(
+        "s3:\n  endpoint: https://minio.local:9000\n  region: eu-central-1\n"
+        "  path_style: true\n  sse: aws:kms\n  kms_key_id: "
+        "arn:aws:kms:eu-central-1:123456789012:key/1a-2b\n  storage_class: STANDARD_IA\n"
+        "  tags: { team: data, \"cost=centre\": \"4711 + x\", empty: }\n  ca_file: "
+        "ca.pem\n");
+    assert_string_equal(c->s3.endpoint, "https://minio.local:9000");
+    assert_string_equal(c->s3.region, "eu-central-1");
+    assert_true(c->s3.path_style);
+    assert_int_equal(c->s3.sse, 2);
+    assert_string_equal(c->s3.kms_key_id,
+                        "arn:aws:kms:eu-central-1:123456789012:key/1a-2b");
+    assert_string_equal(c->s3.storage_class, "STANDARD_IA");
+    assert_int_equal(c->s3.tag_count, 3);
+    assert_string_equal(c->s3.tags[1].name, "cost=centre");
+    assert_string_equal(c->s3.tags[1].value, "4711 + x");
+    assert_string_equal(c->s3.tags[2].value, "");
+    assert_string_equal(c->s3.ca_file, "ca.pem");
+    sl_config *again = must_load(c->text);
+    assert_string_equal(c->text, again->text);
+    assert_int_equal(again->s3.tag_count, 3);
+    sl_config_destroy(again);
+    sl_config_destroy(c);
+    c = must_load(
+        "s3: { tags: [a=b=c, d=], sse: AES256, endpoint: \"http://[::1]:9/\" }");
+    assert_false(c->s3.path_style);
+    assert_int_equal(c->s3.sse, 1);
+    assert_string_equal(c->s3.tags[0].name, "a");
+    assert_string_equal(c->s3.tags[0].value, "b=c");
+    assert_string_equal(c->s3.tags[1].value, "");
+    sl_config_destroy(c);
+    static const char *const environment[] = {
+        "SLUICE_S3_TAGS=a=b, c=d", "SLUICE_S3_PATH_STYLE=true", "SLUICE_S3_REGION=x",
+        "SLUICE_LAKE=s3://shop/lake", NULL};
+    c = load_with("s3: { tags: { z: y }, region: f, path_style: false }", environment);
+    assert_non_null(c);
+    assert_int_equal(c->s3.tag_count, 2);
+    assert_string_equal(c->s3.tags[1].name, "c");
+    assert_true(c->s3.path_style);
+    assert_string_equal(c->s3.region, "x");
+    assert_string_equal(c->lake.to, "s3://shop/lake");
+    sl_config_destroy(c);
+    c = must_load("");
+    assert_int_equal(c->s3.sse, 0);
+    assert_null(c->s3.endpoint);
+    assert_int_equal(c->s3.tag_count, 0);
+    sl_config_destroy(c);
+}
+
+static void endpoints_are_hosts_with_a_scheme(void **state) {
+    (void)state;
+    static const char *const good[] = {"http://h", "https://h.example:1/",
+                                       "http://[::1]:9", "http://127.0.0.1:65535"};
+    static const char *const bad[] = {
+        "h:9000",       "http://",     "https://h/p",    "http://u@h",
+        "http://u:p@h", "http://h:",   "http://h:99999", "http://h:x",
+        "http://[::1",  "http://[]:1", "http://h?x=y",   "ftp://h"};
+    char text[100];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        snprintf(text, sizeof text, "s3: { endpoint: '%s' }", good[i]);
+        sl_config_destroy(must_load(text));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "s3: { endpoint: '%s' }", bad[i]);
+        assert_null(load(text));
+        assert_non_null(strstr(wrong.text, "s3.endpoint: expected http://HOST:PORT"));
+    }
+}
+
+static void postgres_is_a_warehouse(void **state) {
+    (void)state;
+    static const char *const same[] = {
+        "warehouse: { postgres: { url: \"postgres://u@h:5433/d?sslmode=require\" } }",
+        "warehouse: { url: \"postgres://u@h:5433/d?sslmode=require\" }"};
+    for (size_t i = 0; i < 2; i++) {
+        sl_config *c = must_load(same[i]);
+        assert_int_equal(c->warehouse.store, SL_STORE_POSTGRES);
+        assert_string_equal(c->warehouse.postgres.url,
+                            "postgres://u@h:5433/d?sslmode=require");
+        assert_null(c->warehouse.postgres.password);
+        assert_null(c->warehouse.sqlite);
+        assert_null(strstr(c->text, "sqlite"));
+        sl_config_destroy(c);
+    }
+    static const char *const good[] = {
+        "postgres://h",          "postgresql://u@h/d",   "postgres:///d?host=%2Frun",
+        "postgres://u:@h1,h2/d", "postgres://[::1]:1/d", "postgres://h1:1,[::2]:2,h3/d",
+        "postgres://u:a:b@h/d",  "postgres://",          "postgres://h?user=u&dbname=d",
+        "postgres://a%40b:%3a@h"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "warehouse: { postgres: { url: '%s' } }", good[i]);
+        sl_config *c = must_load(text);
+        assert_string_equal(c->warehouse.postgres.url, good[i]);
+        sl_config_destroy(c);
+    }
+    static const char *const bad[] = {"postgres:/h",          "postgres://u@h@i/d",
+                                      "postgres://@h/d",      "postgres://:p@h",
+                                      "postgres://h:0",       "postgres://h:1x",
+                                      "postgres://[::1",      "postgres://h/d#e",
+                                      "postgres://h/d?a@b=",  "postgres://h:/d",
+                                      "postgres://%00@h",     "postgres://%4@h",
+                                      "postgres://h/d?=b",    "postgres://h/d?a",
+                                      "postgres://h/\xc3\xa4"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "warehouse: { postgres: { url: '%s' } }", bad[i]);
+        assert_null(load(text));
+        assert_non_null(
+            strstr(wrong.text, "warehouse.postgres.url: expected a URL such"));
+    }
+}
+
+static void redshift_is_a_warehouse_with_a_stage(void **state) {
+    (void)state;
+    sl_config *c = must_load(
+        "warehouse:\n  redshift:\n    url: redshift://u@c.eu.redshift.amazonaws.com/dev\n"
+        "    iam_role: \"arn:aws:iam::123456789012:role/a/b,arn:aws-cn:iam::123456789012:"
+        "role/c\"\n    stage: s3://shop/stage/\n    region: eu-central-1\n    cluster: "
+        "shop-1\n"
+        "    ca_file: ca.pem\n");
+    assert_int_equal(c->warehouse.store, SL_STORE_REDSHIFT);
+    /* As libpq takes it: its scheme, Redshift's port. */
+    assert_string_equal(c->warehouse.redshift.url,
+                        "postgresql://u@c.eu.redshift.amazonaws.com:5439/dev");
+    assert_string_equal(c->warehouse.redshift.stage, "s3://shop/stage");
+    assert_string_equal(c->warehouse.redshift.region, "eu-central-1");
+    assert_string_equal(c->warehouse.redshift.cluster, "shop-1");
+    assert_string_equal(c->warehouse.redshift.ca_file, "ca.pem");
+    assert_null(c->warehouse.redshift.workgroup);
+    assert_null(c->warehouse.postgres.url);
+    sl_config *again = must_load(c->text);
+    assert_string_equal(c->text, again->text);
+    sl_config_destroy(again);
+    sl_config_destroy(c);
+    static const char *const environment[] = {
+        "SLUICE_WAREHOUSE_URL=redshift://u:p@h:15439/d?sslmode=disable",
+        "SLUICE_WAREHOUSE_REDSHIFT_STAGE=s3://shop/stage",
+        "SLUICE_WAREHOUSE_REDSHIFT_IAM_ROLE=default", NULL};
+    c = load_with("warehouse: { sqlite: a }", environment);
+    if (!c)
+        fail_msg("%s", wrong.text);
+    assert_string_equal(c->warehouse.redshift.url,
+                        "postgresql://u:p@h:15439/d?sslmode=disable");
+    assert_string_equal(c->warehouse.redshift.iam_role, "default");
+    assert_null(c->warehouse.sqlite);
+    sl_config_destroy(c);
+    static const char *const roles[] = {"arn:aws:iam::12345678901:role/x",
+                                        "arn:aws:iam::123456789012:user/x",
+                                        "arn:aws:iam::123456789012:role/",
+                                        "arn:aws:iam::123456789012:role/x,",
+                                        "arn:aws:iam::123456789012:role/x'",
+                                        "default,default",
+                                        "arn:aws",
+                                        ","};
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+        char text[300];
+        snprintf(
+            text, sizeof text,
+            "warehouse: { redshift: { url: \"redshift://h/d\", stage: s3://shop/stage, "
+            "iam_role: \"%s\" } }",
+            roles[i]);
+        assert_null(load(text));
+        assert_non_null(strstr(wrong.text, "warehouse.redshift.iam_role: expected"));
+    }
+}
+
+static void the_environments_warehouse_goes_before_the_files(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *variable;
+        sl_config_store store;
+        const char *place; /* Of that store, or the message. */
+    } cases[] = {
+        {"warehouse: { postgres: { url: postgres://f/d, password_file: /nowhere } }",
+         "SLUICE_WAREHOUSE_SQLITE=/e", SL_STORE_SQLITE, "/e"},
+        {"warehouse: { postgres: { url: postgres://f/d } }",
+         "SLUICE_WAREHOUSE_URL=sqlite:/e", SL_STORE_SQLITE, "/e"},
+        {"warehouse: { url: \"sqlite:/f\" }",
+         "SLUICE_WAREHOUSE_POSTGRES_URL=postgres://e", SL_STORE_POSTGRES, "postgres://e"},
+        {"warehouse: { postgres: { url: postgres://f } }",
+         "SLUICE_WAREHOUSE_POSTGRES_URL=postgres://e", SL_STORE_POSTGRES, "postgres://e"},
+        {"warehouse: { url: postgres://f }", "SLUICE_WAREHOUSE_POSTGRES_PASSWORD=x",
+         SL_STORE_POSTGRES, "postgres://f"},
+        {"warehouse: { sqlite: /f }", "SLUICE_WAREHOUSE_URL=", SL_STORE_SQLITE, "/f"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *const environment[] = {cases[i].variable, NULL};
+        sl_config *c = load_with(cases[i].text, environment);
+        if (!c)
+            fail_msg("%s", wrong.text);
+        assert_int_equal(c->warehouse.store, cases[i].store);
+        assert_string_equal(cases[i].store == SL_STORE_SQLITE ? c->warehouse.sqlite
+                                                              : c->warehouse.postgres.url,
+                            cases[i].place);
+        sl_config_destroy(c);
+    }
+    static const char *const lost[] = {"SLUICE_WAREHOUSE_REDSHIFT_STAGE=s3://shop/stage",
+                                       NULL};
+    assert_null(load_with("warehouse: { sqlite: /f }", lost));
+    assert_string_equal(
+        wrong.text, "SLUICE_WAREHOUSE_REDSHIFT_STAGE: warehouse.redshift: the warehouse "
+                    "is that of warehouse.sqlite: remove one");
+}
+
+/** What somebody may write where a password is, rightly and wrongly. */
+static void passwords_are_shown_as_stars_and_are_in_no_message(void **state) {
+    (void)state;
+    static const char *const shown[][2] = {
+        {"warehouse: { url: postgres://u:s3cret@h/d }", "postgres://u:***@h/d"},
+        {"warehouse: { url: postgres://u:s3cret:s3cret@h/d }", "postgres://u:***@h/d"},
+        {"warehouse: { url: "
+         "\"postgres://h:1/d?password=s3cret&sslpassword=s3cret&user=u\" }",
+         "postgres://h:1/d?password=***&sslpassword=***&user=u"},
+        {"warehouse: { redshift: { url: redshift://u:s3cret@h/d, stage: s3://shop/x } }",
+         "postgresql://u:***@h:5439/d"},
+        {"warehouse: { postgres: { url: postgres://u@h:1/d, password: s3cret } }",
+         "postgres://u@h:1/d"},
+    };
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        sl_config *c = must_load(shown[i][0]);
+        assert_null(strstr(c->text, "s3cret"));
+        assert_non_null(strstr(c->text, "***"));
+        assert_non_null(strstr(c->text, shown[i][1]));
+        sl_config *again = must_load(c->text);
+        assert_string_equal(c->text, again->text);
+        sl_config_destroy(again);
+        sl_config_destroy(c);
+    }
+    static const char *const bad[] = {
+        "warehouse: { url: postgres://u:s3cret@h:x/d }",
+        "warehouse: { url: postgres://u:s3cret/d }",
+        "warehouse: { url: \"postgres://u:a/s3cret@h\" }",
+        "warehouse: { url: \"postgres://u:a?s3cret@h\" }",
+        "warehouse: { url: \"postgres://u:s3cret@@h\" }",
+        "warehouse: { url: mysql://u:s3cret@h }",
+        "warehouse: { url: redshift://u:s3cret@h/d }",
+        "warehouse: { url: [postgres://u:s3cret@h] }",
+        "warehouse: postgres://u:s3cret@h/d",
+        "warehouse: { sqlite: postgres://u:s3cret@h/d }",
+        "warehouse: { sqlite: \"postgres://u:a@s3cret@h/d\" }",
+        "warehouse: { postgres: { url: redshift://u:s3cret@h/d } }",
+        "warehouse: { postgres: postgres://u:s3cret@h/d }",
+        "warehouse: { postgres: { password: s3cret } }",
+        "warehouse: { postgres: { url: postgres://h, password: [s3cret] } }",
+        "lake: { to: s3://key:s3cret@shop/x }",
+        "lake: { to: https://key:s3cret@shop/x }",
+        "s3: { endpoint: https://key:s3cret@h }",
+        "http: { listen: http://u:s3cret@h }",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_null(load(bad[i]));
+        if (strstr(wrong.text, "s3cret"))
+            fail_msg("%s", wrong.text);
+    }
+}
+
+static void tables_are_made_by_sluice_unless_it_is_told_otherwise(void **state) {
+    (void)state;
+    sl_config *c = must_load(
+        POSTGRES
+        "streams:\n  a: { raw: true, warehouse: { create: false, strings: "
+        "dead_letter, table: shop.a } }\n  b: { warehouse: }\n  c:\n"
+        "windows:\n  w: { of: a, every: 1m, measures: { n: count() }, warehouse: { "
+        "create: False } }\n  v: { of: a, every: 1m, measures: { n: count() } }\n");
+    assert_true(c->streams[0].raw);
+    assert_false(c->streams[0].warehouse.create);
+    assert_int_equal(c->streams[0].warehouse.strings, SL_STRINGS_DEAD_LETTER);
+    assert_string_equal(c->streams[0].warehouse.name, "shop.a");
+    assert_false(c->streams[1].raw);
+    assert_true(c->streams[1].warehouse.create);
+    assert_int_equal(c->streams[1].warehouse.strings, SL_STRINGS_TRUNCATE);
+    assert_null(c->streams[2].warehouse.name);
+    assert_false(c->windows[0].warehouse.create);
+    assert_true(c->windows[1].warehouse.create);
+    assert_int_equal(last.count, 0);
+    sl_config *again = must_load(c->text);
+    assert_string_equal(c->text, again->text);
+    assert_null(again->streams[2].warehouse.name);
+    sl_config_destroy(again);
+    sl_config_destroy(c);
+    c = must_load("streams: { a: { warehouse: { create: false } } }");
+    assert_string_equal(last.text,
+                        "stream a: warehouse.create: false has no effect: tables "
+                        "in SQLite are made by sluice");
+    sl_config_destroy(c);
+}
+
+static void names_of_columns_fit_the_chosen_warehouse(void **state) {
+    (void)state;
+#define COLUMNS(names)                                                                   \
+    "streams: { s: { warehouse: , schema: { type: object, properties: { " names          \
+    " } } } }\n"
+    static const char two[] = COLUMNS("A: { type: string }, a: { type: string }");
+    static const char renamed[] = COLUMNS("oid: { type: string }");
+    static const char quoted[] =
+        COLUMNS("select: { type: string }, user: { type: string }");
+    static const char longer[] = COLUMNS("a2345678901234567890123456789012345678901234567"
+                                         "89012345678901234: { type: string }");
+    char text[2000];
+    assert_null(load(two));
+    snprintf(text, sizeof text, "%s%s", REDSHIFT(""), two);
+    assert_null(load(text));
+    snprintf(text, sizeof text, "%s%s", POSTGRES, two);
+    sl_config_destroy(must_load(text)); /* Quoted names keep their case there. */
+    assert_int_equal(last.count, 0);
+
+    sl_config_destroy(must_load(renamed));
+    sl_config_destroy(must_load(longer));
+    assert_int_equal(last.count, 0);
+    snprintf(text, sizeof text, "%s%s", POSTGRES, longer);
+    sl_config_destroy(must_load(text));
+    assert_non_null(strstr(last.text, "1234' has 64 bytes; PostgreSQL takes 63, so it is "
+                                      "cut there"));
+    snprintf(text, sizeof text, "%s%s", REDSHIFT(""), longer);
+    sl_config_destroy(must_load(text));
+    assert_int_equal(last.count, 0);
+    snprintf(text, sizeof text, "%s%s", REDSHIFT(""), quoted);
+    sl_config_destroy(must_load(text));
+    assert_int_equal(last.count, 0);
+    snprintf(text, sizeof text, "%s%s", REDSHIFT(""), renamed);
+    sl_config_destroy(must_load(text));
+    assert_string_equal(last.text,
+                        "stream s: the column 'oid' is called 'oid_' in Redshift, "
+                        "which has one of that name in every table");
+}
+
+static void a_table_has_as_many_columns_as_the_warehouse_takes(void **state) {
+    (void)state;
+    char *text = calloc(1, 200000);
+    assert_non_null(text);
+    for (int i = 0; i < 2; i++) {
+        strcpy(text, i ? POSTGRES : "");
+        strcat(text,
+               "streams: { s: { warehouse: , schema: { type: object, properties: { ");
+        size_t used = strlen(text);
+        for (int k = 0; k < 1700; k++)
+            used += (size_t)snprintf(text + used, 200000 - used,
+                                     "c%d: { type: string }, ", k);
+        strcat(text, "} } } }\n");
+        sl_config *c = load(text);
+        assert_int_equal(c == NULL, i);
+        if (!c)
+            assert_string_equal(wrong.text,
+                                "configuration:2:38: stream s: 1701 columns; a "
+                                "table of PostgreSQL has at most 1590");
+        sl_config_destroy(c);
+    }
+    free(text);
+}
+
 /* ---- environment ---- */
 
 static void environment_goes_before_the_file(void **state) {
@@ -938,18 +1546,21 @@ static void a_mistake_in_a_variable_is_reported_under_its_name(void **state) {
                                          "is not set: either http: { auth: { tokens: "
                                          "[\"${SLUICE_TOKEN}\"] } }, or http: { auth: "
                                          "none } to let everybody in"},
-        {"SLUICE_LAKE=s3://b/p",
-         "SLUICE_LAKE: lake.to: 's3://b/p': this build doesn't have delivery "
-         "to S3 yet; give a directory"},
+        {"SLUICE_LAKE=gs://b/p", "SLUICE_LAKE: lake.to: 'gs://b/p' is a URL; expected a "
+                                 "directory or s3://BUCKET/PREFIX"},
         {"SLUICE_WAREHOUSE_URL=redshift://u:p@h/d",
-         "SLUICE_WAREHOUSE_URL: warehouse.url: this build doesn't have delivery to "
-         "Redshift yet; "
-         "expected sqlite:PATH"},
+         "SLUICE_WAREHOUSE_URL: warehouse.redshift.stage "
+         "(SLUICE_WAREHOUSE_REDSHIFT_STAGE): needed, such as s3://bucket/stage: Redshift "
+         "loads from S3"},
+        {"SLUICE_WAREHOUSE_POSTGRES_PASSWORD=p",
+         "SLUICE_WAREHOUSE_POSTGRES_PASSWORD: warehouse.postgres: needs url, such as "
+         "postgres://user@host/database"},
+        {"SLUICE_S3_PATH_STYLE=1",
+         "SLUICE_S3_PATH_STYLE: s3.path_style: '1' is not true or false"},
+        {"SLUICE_S3_TAGS=a", "SLUICE_S3_TAGS: s3.tags: expected NAME=VALUE, such as { "
+                             "team: data } or [team=data]"},
         {"SLUICE_KAFKA_BROKERS=b:9092",
          "SLUICE_KAFKA_BROKERS: this build doesn't have Kafka sources "
-         "yet"},
-        {"SLUICE_S3_ENDPOINT=http://x",
-         "SLUICE_S3_ENDPOINT: this build doesn't have delivery to S3 "
          "yet"},
         {"SLUICE_INGEST_LOG=kafka://x",
          "SLUICE_INGEST_LOG: this build doesn't have a Kafka topic as its log yet"},
@@ -1165,6 +1776,46 @@ static void secrets_are_read_from_files_beside_the_configuration(void **state) {
     assert_non_null(strstr(wrong.text, ":1:30: http.auth.tokens_file: no token in '"));
 }
 
+static void a_password_is_the_line_of_a_file(void **state) {
+    (void)state;
+    write_file("token", "s3cret with blanks\r\n");
+    write_file("c.yaml", "warehouse: { postgres: { url: postgres://u:old@h/d, "
+                         "password_file: token } }\n");
+    char path[200];
+    snprintf(path, sizeof path, "%s", in_directory("c.yaml"));
+    sl_config *c = load_file(path, NULL);
+    if (!c)
+        fail_msg("%s", wrong.text);
+    assert_string_equal(c->warehouse.postgres.password, "s3cret with blanks");
+    assert_null(strstr(c->text, "s3cret"));
+    assert_non_null(strstr(c->text, "    password: \"***\"\n"));
+    sl_config_destroy(c);
+    /* The environment's goes before the file's, whichever form each has. */
+    static const char *const direct[] = {"SLUICE_WAREHOUSE_POSTGRES_PASSWORD=now", NULL};
+    c = load_file(path, direct);
+    assert_non_null(c);
+    assert_string_equal(c->warehouse.postgres.password, "now");
+    sl_config_destroy(c);
+    char variable[300];
+    snprintf(variable, sizeof variable, "SLUICE_WAREHOUSE_REDSHIFT_PASSWORD_FILE=%s",
+             in_directory("token"));
+    const char *const by_file[] = {variable, NULL};
+    c = load_with("warehouse: { redshift: { url: redshift://u@h/d, password: old, stage: "
+                  "s3://shop/stage } }",
+                  by_file);
+    assert_non_null(c);
+    assert_string_equal(c->warehouse.redshift.password, "s3cret with blanks");
+    sl_config_destroy(c);
+    static const char *const bad[] = {"", "\n", "\nx\n", "a\nb\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_file("token", bad[i]);
+        assert_null(load_file(path, NULL));
+        assert_non_null(strstr(wrong.text,
+                               "warehouse.postgres.password_file: expected one "
+                               "line with the password in '"));
+    }
+}
+
 static void a_schema_file_is_relative_to_the_configuration(void **state) {
     (void)state;
     write_file("s.json",
@@ -1372,6 +2023,13 @@ static void a_failing_allocation_anywhere_is_reported_or_changes_nothing(void **
         "SLUICE_WAREHOUSE_URL=sqlite:/w.db", NULL};
     fail_everywhere(&(sl_config_source){.text = shown_input, .environment = environment});
     fail_everywhere(&(sl_config_source){.text = "", .environment = container});
+    static const char *const warehouse[] = {"SLUICE_WAREHOUSE_REDSHIFT_PASSWORD=p",
+                                            "SLUICE_S3_TAGS=a=b,c=d",
+                                            "SLUICE_LAKE=s3://shop/lake", NULL};
+    fail_everywhere(&(sl_config_source){
+        .text = REDSHIFT("iam_role: default") "streams: { s: { warehouse: { table: a.b, "
+                                              "create: false } } }\n",
+        .environment = warehouse});
     fail_everywhere(&(sl_config_source){.text =
                                             "lake: &l { max_age: 2m }\n"
                                             "streams: { s: { lake: { <<: *l } } }\n"});
@@ -1397,6 +2055,17 @@ int main(void) {
         cmocka_unit_test(windows_follow_a_time_zone_without_daylight_saving),
         cmocka_unit_test(numbers_of_an_inline_schema_are_json_numbers),
         cmocka_unit_test(time_zone_files_are_read_by_their_last_line),
+        cmocka_unit_test(a_lake_may_be_on_s3),
+        cmocka_unit_test(buckets_have_the_names_that_s3_allows),
+        cmocka_unit_test(the_section_s3_is_read),
+        cmocka_unit_test(endpoints_are_hosts_with_a_scheme),
+        cmocka_unit_test(postgres_is_a_warehouse),
+        cmocka_unit_test(redshift_is_a_warehouse_with_a_stage),
+        cmocka_unit_test(the_environments_warehouse_goes_before_the_files),
+        cmocka_unit_test(passwords_are_shown_as_stars_and_are_in_no_message),
+        cmocka_unit_test(tables_are_made_by_sluice_unless_it_is_told_otherwise),
+        cmocka_unit_test(names_of_columns_fit_the_chosen_warehouse),
+        cmocka_unit_test(a_table_has_as_many_columns_as_the_warehouse_takes),
         cmocka_unit_test(environment_goes_before_the_file),
         cmocka_unit_test(every_fixed_leaf_answers_to_its_variable),
         cmocka_unit_test(a_mistake_in_a_variable_is_reported_under_its_name),
@@ -1405,6 +2074,7 @@ int main(void) {
         cmocka_unit_test(a_container_needs_variables_only),
         cmocka_unit_test(a_token_and_auth_none_contradict_each_other),
         cmocka_unit_test(secrets_are_read_from_files_beside_the_configuration),
+        cmocka_unit_test(a_password_is_the_line_of_a_file),
         cmocka_unit_test(a_schema_file_is_relative_to_the_configuration),
         cmocka_unit_test(the_examples_load),
         cmocka_unit_test(the_starting_files_commented_settings_load),

@@ -58,7 +58,8 @@ static void put_variable(sl_loader *l, const sl_parameter *p, const char *name) 
     if (!value)
         return;
     const char *origin = sl_arena_strndup(&l->tree.arena, name, strlen(name));
-    bool list = p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_SECRETS;
+    bool list = p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_SECRETS ||
+                p->type == SL_PARAMETER_TAGS;
     sl_node *node = !origin ? NULL
                     : list  ? split(l, value, origin)
                             : sl_tree_scalar(&l->tree, value, origin);
@@ -96,7 +97,9 @@ static void make_stream(sl_loader *l, sl_node *schema) {
     l->container = true;
     put_at(l, "streams.events.schema", schema);
     put_at(l, "streams.events.lake", sl_tree_node(t, SL_NODE_MAP, origin));
-    if (value_of(l, "SLUICE_WAREHOUSE_URL"))
+    if (value_of(l, "SLUICE_WAREHOUSE_URL") ||
+        value_of(l, "SLUICE_WAREHOUSE_POSTGRES_URL") ||
+        value_of(l, "SLUICE_WAREHOUSE_REDSHIFT_URL"))
         put_at(l, "streams.events.warehouse", sl_tree_node(t, SL_NODE_MAP, origin));
     const sl_node *windows = sl_tree_child(t->root, "windows");
     if (windows && !sl_tree_is_empty(windows))
@@ -210,7 +213,7 @@ static bool is_variable(const char *name) {
 }
 
 static void warn_one(sl_loader *l, const char *name) {
-    enum { MOST = 64 };
+    enum { MOST = 128 };
     char names[MOST][128];
     const char *list[MOST];
     size_t count = 0;

@@ -56,6 +56,19 @@ void sl_loader_walk(sl_loader *l);
 /** check.c: the fixed sections, filled up and compared. */
 void sl_loader_check_root(sl_loader *l);
 bool sl_address_is_loopback(const char *address);
+/** s3.c: @return false after a problem at `node`, whose text begins with s3://. */
+bool sl_loader_check_s3(sl_loader *l, const char *path, const sl_node *node);
+void sl_loader_tags(sl_loader *l, const sl_parameter *parameter, const sl_node *node,
+                    void *base);
+void sl_loader_check_region(sl_loader *l, const char *path, const char *region);
+void sl_loader_check_s3_section(sl_loader *l);
+void sl_loader_check_stage(sl_loader *l); /**< When the streams have their lakes. */
+/** warehouse.c */
+void sl_loader_check_warehouse(sl_loader *l);
+/** A URL with "***" for its password; for anything else, the text. */
+void sl_url_redact(const char *text, sl_buffer *out);
+/** The same in the tree's arena, for messages. */
+const char *sl_loader_redacted(sl_loader *l, const char *text);
 /** streams.c */
 void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream, const sl_node *node);
 void sl_loader_check_tables(sl_loader *l);
@@ -64,7 +77,8 @@ void sl_loader_check_stream_columns(sl_loader *l, const sl_config_stream *stream
                                     const sl_node *node);
 void sl_loader_check_window_columns(sl_loader *l, const sl_config_window *window,
                                     const sl_node *node);
-bool sl_name_is_same(const char *a, const char *b); /**< As SQL compares names. */
+/** As the chosen warehouse compares names. */
+bool sl_name_is_same(const sl_loader *l, const char *a, const char *b);
 /** windows.c */
 void sl_loader_finish_window(sl_loader *l, sl_config_window *window, const sl_node *node);
 /** @return whether it is a name that tables can have. */

@@ -18,6 +18,7 @@ static_assert(offsetof(sl_config_stream, source) ==
               "flags are stored one after another");
 static_assert(sizeof(sl_parquet_profile) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(sl_parquet_codec) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(sl_config_strings) == sizeof(int), "choices are stored as int");
 
 /* What the streams' own lake says, and the root's for those that say nothing, differ in
  * scope only. */
@@ -34,6 +35,25 @@ static_assert(sizeof(sl_parquet_codec) == sizeof(int), "choices are stored as in
     "`date` and `hour` of the event time in `timezone`."
 #define MAX_AGE_TEXT "A file is closed when its first row is this old."
 #define TARGET_SIZE_TEXT "A file is closed when it has about this size."
+
+#define URL_TEXT                                                                         \
+    "In user and password, characters such as `@`, `:` and `/` are written `%40`, "      \
+    "`%3A`, "                                                                            \
+    "`%2F`; shown with `***` for the password. TLS as `sslmode` says, which is "         \
+    "`verify-full` beyond loopback unless said otherwise."
+#define PASSWORD_TEXT "Goes before that of the URL."
+#define PASSWORD_FILE_TEXT "File with the password, on one line."
+#define CA_TEXT "Certificates, PEM, that the server's is checked by."
+#define CREATE_TEXT                                                                      \
+    "`false`: the table has to be there, with all columns, instead of being made and "   \
+    "given new columns by sluice. PostgreSQL and Redshift."
+#define STRINGS_TEXT                                                                     \
+    "What is done with texts that a column is too short for: cut them at a character, "  \
+    "or "                                                                                \
+    "make the event a dead letter. PostgreSQL and Redshift."
+#define SSE_TEXT                                                                         \
+    "Encryption at rest. `default`: as the bucket says. `AES256`: SSE-S3. `aws:kms`: "   \
+    "SSE-KMS."
 
 const sl_parameter sl_parameters[] = {
     {"data_dir", SL_PARAMETER_PATH, ROOT(data_dir), 0, "./sluice-data", NULL, 0, 0, NULL,
@@ -113,8 +133,9 @@ const sl_parameter sl_parameters[] = {
     {"spool.quota", SL_PARAMETER_SIZE, ROOT(spool.quota), 0, "10GiB", NULL, MIB(4),
      GIB(1048576), NULL, "Disk for files that are built and not yet delivered."},
 
-    {"lake.to", SL_PARAMETER_PATH, ROOT(lake.to), 0, NULL, "DATA_DIR/lake", 0, 0, NULL,
-     "Directory below which every stream has its own, for streams that don't name one."},
+    {"lake.to", SL_PARAMETER_TARGET, ROOT(lake.to), 0, NULL, "DATA_DIR/lake", 0, 0, NULL,
+     "Directory, or `s3://BUCKET/PREFIX`, below which every stream has its own, for "
+     "streams that don't name one."},
     {"lake.partition_by", SL_PARAMETER_LIST, ROOT(lake.partition_by),
      offsetof(sl_config, lake.partition_count), NULL, "none", 0, 16, NULL,
      PARTITION_TEXT},
@@ -128,9 +149,73 @@ const sl_parameter sl_parameters[] = {
      "default|none|snappy|zstd", CODEC_TEXT},
 
     {"warehouse.sqlite", SL_PARAMETER_PATH, ROOT(warehouse.sqlite), 0, NULL,
-     "DATA_DIR/warehouse.db", 0, 0, NULL, "The SQLite database that tables go to."},
-    {"warehouse.url", SL_PARAMETER_TEXT, SL_SCOPE_ROOT, 0, 0, NULL, NULL, 0, 0, NULL,
-     "The same as `sqlite:PATH`, for containers that are told a URL."},
+     "DATA_DIR/warehouse.db", 0, 0, NULL,
+     "The SQLite database that tables go to. One warehouse a daemon: this, "
+     "`warehouse.postgres` or `warehouse.redshift`."},
+    {"warehouse.postgres.url", SL_PARAMETER_URL, ROOT(warehouse.postgres.url), 0, NULL,
+     NULL, 0, 0, NULL,
+     "PostgreSQL as the warehouse: `postgres://USER@HOST:5432/DATABASE`. " URL_TEXT},
+    {"warehouse.postgres.password", SL_PARAMETER_SECRET,
+     ROOT(warehouse.postgres.password), 0, NULL, NULL, 0, 0, NULL, PASSWORD_TEXT},
+    {"warehouse.postgres.password_file", SL_PARAMETER_SECRET_FILE,
+     ROOT(warehouse.postgres.password), 0, NULL, NULL, 0, 0, NULL, PASSWORD_FILE_TEXT},
+    {"warehouse.postgres.ca_file", SL_PARAMETER_PATH, ROOT(warehouse.postgres.ca_file), 0,
+     NULL, "~/.postgresql/root.crt, else the system's", 0, 0, NULL, CA_TEXT},
+    {"warehouse.redshift.url", SL_PARAMETER_URL, ROOT(warehouse.redshift.url), 0, NULL,
+     NULL, 0, 0, NULL,
+     "Redshift as the warehouse: `redshift://USER@HOST:5439/DATABASE`. " URL_TEXT},
+    {"warehouse.redshift.password", SL_PARAMETER_SECRET,
+     ROOT(warehouse.redshift.password), 0, NULL, NULL, 0, 0, NULL, PASSWORD_TEXT},
+    {"warehouse.redshift.password_file", SL_PARAMETER_SECRET_FILE,
+     ROOT(warehouse.redshift.password), 0, NULL, NULL, 0, 0, NULL, PASSWORD_FILE_TEXT},
+    {"warehouse.redshift.ca_file", SL_PARAMETER_PATH, ROOT(warehouse.redshift.ca_file), 0,
+     NULL, "~/.postgresql/root.crt, else the system's", 0, 0, NULL, CA_TEXT},
+    {"warehouse.redshift.iam_role", SL_PARAMETER_TEXT, ROOT(warehouse.redshift.iam_role),
+     0, NULL, "the keys that S3 is used with", 0, 0, NULL,
+     "Role that Redshift reads the stage with: its ARN, several with `,` between them, "
+     "or "
+     "`default`."},
+    {"warehouse.redshift.stage", SL_PARAMETER_S3, ROOT(warehouse.redshift.stage), 0, NULL,
+     "needed", 0, 0, NULL,
+     "`s3://BUCKET/PREFIX` where rows are put down for Redshift to load; nothing else "
+     "may be there."},
+    {"warehouse.redshift.region", SL_PARAMETER_TEXT, ROOT(warehouse.redshift.region), 0,
+     NULL, "`s3.region`", 0, 0, NULL, "Region of the stage's bucket and of the cluster."},
+    {"warehouse.redshift.cluster", SL_PARAMETER_TEXT, ROOT(warehouse.redshift.cluster), 0,
+     NULL, NULL, 0, 0, NULL,
+     "Cluster identifier: the password comes by IAM (GetClusterCredentials) for the "
+     "URL's user."},
+    {"warehouse.redshift.workgroup", SL_PARAMETER_TEXT,
+     ROOT(warehouse.redshift.workgroup), 0, NULL, NULL, 0, 0, NULL,
+     "Serverless workgroup: user and password come by IAM (GetCredentials)."},
+    {"warehouse.url", SL_PARAMETER_URL, SL_SCOPE_ROOT, 0, 0, NULL, NULL, 0, 0, NULL,
+     "The warehouse as one URL: `sqlite:PATH`, `postgres://…` or `redshift://…`, the "
+     "last "
+     "with `warehouse.redshift.stage`."},
+
+    {"s3.endpoint", SL_PARAMETER_TEXT, ROOT(s3.endpoint), 0, NULL, "AWS, in the region",
+     0, 0, NULL,
+     "Another S3 server: `https://HOST:PORT`. Credentials come as for AWS's own tools: "
+     "environment, `~/.aws`, web identity, container, instance."},
+    {"s3.region", SL_PARAMETER_TEXT, ROOT(s3.region), 0, NULL,
+     "what the credentials know", 0, 0, NULL, "Region of the buckets."},
+    {"s3.path_style", SL_PARAMETER_BOOL, ROOT(s3.path_style), 0, "false", NULL, 0, 0,
+     NULL,
+     "`true`: https://HOST/BUCKET/KEY instead of https://BUCKET.HOST/KEY, which servers "
+     "of one's own mostly want."},
+    {"s3.sse", SL_PARAMETER_CHOICE, ROOT(s3.sse), 0, "default", NULL, 0, 0,
+     "default|AES256|aws:kms", SSE_TEXT},
+    {"s3.kms_key_id", SL_PARAMETER_TEXT, ROOT(s3.kms_key_id), 0, NULL,
+     "the account's own key", 0, 0, NULL,
+     "Key for `sse: aws:kms`: its ARN, id or alias."},
+    {"s3.storage_class", SL_PARAMETER_TEXT, ROOT(s3.storage_class), 0, NULL,
+     "the bucket's", 0, 0, NULL, "Such as `STANDARD_IA` or `INTELLIGENT_TIERING`."},
+    {"s3.tags", SL_PARAMETER_TAGS, ROOT(s3.tags), offsetof(sl_config, s3.tag_count), NULL,
+     "none", 0, 10, NULL,
+     "Tags of every object: `{ team: data }` or `[team=data]`. In the variable: "
+     "separated by commas."},
+    {"s3.ca_file", SL_PARAMETER_PATH, ROOT(s3.ca_file), 0, NULL, "the system's", 0, 0,
+     NULL, CA_TEXT},
 
     {"log.level", SL_PARAMETER_CHOICE, ROOT(log.level), 0, "info", NULL, 0, 0,
      "error|warn|info|debug", "What the daemon says about itself on stderr."},
@@ -155,8 +240,12 @@ const sl_parameter sl_parameters[] = {
     {"streams.NAME.late_limit", SL_PARAMETER_DURATION, STREAM(late_limit_us), 0, "0s",
      "0s: no limit", 0, DAYS(3650), NULL,
      "Events older than the watermark by more than this go to the late table."},
-    {"streams.NAME.lake.to", SL_PARAMETER_PATH, STREAM(lake.to), 0, NULL,
-     "`lake.to`/NAME", 0, 0, NULL, "Directory of the stream's Parquet files."},
+    {"streams.NAME.raw", SL_PARAMETER_BOOL, STREAM(raw), 0, "false", NULL, 0, 0, NULL,
+     "`true`: every record is kept as it came, too: zstd NDJSON by the hour of its "
+     "arrival."},
+    {"streams.NAME.lake.to", SL_PARAMETER_TARGET, STREAM(lake.to), 0, NULL,
+     "`lake.to`/NAME", 0, 0, NULL,
+     "Directory, or `s3://BUCKET/PREFIX`, of the stream's Parquet files."},
     {"streams.NAME.lake.partition_by", SL_PARAMETER_LIST, STREAM(lake.partition_by),
      offsetof(sl_config_stream, lake.partition_count), NULL, "`lake.partition_by`", 0, 16,
      NULL, PARTITION_TEXT},
@@ -170,7 +259,12 @@ const sl_parameter sl_parameters[] = {
      "`lake.codec`", 0, 0, "default|none|snappy|zstd", CODEC_TEXT},
     {"streams.NAME.warehouse.table", SL_PARAMETER_TEXT, STREAM(warehouse.name), 0, NULL,
      "NAME, where the section is there", 0, 0, NULL,
-     "Table of the stream's rows. Without the section `warehouse` they don't go there."},
+     "Table of the stream's rows; in PostgreSQL and Redshift also SCHEMA.TABLE. Without "
+     "the section `warehouse` they don't go there."},
+    {"streams.NAME.warehouse.create", SL_PARAMETER_BOOL, STREAM(warehouse.create), 0,
+     "true", NULL, 0, 0, NULL, CREATE_TEXT},
+    {"streams.NAME.warehouse.strings", SL_PARAMETER_CHOICE, STREAM(warehouse.strings), 0,
+     "truncate", NULL, 0, 0, "truncate|dead_letter", STRINGS_TEXT},
 
     {"windows.NAME.of", SL_PARAMETER_TEXT, WINDOW(of), 0, NULL, "needed", 0, 0, NULL,
      "The stream that is aggregated."},
@@ -190,7 +284,12 @@ const sl_parameter sl_parameters[] = {
      "`max(x)`, `avg(x)`, `unique(x)`, `quantile(x, 0.99)`, and expressions over other "
      "measures."},
     {"windows.NAME.warehouse.table", SL_PARAMETER_TEXT, WINDOW(warehouse.name), 0, NULL,
-     "NAME", 0, 0, NULL, "Table of the window's rows."},
+     "NAME", 0, 0, NULL,
+     "Table of the window's rows; in PostgreSQL and Redshift also SCHEMA.TABLE."},
+    {"windows.NAME.warehouse.create", SL_PARAMETER_BOOL, WINDOW(warehouse.create), 0,
+     "true", NULL, 0, 0, NULL, CREATE_TEXT},
+    {"windows.NAME.warehouse.strings", SL_PARAMETER_CHOICE, WINDOW(warehouse.strings), 0,
+     "truncate", NULL, 0, 0, "truncate|dead_letter", STRINGS_TEXT},
 };
 const size_t sl_parameter_count = sizeof sl_parameters / sizeof *sl_parameters;
 
@@ -201,17 +300,13 @@ const sl_later sl_later_keys[] = {
     {"lookups", "lookup tables", false},
     {"alerts", "alerts", false},
     {"tests", "tests in the configuration", false},
-    {"s3", "delivery to S3", true},
     {"ingest", "a Kafka topic as its log", true},
-    {"warehouse.redshift", "delivery to Redshift", true},
-    {"warehouse.postgres", "delivery to PostgreSQL", true},
     {"http.auth.aws_keys", "the Kinesis and Firehose producer APIs", true},
     {"journal.compression", "a compressed journal", true},
     {"streams.NAME.when", "conditions on streams", false},
     {"streams.NAME.id", "event ids", false},
     {"streams.NAME.dedupe", "removal of duplicates", false},
     {"streams.NAME.steps", "steps", false},
-    {"streams.NAME.raw", "the raw zone", false},
     {"windows.NAME.final", "final rows", false},
 };
 const size_t sl_later_count = sizeof sl_later_keys / sizeof *sl_later_keys;
@@ -221,9 +316,9 @@ const sl_variable sl_variables[] = {
      NULL},
     {"SLUICE_SCHEMA",
      "Schema of the one stream: a path, or the JSON Schema itself. Without streams in "
-     "the file it "
-     "makes the stream `events`, with the window `events_per_minute` and, where "
-     "`SLUICE_WAREHOUSE_URL` is set, its rows in the table `events`.",
+     "the file it makes the stream `events`, with the window `events_per_minute` and, "
+     "where `SLUICE_WAREHOUSE_URL` (or `SLUICE_WAREHOUSE_POSTGRES_URL`, "
+     "`SLUICE_WAREHOUSE_REDSHIFT_URL`) is set, its rows in the table `events`.",
      NULL},
     {"SLUICE_LAKE", "The same as `SLUICE_LAKE_TO`.", NULL},
     {"SLUICE_TOKEN", "A bearer token, added to those of the file.", NULL},

@@ -11,16 +11,25 @@
 typedef enum sl_parameter_type {
     SL_PARAMETER_TEXT,         /**< char * */
     SL_PARAMETER_PATH,         /**< char *, a file or directory; shown as such. */
+    SL_PARAMETER_TARGET,       /**< char *, a directory or s3://BUCKET/PREFIX. */
+    SL_PARAMETER_S3,           /**< char *, s3://BUCKET/PREFIX. */
+    SL_PARAMETER_URL,          /**< char *, of a server; its password is shown as "***".
+                                  Read by warehouse.c. */
     SL_PARAMETER_ADDRESS,      /**< char *, HOST:PORT. */
     SL_PARAMETER_COUNT,        /**< uint32_t */
     SL_PARAMETER_SIZE,         /**< uint64_t, bytes. */
     SL_PARAMETER_DURATION,     /**< int64_t, microseconds. */
     SL_PARAMETER_CHOICE,       /**< An enum: the index among `choices`. */
+    SL_PARAMETER_BOOL,         /**< true or false. */
     SL_PARAMETER_SWITCH,       /**< A bool: whether it is the second of two `choices`. */
     SL_PARAMETER_FLAGS,        /**< A list of `choices`: one bool after another. */
     SL_PARAMETER_LIST,         /**< char **, and uint32_t at `count_offset`. */
     SL_PARAMETER_SECRETS,      /**< As LIST; "***" in what is shown. */
     SL_PARAMETER_SECRETS_FILE, /**< The file's lines go to the list of SECRETS. */
+    SL_PARAMETER_SECRET,       /**< char *; "***" in what is shown. */
+    SL_PARAMETER_SECRET_FILE,  /**< The file's line becomes the SECRET. Read by
+                                  warehouse.c. */
+    SL_PARAMETER_TAGS,         /**< sl_config_tag *, and uint32_t at `count_offset`. */
     SL_PARAMETER_AUTH,         /**< The word `none` in place of a section: a bool. */
     SL_PARAMETER_SCHEMA,       /**< A path or a map; read with its stream. */
     SL_PARAMETER_MEASURES,     /**< Names and texts; read with its window. */

@@ -10,7 +10,16 @@ static const char *type_name(const sl_parameter *p) {
         return "text";
     case SL_PARAMETER_PATH:
     case SL_PARAMETER_SECRETS_FILE:
+    case SL_PARAMETER_SECRET_FILE:
         return "path";
+    case SL_PARAMETER_TARGET:
+        return "path or S3 URL";
+    case SL_PARAMETER_S3:
+        return "S3 URL";
+    case SL_PARAMETER_URL:
+        return "URL";
+    case SL_PARAMETER_BOOL:
+        return "true or false";
     case SL_PARAMETER_ADDRESS:
         return "address";
     case SL_PARAMETER_COUNT:
@@ -27,6 +36,10 @@ static const char *type_name(const sl_parameter *p) {
         return "list";
     case SL_PARAMETER_SECRETS:
         return "secrets";
+    case SL_PARAMETER_SECRET:
+        return "secret";
+    case SL_PARAMETER_TAGS:
+        return "map or list";
     case SL_PARAMETER_SCHEMA:
         return "path or map";
     case SL_PARAMETER_MEASURES:
@@ -55,7 +68,7 @@ static void limits(const sl_parameter *p, sl_buffer *out) {
     }
     if (*a)
         sl_buffer_printf(out, "%s to %s", a, b);
-    else if (p->type == SL_PARAMETER_LIST && p->maximum)
+    else if ((p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_TAGS) && p->maximum)
         sl_buffer_printf(out, "at most %llu", (unsigned long long)p->maximum);
 }
 
@@ -159,9 +172,10 @@ static const char introduction[] =
     "1000), or bytes.\n"
     "- Durations: `250ms`, `10s`, `5m`, `1h`, `7d`.\n"
     "- Addresses: `127.0.0.1:8080`, `[::1]:8080`, `:8080` (all interfaces).\n\n"
-    "Listening beyond loopback needs `http.auth`: tokens, or the word `none`. A "
-    "warehouse target "
-    "is one SQLite file in this build.\n\n";
+    "Listening beyond loopback needs `http.auth`: tokens, or the word `none`. A daemon "
+    "has one warehouse: SQLite unless\n`warehouse` names PostgreSQL or Redshift; what a "
+    "variable names goes before what the file names. Where `lake.to` begins\nwith "
+    "`s3://`, the section `s3` says how that is reached.\n\n";
 
 static void markdown_cell(const char *text, sl_buffer *out) {
     for (; *text; text++) {

@@ -41,6 +41,31 @@ static void show_list(const sl_parameter *p, const char *base, sl_buffer *out) {
     sl_buffer_text(out, "]");
 }
 
+/** As a map: names may hold '='. */
+static void show_tags(const sl_parameter *p, const char *base, sl_buffer *out) {
+    const sl_config_tag *tags;
+    uint32_t count;
+    memcpy(&tags, base + p->offset, sizeof tags);
+    memcpy(&count, base + p->count_offset, sizeof count);
+    sl_buffer_text(out, "{");
+    for (uint32_t i = 0; i < count; i++) {
+        if (i)
+            sl_buffer_text(out, ", ");
+        sl_buffer_json_string(out, tags[i].name, strlen(tags[i].name));
+        sl_buffer_text(out, ": ");
+        show_text(tags[i].value, out);
+    }
+    sl_buffer_text(out, "}");
+}
+
+static void show_url(const char *url, sl_buffer *out) {
+    sl_buffer shown = SL_BUFFER_EMPTY;
+    sl_url_redact(url, &shown);
+    show_text(sl_buffer_cstr(&shown), out);
+    out->failed |= shown.failed;
+    sl_buffer_fini(&shown);
+}
+
 static void show_choice(const sl_parameter *p, const char *at, sl_buffer *out) {
     char word[32];
     int index = 0;
@@ -95,6 +120,10 @@ static bool has_value(const sl_parameter *p, const char *base) {
     switch (p->type) {
     case SL_PARAMETER_TEXT:
     case SL_PARAMETER_PATH:
+    case SL_PARAMETER_TARGET:
+    case SL_PARAMETER_S3:
+    case SL_PARAMETER_URL:
+    case SL_PARAMETER_SECRET:
     case SL_PARAMETER_ADDRESS:
         if (!strcmp(p->path, "warehouse.url"))
             return false;
@@ -104,11 +133,15 @@ static bool has_value(const sl_parameter *p, const char *base) {
     case SL_PARAMETER_SECRETS:
         memcpy(&count, base + p->count_offset, sizeof count);
         return count && strcmp(p->path, "http.auth.token");
+    case SL_PARAMETER_TAGS:
+        memcpy(&count, base + p->count_offset, sizeof count);
+        return count;
     case SL_PARAMETER_FLAGS:
         return base[p->offset] || base[p->offset + 1];
     case SL_PARAMETER_AUTH:
         return base[p->offset] != 0;
     case SL_PARAMETER_SECRETS_FILE:
+    case SL_PARAMETER_SECRET_FILE:
     case SL_PARAMETER_SCHEMA:
     case SL_PARAMETER_MEASURES:
         return false;
@@ -116,6 +149,7 @@ static bool has_value(const sl_parameter *p, const char *base) {
     case SL_PARAMETER_SIZE:
     case SL_PARAMETER_DURATION:
     case SL_PARAMETER_CHOICE:
+    case SL_PARAMETER_BOOL:
     case SL_PARAMETER_SWITCH:
         break;
     }
@@ -134,8 +168,21 @@ static void show_value(const sl_parameter *p, const char *base, sl_buffer *out) 
     case SL_PARAMETER_SWITCH:
         show_choice(p, at, out);
         break;
+    case SL_PARAMETER_BOOL:
+        sl_buffer_text(out, *at ? "true" : "false");
+        break;
     case SL_PARAMETER_FLAGS:
         show_flags(p, at, out);
+        break;
+    case SL_PARAMETER_TAGS:
+        show_tags(p, base, out);
+        break;
+    case SL_PARAMETER_SECRET:
+        show_text("***", out);
+        break;
+    case SL_PARAMETER_URL:
+        memcpy(&text, at, sizeof text);
+        show_url(text, out);
         break;
     case SL_PARAMETER_LIST:
     case SL_PARAMETER_SECRETS:
@@ -143,6 +190,8 @@ static void show_value(const sl_parameter *p, const char *base, sl_buffer *out) 
         break;
     case SL_PARAMETER_TEXT:
     case SL_PARAMETER_PATH:
+    case SL_PARAMETER_TARGET:
+    case SL_PARAMETER_S3:
     case SL_PARAMETER_ADDRESS:
         memcpy(&text, at, sizeof text);
         show_text(text, out);
@@ -151,6 +200,7 @@ static void show_value(const sl_parameter *p, const char *base, sl_buffer *out) 
         sl_buffer_text(out, "none");
         break;
     case SL_PARAMETER_SECRETS_FILE:
+    case SL_PARAMETER_SECRET_FILE:
     case SL_PARAMETER_SCHEMA:
     case SL_PARAMETER_MEASURES:
         break;
@@ -164,9 +214,9 @@ static void indent(uint32_t depth, sl_buffer *out) {
 }
 
 /** One scope of the table as nested maps. @param skip Keys of the paths that are written
- * already. */
+ * already. @param lake, table Whether those sections are there. */
 static void show_scope(sl_parameter_scope scope, const void *base, uint32_t skip,
-                       bool lake, sl_buffer *out) {
+                       bool lake, bool table, sl_buffer *out) {
     char section[128] = "";
     for (size_t i = 0; i < sl_parameter_count; i++) {
         const sl_parameter *p = &sl_parameters[i];
@@ -175,7 +225,8 @@ static void show_scope(sl_parameter_scope scope, const void *base, uint32_t skip
         const char *path = p->path;
         for (uint32_t k = 0; k < skip; k++)
             path = strchr(path, '.') + 1;
-        if (!lake && !strncmp(path, "lake.", 5))
+        if ((!lake && !strncmp(path, "lake.", 5)) ||
+            (!table && !strncmp(path, "warehouse.", 10)))
             continue;
         /* The sections that this path opens and the last one didn't. */
         uint32_t depth = skip;
@@ -223,7 +274,7 @@ static void show_key(const char *name, sl_buffer *out) {
 
 void sl_loader_show(sl_loader *l, sl_buffer *out) {
     const sl_config *c = l->config;
-    show_scope(SL_SCOPE_ROOT, c, 0, true, out);
+    show_scope(SL_SCOPE_ROOT, c, 0, true, true, out);
     const sl_node *node = sl_tree_child(l->tree.root, "streams");
     node = c->stream_count && node ? node->first : NULL;
     if (node)
@@ -231,14 +282,15 @@ void sl_loader_show(sl_loader *l, sl_buffer *out) {
     for (uint32_t i = 0; node && i < c->stream_count; i++, node = node->next) {
         show_key(c->streams[i].name, out);
         show_schema(l, sl_tree_child(node, "schema"), out);
-        show_scope(SL_SCOPE_STREAM, &c->streams[i], 2, c->streams[i].has_lake, out);
+        show_scope(SL_SCOPE_STREAM, &c->streams[i], 2, c->streams[i].has_lake,
+                   c->streams[i].warehouse.name, out);
     }
     if (c->window_count)
         sl_buffer_text(out, "windows:\n");
     for (uint32_t i = 0; i < c->window_count; i++) {
         const sl_window_definition *d = &c->windows[i].definition;
         show_key(d->name, out);
-        show_scope(SL_SCOPE_WINDOW, &c->windows[i], 2, true, out);
+        show_scope(SL_SCOPE_WINDOW, &c->windows[i], 2, true, true, out);
         sl_buffer_text(out, "    measures:\n");
         for (uint32_t k = 0; k < d->measure_count; k++) {
             sl_buffer_printf(out, "      %s: ", d->measures[k].name);

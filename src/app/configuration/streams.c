@@ -260,18 +260,47 @@ static bool same_directory(const char *a, const char *b) {
     return m == n && !memcmp(a, b, m);
 }
 
+/** "table", or "schema.table" where there are schemas. */
+static bool is_table(sl_loader *l, const char *table) {
+    const char *dot = strchr(table, '.');
+    if (!dot || l->config->warehouse.store == SL_STORE_SQLITE)
+        return sl_name_is_identifier(table);
+    return sl_name_is_identifier(dot + 1) &&
+           sl_name_is_identifier(sl_loader_keep(l, table, (size_t)(dot - table)));
+}
+
+/** Whoever has `create: false` in mind wants it kept. */
+static void warn_sqlite(sl_loader *l, const char *what, const char *name,
+                        const sl_config_table *table) {
+    sl_error text;
+    if (l->config->warehouse.store != SL_STORE_SQLITE || table->create || !l->warn)
+        return;
+    sl_error_set(
+        &text, SL_OK,
+        "%s %s: warehouse.create: false has no effect: tables in SQLite are made "
+        "by sluice",
+        what, name);
+    l->warn(l->context, text.text);
+}
+
 static void check_table(sl_loader *l, const sl_node *section, const char *what,
-                        const char *name, const char *table) {
+                        const char *name, const sl_config_table *config) {
     const sl_node *at = sl_tree_child(sl_tree_child(section, "warehouse"), "table");
+    const char *table = config->name, *dot = strchr(table, '.');
+    const char *local = dot ? dot + 1 : table;
     if (!at)
         at = section;
-    if (!sl_name_is_identifier(table))
+    warn_sqlite(l, what, name, config);
+    if (!is_table(l, table))
         sl_problem_add(
             &l->problems, at, at == section, SL_EINVAL,
             "%s %s: table '%.100s': a name is letters, digits and '_', begins with a "
-            "letter or '_', and has at most %d characters",
-            what, name, table, NAME_LONGEST);
-    else if (!strncmp(table, "sluice_", 7) || !strncmp(table, "sqlite_", 7))
+            "letter or '_', and has at most %d characters%s",
+            what, name, table, NAME_LONGEST,
+            l->config->warehouse.store == SL_STORE_SQLITE
+                ? ""
+                : "; one '.' may stand behind that of a schema");
+    else if (!strncmp(local, "sluice_", 7) || !strncmp(local, "sqlite_", 7))
         sl_problem_add(
             &l->problems, at, at == section, SL_EINVAL,
             "%s %s: table '%s': names that begin with 'sluice_' and 'sqlite_' are taken",
@@ -280,18 +309,27 @@ static void check_table(sl_loader *l, const sl_node *section, const char *what,
 
 typedef struct target {
     const sl_node *node;
-    const char *what, *name, *table, *directory;
+    const char *what, *name;
+    const sl_config_table *table;
+    const char *lake; /**< NULL: none. */
 } target;
 
+/** `public` is where a table without a schema is, unless a search_path says otherwise. */
+static const char *without_public(const char *table) {
+    return !strncmp(table, "public.", 7) ? table + 7 : table;
+}
+
 static void compare(sl_loader *l, const target *a, const target *b) {
-    if (a->table && b->table && sl_name_is_same(a->table, b->table))
+    const char *one = a->table->name, *other = b->table->name;
+    if (one && other && sl_name_is_same(l, without_public(one), without_public(other)))
         sl_problem_add(&l->problems, b->node, true, SL_EEXIST,
                        "%s %s: table '%s' is that of %s %s already", b->what, b->name,
-                       b->table, a->what, a->name);
-    if (a->directory && b->directory && same_directory(a->directory, b->directory))
+                       other, a->what, a->name);
+    if (a->lake && b->lake && same_directory(a->lake, b->lake))
         sl_problem_add(&l->problems, b->node, true, SL_EEXIST,
-                       "%s %s: the directory '%.100s' is that of %s %s already", b->what,
-                       b->name, b->directory, a->what, a->name);
+                       "%s %s: %s'%.150s' is that of %s %s already", b->what, b->name,
+                       strncmp(b->lake, "s3://", 5) ? "the directory " : "", b->lake,
+                       a->what, a->name);
 }
 
 void sl_loader_check_tables(sl_loader *l) {
@@ -302,18 +340,19 @@ void sl_loader_check_tables(sl_loader *l) {
     node = c->stream_count && node ? node->first : NULL;
     for (uint32_t i = 0; all && node && i < c->stream_count; i++, node = node->next) {
         const sl_config_stream *s = &c->streams[i];
-        all[count++] = (target){node, "stream", s->name, s->warehouse.name,
+        all[count++] = (target){node, "stream", s->name, &s->warehouse,
                                 s->has_lake ? s->lake.to : NULL};
     }
     node = sl_tree_child(l->tree.root, "windows");
     node = c->window_count && node ? node->first : NULL;
     for (uint32_t i = 0; all && node && i < c->window_count; i++, node = node->next)
         all[count++] = (target){node, "window", c->windows[i].definition.name,
-                                c->windows[i].warehouse.name, NULL};
+                                &c->windows[i].warehouse, NULL};
     for (uint32_t i = 0; all && i < count; i++) {
-        if (all[i].table)
+        if (all[i].table->name)
             check_table(l, all[i].node, all[i].what, all[i].name, all[i].table);
         for (uint32_t k = 0; k < i; k++)
             compare(l, &all[k], &all[i]);
     }
+    sl_loader_check_stage(l);
 }

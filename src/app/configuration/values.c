@@ -19,8 +19,17 @@ static const char *type_hint(sl_parameter_type type) {
     case SL_PARAMETER_SECRETS:
     case SL_PARAMETER_FLAGS:
         return "a list such as [a, b]";
+    case SL_PARAMETER_BOOL:
+        return "true or false";
+    case SL_PARAMETER_TAGS:
+        return "tags such as { team: data } or [team=data]";
     case SL_PARAMETER_TEXT:
     case SL_PARAMETER_PATH:
+    case SL_PARAMETER_TARGET:
+    case SL_PARAMETER_S3:
+    case SL_PARAMETER_URL:
+    case SL_PARAMETER_SECRET:
+    case SL_PARAMETER_SECRET_FILE:
     case SL_PARAMETER_CHOICE:
     case SL_PARAMETER_SWITCH:
     case SL_PARAMETER_AUTH:
@@ -35,7 +44,7 @@ static const char *type_hint(sl_parameter_type type) {
 static void expected(sl_loader *l, const sl_parameter *p, const sl_node *node) {
     if (node->kind == SL_NODE_SCALAR)
         sl_problem_add(&l->problems, node, false, SL_EINVAL, "%s: '%.100s' is not %s",
-                       p->path, node->text, type_hint(p->type));
+                       p->path, sl_loader_redacted(l, node->text), type_hint(p->type));
     else
         sl_problem_add(&l->problems, node, false, SL_EINVAL, "%s: expected %s, not a %s",
                        p->path, type_hint(p->type),
@@ -141,21 +150,26 @@ static bool is_address(const char *text) {
     return !memchr(text, ':', host) && strcspn(text, " /\t\n\r[]") == strlen(text);
 }
 
-static bool is_path(sl_loader *l, const sl_parameter *p, const sl_node *node) {
-    /* RFC 3986, section 3.1: a scheme; "/a://b" is a path like any other. */
-    size_t scheme =
-        strspn(node->text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                           "0123456789+-.");
-    if (!scheme || strncmp(node->text + scheme, "://", 3))
+/** RFC 3986, section 3.1: a scheme; "/a://b" is a path like any other. */
+static bool is_url(const char *text) {
+    size_t scheme = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                 "0123456789+-.");
+    return scheme && !strncmp(text + scheme, "://", 3);
+}
+
+static bool is_place(sl_loader *l, const sl_parameter *p, const sl_node *node) {
+    bool s3 = !strncmp(node->text, "s3://", 5);
+    if (s3 && p->type != SL_PARAMETER_PATH)
+        return sl_loader_check_s3(l, p->path, node);
+    if (p->type != SL_PARAMETER_S3 && !is_url(node->text))
         return true;
-    if (!strncmp(node->text, "s3://", 5))
-        sl_problem_add(
-            &l->problems, node, false, SL_EUNSUPPORTED,
-            "%s: '%.150s': this build doesn't have delivery to S3 yet; give a directory",
-            p->path, node->text);
-    else
-        sl_problem_add(&l->problems, node, false, SL_EINVAL,
-                       "%s: '%.150s' is a URL; expected a path", p->path, node->text);
+    sl_problem_add(&l->problems, node, false, SL_EINVAL,
+                   "%s: '%.150s' is %s URL; expected %s", p->path,
+                   sl_loader_redacted(l, node->text),
+                   p->type == SL_PARAMETER_S3 ? "no S3" : "a",
+                   p->type == SL_PARAMETER_PATH     ? "a path"
+                   : p->type == SL_PARAMETER_TARGET ? "a directory or s3://BUCKET/PREFIX"
+                                                    : "s3://BUCKET/PREFIX");
     return false;
 }
 
@@ -164,12 +178,29 @@ static void set_text(sl_loader *l, const sl_parameter *p, const sl_node *node, c
         expected(l, p, node);
         return;
     }
-    if (p->type == SL_PARAMETER_PATH && !is_path(l, p, node))
+    bool place = p->type == SL_PARAMETER_PATH || p->type == SL_PARAMETER_TARGET ||
+                 p->type == SL_PARAMETER_S3;
+    if (place && !is_place(l, p, node))
         return;
-    if (strcmp(p->path, "warehouse.url") == 0)
-        return; /* Has no place of its own: check.c reads it. */
-    char *text = sl_loader_keep(l, node->text, strlen(node->text));
+    size_t length = strlen(node->text);
+    if (place && !strncmp(node->text, "s3://", 5))
+        while (node->text[length - 1] == '/')
+            length--;
+    char *text = sl_loader_keep(l, node->text, length);
     memcpy(at, &text, sizeof text);
+}
+
+/** YAML 1.2.2, section 10.3.2: tag:yaml.org,2002:bool of the core schema. */
+static void set_bool(sl_loader *l, const sl_parameter *p, const sl_node *node, char *at) {
+    static const char *const words[] = {"false", "False", "FALSE",
+                                        "true",  "True",  "TRUE"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(node->text, words[i])) {
+            bool yes = i >= 3;
+            memcpy(at, &yes, sizeof yes);
+            return;
+        }
+    expected(l, p, node);
 }
 
 static void set_flags(sl_loader *l, const sl_parameter *p, const sl_node *node,
@@ -314,7 +345,7 @@ void sl_loader_value(sl_loader *l, const sl_parameter *p, const sl_node *node,
         return; /* "" is "not given", so that ${VAR:-} works. */
     bool list = p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_SECRETS ||
                 p->type == SL_PARAMETER_FLAGS;
-    if (p->type != SL_PARAMETER_AUTH &&
+    if (p->type != SL_PARAMETER_AUTH && p->type != SL_PARAMETER_TAGS &&
         (node->kind == SL_NODE_MAP || (node->kind == SL_NODE_LIST && !list))) {
         expected(l, p, node);
         return;
@@ -330,10 +361,19 @@ void sl_loader_value(sl_loader *l, const sl_parameter *p, const sl_node *node,
     case SL_PARAMETER_SWITCH:
         set_choice(l, p, node, at);
         break;
+    case SL_PARAMETER_BOOL:
+        set_bool(l, p, node, at);
+        break;
     case SL_PARAMETER_TEXT:
     case SL_PARAMETER_PATH:
+    case SL_PARAMETER_TARGET:
+    case SL_PARAMETER_S3:
     case SL_PARAMETER_ADDRESS:
+    case SL_PARAMETER_SECRET:
         set_text(l, p, node, at);
+        break;
+    case SL_PARAMETER_TAGS:
+        sl_loader_tags(l, p, node, base);
         break;
     case SL_PARAMETER_FLAGS:
         set_flags(l, p, node, at);
@@ -348,6 +388,8 @@ void sl_loader_value(sl_loader *l, const sl_parameter *p, const sl_node *node,
     case SL_PARAMETER_AUTH:
         set_auth(l, p, node, at);
         break;
+    case SL_PARAMETER_URL:
+    case SL_PARAMETER_SECRET_FILE:
     case SL_PARAMETER_SCHEMA:
     case SL_PARAMETER_MEASURES:
         break;
