@@ -91,6 +91,43 @@ def test_a_client_that_never_ends_its_request_delays_no_stop(root):
     stuck.close()
 
 
+def test_a_second_signal_ends_connections_at_once(root):
+    """The first TERM waits for a request that doesn't end and for readers that don't read; the second one doesn't.
+    What was acknowledged is there at the next start."""
+    config = configuration(root)
+    config["streams"]["events"]["lake"]["max_age"] = "1h"
+    config["cut"] = {"every": "1h"}
+    daemon = started(Daemon(root, config))
+    senders = load(daemon, 0, "load", batches=100, pause=0.01)
+    for s in senders:
+        s.start()
+    stuck = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=20)
+    stuck.putrequest("POST", "/v1/events/events")
+    stuck.putheader("Content-Length", "1000")
+    stuck.endheaders(b"{")
+    time.sleep(0.3)
+    daemon.process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    at = time.monotonic()
+    assert daemon.process.poll() is None, "it waits for the request"
+    daemon.process.send_signal(signal.SIGINT)
+    try:
+        assert stuck.sock.recv(10) == b""
+    except ConnectionResetError:
+        pass
+    assert daemon.process.wait(20) == 0, daemon.said()[-2000:]
+    took = time.monotonic() - at
+    print(f"  the second signal took {took:.2f} s")
+    assert "stopping at once" in daemon.said() and took < 1.5, "the first one alone waits two seconds"
+    started(daemon)
+    for s in senders:
+        s.join(120)
+        assert not s.bad and len(s.taken) == 100, (s.statuses, s.bad[:3])
+    flush_until(daemon)
+    check_once(daemon, range(4 * 100 * BATCH), root / "lake")
+    stopped(daemon)
+
+
 def test_stop_while_the_lake_is_stalled_is_quick_and_drain_waits(root):
     """What isn't delivered stays: a stop doesn't wait for it, --drain delivers when it can."""
     if os.geteuid() != 0:
