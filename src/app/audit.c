@@ -5,6 +5,8 @@
  * written. */
 #include "audit.h"
 
+#include "audit_remote.h"
+
 #include "sluice/checkpoint.h"
 #include "sluice/lake.h"
 #include "sluice/parquet.h"
@@ -33,7 +35,8 @@ typedef struct audit {
     const sl_config *config;
     sl_files *files;
     sl_ledger *ledger;
-    sl_warehouse *warehouse;
+    sl_warehouse *warehouse; /* NULL: `remote` has it. */
+    sl_audit_remote remote;
     char *partition;
     audited *tables, **last, *current;
     uint64_t findings;
@@ -93,7 +96,12 @@ static void audit_fini(audit *a) {
     }
     sl_free(a->partition);
     sl_warehouse_close(a->warehouse);
+    sl_audit_remote_fini(&a->remote);
     sl_ledger_close(a->ledger);
+}
+
+static bool in_bucket(const char *path) {
+    return strncmp(path, "s3://", 5) == 0;
 }
 
 static bool in_lake(const audited *d) {
@@ -112,18 +120,27 @@ static sl_status keep_path(audited *d, const char *path) {
     return (d->paths[d->path_count] = sl_strdup(path)) != NULL ? (d->path_count++, SL_OK) : SL_ENOMEM;
 }
 
-static void check_file(audit *a, const audited *d, const sl_entry *entry, const sl_entry_file *f,
-                       const char *path) {
+/* @return SL_OK, SL_ENOTFOUND, SL_ECORRUPT: it is another; else it couldn't be read. */
+static sl_status verify(audit *a, const char *path, const sl_entry_file *f, sl_error *error) {
+    if (in_bucket(path))
+        return sl_audit_remote_object(&a->remote, path, f, error);
     sl_hash128 hash;
     uint64_t bytes;
+    sl_status status = sl_lake_hash(a->files, path, &hash, &bytes, error);
+    bool same = bytes == f->bytes && hash.low == f->hash.low && hash.high == f->hash.high;
+    return status == SL_OK && !same ? SL_ECORRUPT : status;
+}
+
+static void check_file(audit *a, const audited *d, const sl_entry *entry, const sl_entry_file *f,
+                       const char *path) {
     sl_error error = {0};
-    sl_status status = sl_lake_hash(a->files, path, &hash, &bytes, &error);
+    sl_status status = verify(a, path, f, &error);
     if (status == SL_ENOTFOUND)
         finding(a, d->row.name, "missing: %s (%" PRIu64 " events of positions %" PRIu64 " to %" PRIu64 ")",
                 path, f->rows, entry->from, entry->to);
-    else if (status != SL_OK)
+    else if (status != SL_OK && status != SL_ECORRUPT)
         finding(a, d->row.name, "unreadable: %s", error.text);
-    else if (bytes != f->bytes || hash.low != f->hash.low || hash.high != f->hash.high)
+    else if (status == SL_ECORRUPT)
         finding(a, d->row.name,
                 "altered: %s isn't what was committed (%" PRIu64 " events of positions %" PRIu64
                 " to %" PRIu64 ")",
@@ -207,29 +224,66 @@ static int compare_paths(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void check_stranger(audit *a, const audited *d, const char *path) {
-    char *bytes;
-    size_t length, needed;
+enum { TAIL = 64 << 10 };
+
+/* The end of a file, as much as its footer needs. */
+static sl_status read_tail(audit *a, const char *path, uint64_t size, uint64_t length, sl_buffer *out) {
+    sl_error error;
+    if (in_bucket(path))
+        return sl_audit_remote_tail(&a->remote, path, size, length, out, &error);
+    int file;
+    sl_status status = a->files->open(a->files, path, SL_FILE_READ, &file, &error);
+    if (status != SL_OK)
+        return status;
+    size_t some = (size_t)(size < length ? size : length), got = 0;
+    status = sl_buffer_reserve(out, some)
+                 ? a->files->read(a->files, file, out->bytes, some, size - some, &got, &error)
+                 : SL_ENOMEM;
+    out->length = got;
+    a->files->close(a->files, file);
+    return status == SL_OK && got != some ? SL_EIO : status;
+}
+
+static void check_footer(audit *a, const audited *d, const char *path, const sl_parquet_footer *footer) {
+    const char *table = "", *log = "", *positions = "?";
+    for (size_t i = 0; i < footer->metadata_count; i++) {
+        if (strcmp(footer->metadata[i].key, "sluice.table") == 0)
+            table = footer->metadata[i].value;
+        else if (strcmp(footer->metadata[i].key, "sluice.log") == 0)
+            log = footer->metadata[i].value;
+        else if (strcmp(footer->metadata[i].key, "sluice.positions") == 0)
+            positions = footer->metadata[i].value;
+    }
+    if (strcmp(table, d->row.name) == 0 && strcmp(log, a->partition) == 0)
+        finding(a, d->row.name, "twice: %s holds %" PRIu64 " events of positions %s, and no entry names it", path,
+                footer->rows, positions);
+}
+
+static void check_stranger(audit *a, const audited *d, const char *path, uint64_t size) {
+    sl_buffer tail = SL_BUFFER_EMPTY;
     sl_parquet_footer footer;
     sl_error error;
-    if (sl_files_read_all(a->files, path, UINT64_C(4) << 30, &bytes, &length, &error) != SL_OK)
-        return;
-    if (sl_parquet_read_footer((const uint8_t *)bytes, length, &needed, &footer, &error) == SL_OK) {
-        const char *table = "", *log = "", *positions = "?";
-        for (size_t i = 0; i < footer.metadata_count; i++) {
-            if (strcmp(footer.metadata[i].key, "sluice.table") == 0)
-                table = footer.metadata[i].value;
-            else if (strcmp(footer.metadata[i].key, "sluice.log") == 0)
-                log = footer.metadata[i].value;
-            else if (strcmp(footer.metadata[i].key, "sluice.positions") == 0)
-                positions = footer.metadata[i].value;
-        }
-        if (strcmp(table, d->row.name) == 0 && strcmp(log, a->partition) == 0)
-            finding(a, d->row.name, "twice: %s holds %" PRIu64 " events of positions %s, and no entry names it",
-                    path, footer.rows, positions);
+    size_t needed = TAIL;
+    sl_status status = SL_EFULL;
+    while (status == SL_EFULL && needed > tail.length) {
+        sl_buffer_clear(&tail);
+        if (read_tail(a, path, size, needed, &tail) != SL_OK)
+            break;
+        status = sl_parquet_read_footer(tail.bytes, tail.length, &needed, &footer, &error);
+    }
+    if (status == SL_OK) {
+        check_footer(a, d, path, &footer);
         sl_parquet_footer_fini(&footer);
     }
-    sl_free(bytes);
+    sl_buffer_fini(&tail);
+}
+
+/* What ends in .parquet and isn't what an entry delivered. */
+static bool is_stranger(const audited *d, const char *path) {
+    size_t n = strlen(path);
+    return n > 8 && strcmp(path + n - 8, ".parquet") == 0 &&
+           (d->path_count == 0 ||
+            bsearch(&path, d->paths, d->path_count, sizeof *d->paths, compare_paths) == NULL);
 }
 
 typedef struct walk {
@@ -248,36 +302,55 @@ static sl_status walk_entry(void *context, const sl_file_entry *entry) {
     if (text == NULL)
         return SL_ENOMEM;
     sl_status status = SL_OK;
-    size_t n = strlen(text);
     const audited *d = w->table;
     if (entry->directory && w->depth < 64) {
         walk below = {w->audit, d, text, w->depth + 1};
         status = w->audit->files->list(w->audit->files, text, walk_entry, &below, w->audit->error);
-    } else if (n > 8 && strcmp(text + n - 8, ".parquet") == 0 &&
-               (d->path_count == 0 ||
-                bsearch(&text, d->paths, d->path_count, sizeof *d->paths, compare_paths) == NULL)) {
-        check_stranger(w->audit, d, text);
+    } else if (is_stranger(d, text)) {
+        int file;
+        uint64_t bytes = 0;
+        sl_error error;
+        if (w->audit->files->open(w->audit->files, text, SL_FILE_READ, &file, &error) == SL_OK) {
+            status = w->audit->files->size(w->audit->files, file, &bytes, w->audit->error);
+            w->audit->files->close(w->audit->files, file);
+        }
+        check_stranger(w->audit, d, text, bytes);
     }
     sl_free(text);
     return status;
+}
+
+static sl_status walk_object(void *context, const char *url, uint64_t bytes) {
+    walk *w = context;
+    if (is_stranger(w->table, url))
+        check_stranger(w->audit, w->table, url, bytes);
+    return SL_OK;
 }
 
 static sl_status check_strangers(audit *a, audited *d) {
     if (d->path_count != 0)
         qsort(d->paths, d->path_count, sizeof *d->paths, compare_paths);
     walk w = {a, d, d->row.target, 0};
+    if (in_bucket(d->row.target))
+        return sl_audit_remote_list(&a->remote, d->row.target, walk_object, &w, a->error);
     sl_status status = a->files->list(a->files, d->row.target, walk_entry, &w, a->error);
     return status == SL_ENOTFOUND ? SL_OK : status;
 }
 
 /* --- warehouse, companions --- */
 
+static sl_status read_table(audit *a, const audited *d, bool window, uint64_t from, uint64_t to,
+                            sl_warehouse_fact *fact, sl_error *error) {
+    return a->warehouse != NULL
+               ? sl_warehouse_audit(a->warehouse, d->row.target, a->partition, window, from, to, fact, error)
+               : sl_audit_remote_table(&a->remote, d->row.target, a->partition, window, from, to, fact, error);
+}
+
 static void name_range(audit *a, const audited *d) {
     for (size_t i = 0; i < d->range_count && d->ranges[i].to <= d->delivered_to; i++) {
         sl_warehouse_fact fact;
         sl_error error;
-        if (sl_warehouse_audit(a->warehouse, d->row.target, a->partition, false, d->ranges[i].from,
-                               d->ranges[i].to, &fact, &error) == SL_OK &&
+        if (read_table(a, d, false, d->ranges[i].from, d->ranges[i].to, &fact, &error) == SL_OK &&
             fact.rows != d->ranges[i].rows)
             finding(a, d->row.name, "positions %" PRIu64 " to %" PRIu64 ": %" PRIu64 " rows in the warehouse, not %" PRIu64,
                     d->ranges[i].from, d->ranges[i].to, fact.rows, d->ranges[i].rows);
@@ -287,8 +360,7 @@ static void name_range(audit *a, const audited *d) {
 static sl_status check_warehouse(audit *a, const audited *d) {
     sl_warehouse_fact fact = {0};
     bool window = d->row.kind == SL_TABLE_WINDOW;
-    sl_status status = sl_warehouse_audit(a->warehouse, d->row.target, a->partition, window, 0,
-                                          INT64_MAX, &fact, a->error);
+    sl_status status = read_table(a, d, window, 0, INT64_MAX, &fact, a->error);
     if (status != SL_OK)
         return status;
     uint64_t rows = d->delivered_rows, position = d->delivered_to;
@@ -387,7 +459,7 @@ static sl_status open_all(audit *a) {
     sl_buffer text = SL_BUFFER_EMPTY;
     sl_buffer_printf(&text, "%s/ledger.db", a->config->data_dir);
     sl_status status = sl_ledger_open(sl_buffer_cstr(&text), &options, &a->ledger, a->error);
-    if (status == SL_OK)
+    if (status == SL_OK && a->config->warehouse.store == SL_STORE_SQLITE)
         status = sl_warehouse_open(a->config->warehouse.sqlite, &options, &a->warehouse, a->error);
     sl_buffer identity = SL_BUFFER_EMPTY;
     if (status == SL_OK)
@@ -401,9 +473,10 @@ static sl_status open_all(audit *a) {
     return status;
 }
 
-sl_status sl_audit(const sl_config *config, sl_files *files, bool json, bool *clean, sl_buffer *out,
+sl_status sl_audit(const sl_config *config, sl_files *files, bool json, bool whole, bool *clean, sl_buffer *out,
                    sl_error *error) {
     audit a = {.config = config, .files = files, .json = json, .out = out, .error = error};
+    a.remote = (sl_audit_remote){.config = config, .files = files, .whole = whole};
     a.last = &a.tables;
     if (json)
         sl_buffer_text(out, "{\"findings\":[");

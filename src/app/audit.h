@@ -8,8 +8,9 @@
 #include "sluice/files.h"
 
 /**
+ * @param whole Read every object in S3, instead of comparing length and hash that S3 keeps beside it.
  * @param[out] clean Nothing is missing, twice or altered.
  * @param[out] out   The findings and a summary, as text or JSON.
  */
-SL_CHECKED sl_status sl_audit(const sl_config *config, sl_files *files, bool json, bool *clean,
+SL_CHECKED sl_status sl_audit(const sl_config *config, sl_files *files, bool json, bool whole, bool *clean,
                               sl_buffer *out, sl_error *error);

@@ -21,7 +21,8 @@ static const char usage[] =
     "       sluice validate [FILE] [--no-environment]\n"
     "                                             check a configuration\n"
     "       sluice generate KIND [options]        events: clickstream, orders; see generate --help\n"
-    "       sluice audit [-c FILE] [--json]       prove that every event is where it belongs, once\n"
+    "       sluice audit [-c FILE] [--json] [--whole]\n"
+    "                                             prove that every event is where it belongs, once\n"
     "       sluice inspect FILE.parquet [--json]  schema, row groups, encodings, log ranges\n"
     "       sluice version | help\n"
     "\n"
@@ -62,7 +63,7 @@ static int help(FILE *out, int code) {
 
 typedef struct arguments {
     const char *config, *file;
-    bool drain, json, no_environment, crash_points, bad;
+    bool drain, json, whole, no_environment, crash_points, bad;
 } arguments;
 
 static arguments parse(int argc, char **argv) {
@@ -74,6 +75,8 @@ static arguments parse(int argc, char **argv) {
             a.drain = true;
         else if (strcmp(argv[i], "--json") == 0)
             a.json = true;
+        else if (strcmp(argv[i], "--whole") == 0)
+            a.whole = true;
         else if (strcmp(argv[i], "--no-environment") == 0)
             a.no_environment = true;
 #ifdef SLUICE_CRASH_POINTS
@@ -135,7 +138,7 @@ static int audit(const arguments *a) {
     sl_buffer out = SL_BUFFER_EMPTY;
     sl_error error = {0};
     bool clean = false;
-    sl_status status = sl_audit(config, sl_files_system(), a->json, &clean, &out, &error);
+    sl_status status = sl_audit(config, sl_files_system(), a->json, a->whole, &clean, &out, &error);
     if (status == SL_OK)
         (void)fputs(sl_buffer_cstr(&out), stdout);
     else

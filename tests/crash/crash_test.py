@@ -3,6 +3,7 @@
 in the windows once. Requests that got no reply are sent again with their Idempotency-Key, so every event
 that a client insists on counts exactly once."""
 
+import copy
 import http.client
 import os
 import random
@@ -88,20 +89,36 @@ class Client(threading.Thread):
                 time.sleep(0.02)
 
 
-def start(directory, *arguments):
-    config = dict(CONFIG)
-    config["streams"] = {"events": dict(CONFIG["streams"]["events"])}
-    config["streams"]["events"]["lake"] = dict(config["streams"]["events"]["lake"], to=str(directory / "lake"))
-    daemon = Daemon(directory, config)
+class Local:
+    """Where the tables are: directories and SQLite. tests/crash/remote_test.py has another one."""
+
+    elsewhere = {"deliver_remote_after"}  # Points that only a remote target reaches.
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def configure(self, config):
+        config["streams"]["events"]["lake"]["to"] = str(self.directory / "lake")
+
+    def lake(self):
+        return f"read_parquet('{self.directory}/lake/**/*.parquet', hive_partitioning=false)"
+
+    def query(self, daemon, text):
+        with sqlite3.connect(daemon.warehouse()) as db:
+            return db.execute(text).fetchall()
+
+
+def start(place, *arguments):
+    config = copy.deepcopy(CONFIG)
+    place.configure(config)
+    daemon = Daemon(place.directory, config)
     code = daemon.start(*arguments)
     return daemon, code
 
 
-def check(daemon, directory, count, what):
+def check(daemon, place, count, what):
     daemon.flush()
-    rows = duckdb.sql(
-        f"SELECT id, kind, amount FROM read_parquet('{directory}/lake/**/*.parquet', hive_partitioning=false)"
-    ).fetchall()
+    rows = duckdb.sql(f"SELECT id, kind, amount FROM {place.lake()}").fetchall()
     seen = Counter(r[0] for r in rows)
     twice = [i for i, n in seen.items() if n != 1][:5]
     missing = [i for i in range(count) if i not in seen][:5]
@@ -110,20 +127,23 @@ def check(daemon, directory, count, what):
     for i in range(count):
         e = event(i)
         want[(e["at"][:16], e["kind"])] += 1
-    with sqlite3.connect(daemon.warehouse()) as db:
-        got = {(w[:16], k): n for w, k, n in db.execute("SELECT window_start, kind, events FROM per_minute")}
-        assert got == dict(want), f"{what}: windows differ: {sum(got.values())} of {count}"
-        total = db.execute("SELECT sum(total) FROM per_minute").fetchone()[0]
-        assert abs(total - sum(event(i)["amount"] for i in range(count))) < 1e-6 * count, f"{what}: {total}"
-        assert db.execute("SELECT count(*), count(DISTINCT id) FROM event_rows").fetchone() == (count, count), what
+    got = {
+        (str(w)[:16].replace(" ", "T"), k): n
+        for w, k, n in place.query(daemon, "SELECT window_start, kind, events FROM per_minute")
+    }
+    assert got == dict(want), f"{what}: windows differ: {sum(got.values())} of {count}"
+    total = float(place.query(daemon, "SELECT sum(total) FROM per_minute")[0][0])
+    assert abs(total - sum(event(i)["amount"] for i in range(count))) < 1e-6 * count, f"{what}: {total}"
+    assert place.query(daemon, "SELECT count(*), count(DISTINCT id) FROM event_rows") == [(count, count)], what
     code, text = daemon.audit()
     assert code == 0, f"{what}: audit:\n{text}"
 
 
-def one(root, what, count, *arguments):
+def one(place, root, what, count, *arguments):
     """One run with a crash; afterwards everything is there once."""
     directory = root / what.replace(":", "-")
-    daemon, code = start(directory, *arguments)
+    place = place(directory)
+    daemon, code = start(place, *arguments)
     clients = [Client(daemon, f"c{k}", k * count // 4, count // 4, 7) for k in range(4)]
     for c in clients:
         c.start()
@@ -148,15 +168,16 @@ def one(root, what, count, *arguments):
     except subprocess.TimeoutExpired:
         daemon.kill()
     assert daemon.start() is None, daemon.said()[-2000:]
-    check(daemon, directory, count, what)
+    check(daemon, place, count, what)
     assert daemon.stop() == 0, daemon.said()[-2000:]
     return crashed
 
 
-def killed_at_random(root, count, seed):
+def killed_at_random(place, root, count, seed):
     random.seed(seed)
     directory = root / f"random-{seed}"
-    daemon, _ = start(directory)
+    place = place(directory)
+    daemon, _ = start(place)
     clients = [Client(daemon, f"c{k}", k * count // 4, count // 4, 5) for k in range(4)]
     for c in clients:
         c.start()
@@ -166,28 +187,30 @@ def killed_at_random(root, count, seed):
         daemon.kill()
         kills += 1
         assert daemon.start() is None, daemon.said()[-2000:]
-    check(daemon, directory, count, f"random {seed}")
+    check(daemon, place, count, f"random {seed}")
     assert daemon.stop() == 0
     return kills
 
 
-def main():
+def main(place, points_of, seeds):
+    """Each of `points_of(all points)` must be reached; then kills at random."""
     root = Path(os.environ.get("SLUICE_TMP", "build/tmp/crash"))
     count = 1200
     points = subprocess.run([BINARY, "run", "--crash-points"], capture_output=True, text=True).stdout.split()
     assert len(points) > 10, "the binary was built without crash points"
     never = []
+    points = points_of(points)
     for point in points:
         for times in (1, 3):
-            reached = one(root, f"{point}:{times}", count, "--crash-at", f"{point}:{times}")
+            reached = one(place, root, f"{point}:{times}", count, "--crash-at", f"{point}:{times}")
             if times == 1 and not reached:
                 never.append(f"{point}:{times}")
     # A point that is never reached would prove nothing.
     assert not never, f"never reached: {never}"
-    for seed in range(int(os.environ.get("SLUICE_CRASH_SEEDS", "3"))):
-        print(f"seed {seed}: {killed_at_random(root, 24000, seed)} kills, every event once")
+    for seed in range(int(os.environ.get("SLUICE_CRASH_SEEDS", seeds))):
+        print(f"seed {seed}: {killed_at_random(place, root, 24000, seed)} kills, every event once")
     print(f"{len(points)} crash points, each twice: every event once")
 
 
 if __name__ == "__main__":
-    main()
+    main(Local, lambda points: [p for p in points if p not in Local.elsewhere], "3")
