@@ -83,7 +83,8 @@ const char *sl_journal_identity(const sl_journal *journal);
  * Place the group, write it, sync it. After a failed sync the segment is sealed, never synced again, and the
  * group is written anew, once, at the start of another segment whose header voids what lies behind.
  * @return SL_OK: durable, group->offset, next, number are set. SL_ENOSPC: quota or disk full, nothing of it is in
- *         the log. SL_EIO: not durable, and void. The journal can be used on after each of them.
+ *         the log. SL_EIO: not durable, and void (until a later group succeeds a
+ *         power failure may bring it back whole). The journal can be used on after each of them.
  */
 SL_CHECKED sl_status sl_journal_write(sl_journal *journal, sl_group *group, sl_error *error);
 /** Prepare a spare segment if there is none and the quota allows: called by the journal thread when it is idle. @return SL_OK, SL_EAGAIN (more to do), or an error. */
@@ -104,3 +105,6 @@ uint64_t sl_journal_bytes(const sl_journal *journal); /**< On disk. */
 uint64_t sl_journal_room(const sl_journal *journal);
 /** Segments sealed because a write or sync failed. */
 uint64_t sl_journal_sync_failures(const sl_journal *journal);
+/** Groups that were refused and that a restart could still find: the disk refuses to have their place written over, too.
+ * write() and prepare() go on trying; a later group that succeeds voids them as well. */
+uint64_t sl_journal_unvoided(const sl_journal *journal);

@@ -13,7 +13,7 @@ const char *const sim_kinds[KINDS] = {"a", "b", "c/d", "\xc3\xa9"};
 typedef struct attempt {
     struct attempt *next;
     sim *sim;
-    uint32_t request, epoch;
+    uint32_t request, epoch, number;
     bool answered;
 } attempt;
 
@@ -179,6 +179,14 @@ static void answered_in(sim *s, sim_request *r, uint32_t number, const sl_intake
     }
 }
 
+/* The group of a request without a key is durable: what was refused before it was sent can't come back. */
+static void confirm_refused(sim *s, uint32_t number) {
+    for (uint32_t i = 0; i < s->request_count; i++) {
+        sim_request *r = &s->requests[i];
+        r->certain = r->certain || (r->refused && r->refused_at < number);
+    }
+}
+
 static void on_reply(void *token, const sl_intake_reply *reply) {
     attempt *a = token;
     sim *s = a->sim;
@@ -194,6 +202,8 @@ static void on_reply(void *token, const sl_intake_reply *reply) {
     case 200:
     case 400:
         answered_in(s, r, a->request, reply);
+        if (r->key[0] == 0)
+            confirm_refused(s, a->number);
         break;
     case 422:
         if (!r->mismatch)
@@ -206,8 +216,8 @@ static void on_reply(void *token, const sl_intake_reply *reply) {
         if (r->key[0] != 0) {
             again(s, r);
         } else {
-            r->maybe = r->settled = true;
-            s->totals.maybe++;
+            r->refused = r->settled = true;
+            r->refused_at = s->sent;
         }
         break;
     default:
@@ -222,7 +232,7 @@ static void send_once(sim *s, uint32_t number) {
     attempt *a = malloc(sizeof *a);
     if (a == NULL)
         abort();
-    *a = (attempt){.sim = s, .request = number, .epoch = s->epoch};
+    *a = (attempt){.sim = s, .request = number, .epoch = s->epoch, .number = ++s->sent};
     const char *path = s->streams[r->stream].path;
     const sl_intake_request request = {.stream = path,
                                        .stream_length = strlen(path),
@@ -268,6 +278,17 @@ bool clients_turn(sim *s) {
         any = true;
     }
     return any;
+}
+
+void clients_power_failed(sim *s) {
+    for (uint32_t i = 0; i < s->request_count; i++) {
+        sim_request *r = &s->requests[i];
+        if (!r->refused || r->certain)
+            continue;
+        r->refused = false;
+        r->maybe = true;
+        s->totals.maybe++;
+    }
 }
 
 void clients_lost(sim *s) {

@@ -24,7 +24,8 @@ typedef struct inode {
     uint8_t *allocated; /* Takes space. */
     size_t page_count;
     uint64_t size, disk_size;
-    bool size_waits, sync_failed;
+    bool size_waits;
+    uint32_t sync_failed; /* In which process's life. 0: none. */
 } inode;
 
 typedef struct name {
@@ -59,7 +60,8 @@ struct fake_disk {
     size_t change_count, change_capacity;
     handle handles[HANDLES];
     uint64_t capacity, used, operations, stop_at;
-    bool stopped, no_allocate, sync_failed;
+    uint32_t process;
+    bool stopped, no_allocate, sync_failed, write_failed;
     struct {
         uint64_t at;
         sl_status status;
@@ -303,7 +305,8 @@ static void crash_node(fake_disk *disk, inode *node, unsigned mode) {
         }
     }
     node->size = node->disk_size;
-    node->size_waits = node->sync_failed = false;
+    node->size_waits = false;
+    node->sync_failed = 0;
     for (size_t i = 0; i < node->page_count; i++) {
         if (!node->pages[i] || (i + 1) * PAGE <= node->size)
             continue; /* Beyond the end there is nothing. */
@@ -459,6 +462,8 @@ static sl_status disk_write(sl_files *files, int file, const void *bytes, size_t
     uint64_t room = part ? reserve(disk, h->node, offset, part) : 0;
     if (room < part && status == SL_OK)
         status = SL_ENOSPC;
+    if (status && guarded(disk, h->path))
+        disk->write_failed = true;
     store(disk, h->node, h->path, bytes, room < part ? room : part, offset);
     return leave(disk, status, error, "write", h->path);
 }
@@ -470,13 +475,14 @@ static sl_status disk_sync(sl_files *files, int file, sl_error *error) {
         return leave(disk, SL_EIO, error, "sync", "a closed file");
     bool before = disk->stopped;
     sl_status status = begin(disk, FAKE_DISK_SYNC);
-    if (!before && h->node->sync_failed && guarded(disk, h->path))
+    if (!before && h->node->sync_failed == disk->process && guarded(disk, h->path))
         violate(disk, "synced again after a failed sync", h->path, 0);
     if (status == SL_OK)
         sync_node(disk, h->node, true);
     else if (!disk->stopped) {
         sync_node(disk, h->node, false);
-        h->node->sync_failed = disk->sync_failed = true;
+        h->node->sync_failed = disk->process;
+        disk->sync_failed = true;
     }
     return leave(disk, status, error, "sync", h->path);
 }
@@ -725,6 +731,7 @@ fake_disk *fake_disk_create(uint64_t seed) {
     fake_disk *disk = need(calloc(1, sizeof *disk));
     disk->state = seed;
     disk->random_state = ~seed;
+    disk->process = 1;
     if (pthread_mutex_init(&disk->mutex, NULL))
         abort();
     disk->files = (sl_files){.open = disk_open,
@@ -802,15 +809,29 @@ void fake_disk_crash(fake_disk *disk, uint64_t seed) {
     for (inode *node = disk->nodes; node; node = node->next)
         crash_node(disk, node, mode);
     collect(disk);
-    disk->stopped = disk->sync_failed = false;
+    disk->stopped = disk->sync_failed = disk->write_failed = false;
     disk->stop_at = 0;
     pthread_mutex_unlock(&disk->mutex);
 }
 
 void fake_disk_stop_at(fake_disk *disk, uint64_t n) { disk->stop_at = n; }
 bool fake_disk_stopped(const fake_disk *disk) { return disk->stopped; }
-void fake_disk_process(fake_disk *disk, bool dead) { disk->stopped = dead; }
+
+void fake_disk_process(fake_disk *disk, bool dead) {
+    disk->stopped = dead;
+    disk->process += !dead;
+}
 bool fake_disk_sync_failed(const fake_disk *disk) { return disk->sync_failed; }
+bool fake_disk_write_failed(const fake_disk *disk) { return disk->write_failed; }
+
+bool fake_disk_sync_failed_elsewhere(const fake_disk *disk) {
+    for (size_t i = 0; i < disk->now.count; i++) {
+        const name *n = &disk->now.items[i];
+        if (n->node && n->node->sync_failed && !guarded(disk, n->path))
+            return true;
+    }
+    return false;
+}
 
 void fake_disk_fail(fake_disk *disk, fake_disk_operation operation, uint64_t n,
                     sl_status status) {

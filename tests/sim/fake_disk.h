@@ -41,8 +41,8 @@ void fake_disk_crash(fake_disk *disk, uint64_t seed);
  * and all later ones answer SL_EIO until fake_disk_crash(). 0: not. */
 void fake_disk_stop_at(fake_disk *disk, uint64_t n);
 bool fake_disk_stopped(const fake_disk *disk);
-/** A process dies and the machine goes on: while it is `dead` nothing of what it still asks for happens, but its
- * handles are closed. */
+/** A process dies and the machine goes on: while it is `dead` nothing of what it still asks for happens, but it can close its
+ * handles. With `dead` false a new one begins: the rule of fake_disk_guard() is for one process's life. */
 void fake_disk_process(fake_disk *disk, bool dead);
 
 /** The n-th operation of this kind from now fails (writes and syncs in part). 0: none. */
@@ -59,6 +59,10 @@ uint64_t fake_disk_operations(const fake_disk *disk);
 
 /** Has a sync failed since the last crash? Then only a crash shows what the disk really holds. */
 bool fake_disk_sync_failed(const fake_disk *disk);
+/** As above, of a file that is still there and not below the guarded directory. */
+bool fake_disk_sync_failed_elsewhere(const fake_disk *disk);
+/** Has a write below the guarded directory failed since the last crash? */
+bool fake_disk_write_failed(const fake_disk *disk);
 
 /** From now on a file below `directory` whose sync failed may not be synced again. */
 void fake_disk_guard(fake_disk *disk, const char *directory);

@@ -164,6 +164,8 @@ static void check_request(sim *s, uint32_t number) {
         sim_fail(s, "request %u has %u rows in the warehouse, %u in the lake", number, r->rows, r->lake_rows);
     if (r->mismatch && found != 0)
         sim_fail(s, "request %u was refused, and %u of its events are there", number, found);
+    if (r->refused && found != 0)
+        sim_fail(s, "request %u was answered 503, and %u of its events are there", number, found);
     if (s->late)
         return; /* Some went to the late table: the sums are compared. */
     if (found > r->good)

@@ -199,6 +199,18 @@ static void forget_waits(sim *s) {
     s->flush_waits = s->peek_waits = false;
 }
 
+static void fail_power(sim *s) {
+    clients_power_failed(s);
+    fake_disk_crash(s->disk, sim_draw(&s->state));
+}
+
+/* Linux can't say what the disk holds of a file whose sync failed. The journal has written over what failed there, if
+ * the disk let it; others would have to read it back. */
+static bool needs_power_failure(const sim *s) {
+    return fake_disk_sync_failed_elsewhere(s->disk) ||
+           (fake_disk_sync_failed(s->disk) && fake_disk_write_failed(s->disk));
+}
+
 static uint64_t counted(const sim *s, const char *name) {
     return (uint64_t)sl_metric_read(sl_metrics_get(s->metrics, SL_METRIC_COUNTER, name, "", ""));
 }
@@ -222,6 +234,7 @@ static bool start(sim *s) {
     for (int tries = 0;; tries++) {
         sl_error error = {0};
         sl_budget_init(&s->budget, s->config->memory);
+        fake_disk_process(s->disk, false);
         bool scarce = s->scarce && !s->calm && tries < 2 && sim_chance(s, 300);
         if (scarce)
             sl_memory_fail_at(1 + sim_below(s, 600));
@@ -237,12 +250,12 @@ static bool start(sim *s) {
         sim_trace(s, "start failed: %s", error.text);
         if (s->totals.damaged != 0 && !s->faults_on)
             return false;
-        if (scarce && status == SL_ENOMEM)
+        if (scarce && status == SL_ENOMEM && !fake_disk_stopped(s->disk))
             continue;
         if (!s->faults_on)
             sim_fail(s, "the daemon doesn't start: %s", error.text);
-        if (fake_disk_stopped(s->disk) || fake_disk_sync_failed(s->disk) || sim_chance(s, 500))
-            fake_disk_crash(s->disk, sim_draw(&s->state));
+        if (fake_disk_stopped(s->disk) || needs_power_failure(s) || sim_chance(s, 500))
+            fail_power(s);
         if (tries > 1)
             calm_down(s);
     }
@@ -277,7 +290,9 @@ static void die(sim *s, bool power, bool leave) {
     }
     s->engine = NULL;
     if (power)
-        fake_disk_crash(s->disk, sim_draw(&s->state));
+        fail_power(s);
+    else if (fake_disk_write_failed(s->disk))
+        clients_power_failed(s); /* Nor could it be written over, perhaps. */
     if (sim_chance(s, 300))
         calm_down(s);
     if (!s->calm && sim_chance(s, 200)) {
@@ -315,10 +330,9 @@ static bool crash(sim *s, bool leave) {
 
 /* --- one turn --- */
 
-/* A process is killed, the machine goes on: what was written is seen by the next one. After a failed sync Linux
- * can't say what the disk holds, so then only a power failure is fair. */
+/* A process is killed, the machine goes on: what was written is seen by the next one. */
 static bool kill_process(sim *s) {
-    if (fake_disk_sync_failed(s->disk))
+    if (needs_power_failure(s))
         return crash(s, false);
     sim_trace(s, "kill");
     s->totals.kills++;
@@ -450,8 +464,10 @@ static bool stop_gracefully(sim *s) {
     clients_lost(s);
     forget_waits(s);
     bury(s);
-    if (fake_disk_sync_failed(s->disk)) /* See kill_process(). */
-        fake_disk_crash(s->disk, sim_draw(&s->state));
+    if (needs_power_failure(s))
+        fail_power(s);
+    else if (fake_disk_write_failed(s->disk))
+        clients_power_failed(s);
     return start(s);
 }
 

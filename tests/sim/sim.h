@@ -40,6 +40,9 @@ typedef struct sim_request {
     bool mismatch;           /**< Another's key with another body: only 422 will do. */
     bool in;                 /**< Answered 200 or 400: durable. */
     bool maybe;              /**< Unanswered and without a key: wholly there, or not at all. */
+    bool refused;            /**< Answered 503 and without a key: not there, */
+    bool certain;            /**< … and not even after a power failure, since a later group is durable. */
+    uint32_t refused_at;     /**< Attempts that had been sent by then. */
     bool settled;            /**< The client wants nothing more. */
     uint32_t attempts;       /**< On their way. */
     uint32_t extra;          /**< Times the client repeats it although it was answered. */
@@ -99,6 +102,7 @@ struct sim {
     sim_event *events;       /**< By id, from 1. */
     uint32_t event_count, event_capacity;
     int64_t next_request_us;
+    uint32_t sent;           /**< Attempts. */
     struct attempt *tries;   /**< All that were ever sent: a reply may come twice only by a bug. */
     bool torn;               /**< A crash point left a daemon as it lay: its memory can't be given back. */
 };
@@ -117,6 +121,7 @@ void sim_trace(sim *s, const char *format, ...) SL_PRINTF(2, 3);
 /* clients.c */
 void clients_init(sim *s);
 bool clients_turn(sim *s);       /**< Send what is due. @return whether anything was sent. */
+void clients_power_failed(sim *s); /**< What failed may be on the disk after all. */
 void clients_lost(sim *s);       /**< The daemon died: what it had not answered never will be. */
 bool clients_done(const sim *s);
 void clients_fini(sim *s);

@@ -23,6 +23,7 @@ typedef struct segment {
     uint64_t file_bytes; /**< Counted against the quota. */
     unsigned pins;       /**< Readers inside. */
     bool failed;         /**< A write or sync failed: never synced or recycled again. */
+    bool haunted;        /**< And the group that failed, at `end`, isn't written over yet. */
     bool durable;        /**< Its header is on the disk. */
     bool unreadable;     /**< At start its header was damaged, or never got to the disk. */
     bool spare_name;     /**< The file is spare-BASE.journal. */
@@ -49,6 +50,7 @@ struct sl_journal {
     size_t count, capacity;
     segment *retired; /**< Oldest first. */
     uint64_t end, bytes, sync_failures;
+    uint64_t unvoided; /**< Haunted segments. */
     unsigned spare_count;
     bool active_open;
 
@@ -82,6 +84,8 @@ SL_CHECKED sl_status sl_journal_recover(sl_journal *journal, uint64_t at_least,
 SL_CHECKED sl_status sl_journal_activate(sl_journal *journal, uint64_t need, sl_error *error);
 /** Add to the list. @return SL_OK, SL_ENOMEM. */
 SL_CHECKED sl_status sl_journal_append(sl_journal *journal, segment *s);
+/** Write over what failed and couldn't be written over when it did. */
+void sl_journal_void(sl_journal *journal);
 /** Put into the list of files to recycle or remove; the mutex is held, or nobody else is there yet. */
 void sl_journal_retire(sl_journal *journal, segment *s);
 

@@ -111,6 +111,7 @@ void sl_journal_close(sl_journal *journal) {
     if (!journal)
         return;
     sl_files *files = journal->files;
+    sl_journal_void(journal);
     if (journal->active)
         files->close(files, journal->active_file);
     if (journal->making_file >= 0)
@@ -176,6 +177,10 @@ uint64_t sl_journal_end(const sl_journal *journal) { return look(journal, &journ
 uint64_t sl_journal_bytes(const sl_journal *journal) { return look(journal, &journal->bytes); }
 uint64_t sl_journal_sync_failures(const sl_journal *journal) {
     return look(journal, &journal->sync_failures);
+}
+
+uint64_t sl_journal_unvoided(const sl_journal *journal) {
+    return look(journal, &journal->unvoided);
 }
 
 uint64_t sl_journal_room(const sl_journal *journal) {

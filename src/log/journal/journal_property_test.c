@@ -2,7 +2,8 @@
  * Thousands of random lives of a journal on a fake disk: writes, syncs that fail, full disks,
  * crashes at any operation, recycling, trims. After each of them
  *   - every acknowledged group reads back exactly, at its offset, in order;
- *   - a group that was not acknowledged is absent, or whole and last when a restart found it;
+ *   - a group that was not acknowledged is absent, or whole and last when a power failure left it; a start without one
+ *     never finds it;
  *   - once a later group is acknowledged, one that failed before is absent for good;
  *   - no synced block was written again and no file synced after a failed sync (the disk's guard);
  *   - nothing is quarantined.
@@ -53,7 +54,7 @@ typedef struct life {
 
 /* What all lives together saw: a test that never meets a case proves nothing about it. */
 static struct {
-    uint64_t writes, failed, full, crashes, found, cut, trimmed, sealed;
+    uint64_t writes, failed, full, crashes, found, cut, trimmed, sealed, voided;
 } seen;
 
 #define check(l, truth)                                                                            \
@@ -130,8 +131,8 @@ static bool holds(const sl_group *group, uint64_t id) {
     return true;
 }
 
-/** Read all from the cursor on. `started`: a restart may have found what was not acknowledged. */
-static void verify(life *l, bool started) {
+/** Read all from the cursor on. `crashed`: a start after a power failure may have found what was not acknowledged. */
+static void verify(life *l, bool crashed) {
     size_t at = 0;
     uint64_t offset = l->cursor, quarantined = 0;
     while (at < l->count && l->acknowledged[at].offset < offset)
@@ -149,7 +150,7 @@ static void verify(life *l, bool started) {
             check(l, l->group->next == l->acknowledged[at].next);
             check(l, holds(l->group, l->acknowledged[at].id));
         } else {
-            check(l, started);
+            check(l, crashed);
             size_t i = 0;
             while (i < l->maybe_count && !holds(l->group, l->maybe[i]))
                 i++;
@@ -167,7 +168,7 @@ static void verify(life *l, bool started) {
     check(l, quarantined == 0);
     check(l, sl_journal_end(l->journal) >= offset);
     check(l, !fake_disk_violation(l->disk));
-    if (started)
+    if (crashed) /* What isn't there now was lost for good. */
         l->maybe_count = 0;
 }
 
@@ -196,13 +197,22 @@ static sl_status try_open(life *l) {
 
 /** Close (or be killed), lose power maybe, open again: with faults first, then without. */
 static void restart(life *l, bool crash) {
+    bool killed = below(l, 2) == 0;
+    if (killed)
+        fake_disk_process(l->disk, true); /* What close() would still do isn't done. */
+    /* What the disk wouldn't have written over may be there until a power failure tells. */
+    if (l->journal && sl_journal_unvoided(l->journal))
+        crash = true;
     sl_journal_close(l->journal);
     l->journal = NULL;
     clear_faults(l);
     for (unsigned tries = 0;; tries++) {
-        if (crash || tries || l->maybe_count || fake_disk_sync_failed(l->disk)) {
+        if (crash || tries) {
             fake_disk_crash(l->disk, below(l, UINT64_MAX));
             seen.crashes++;
+            crash = true;
+        } else {
+            fake_disk_process(l->disk, false);
         }
         if (tries < 2 && below(l, 4) == 0)
             fake_disk_stop_at(l->disk, 1 + below(l, 20));
@@ -220,7 +230,9 @@ static void restart(life *l, bool crash) {
     }
     check(l, !l->identity[0] || !strcmp(l->identity, sl_journal_identity(l->journal)));
     (void)snprintf(l->identity, sizeof l->identity, "%s", sl_journal_identity(l->journal));
-    verify(l, true);
+    if (!crash)
+        seen.voided += l->maybe_count; /* What was refused stays away, until a power failure. */
+    verify(l, crash);
 }
 
 /** The file of a group: the one with the largest base not above its offset. */
@@ -369,12 +381,13 @@ static void acknowledged_groups_survive_every_life(void **state) {
     for (uint64_t seed = 1, seeds = number("SLUICE_SEEDS", SEEDS); seed <= seeds; seed++)
         (void)live(seed);
     print_message("writes=%" PRIu64 " failed=%" PRIu64 " full=%" PRIu64 " crashes=%" PRIu64
-                  " found=%" PRIu64 " cut=%" PRIu64 " trims=%" PRIu64 " sealed=%" PRIu64 "\n",
+                  " found=%" PRIu64 " cut=%" PRIu64 " trims=%" PRIu64 " sealed=%" PRIu64
+                  " voided=%" PRIu64 "\n",
                   seen.writes, seen.failed, seen.full, seen.crashes, seen.found, seen.cut,
-                  seen.trimmed, seen.sealed);
+                  seen.trimmed, seen.sealed, seen.voided);
     if (number("SLUICE_SEEDS", 2000) >= 1000)
         assert_true(seen.failed && seen.full && seen.crashes && seen.found && seen.cut &&
-                    seen.trimmed && seen.sealed);
+                    seen.trimmed && seen.sealed && seen.voided);
 }
 
 static void same_seed_leaves_the_same_bytes(void **state) {

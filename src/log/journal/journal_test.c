@@ -180,6 +180,48 @@ static void group_that_failed_twice_is_void_after_the_next(void **state) {
     assert_int_equal(quarantined, 0);
 }
 
+/* The process is killed and another one starts; the machine goes on. */
+static void start_again(rig *r) {
+    fake_disk_process(r->disk, true);
+    sl_journal_close(r->journal);
+    r->journal = NULL;
+    fake_disk_process(r->disk, false);
+    reopen(r, false);
+}
+
+static void refused_group_stays_away_from_the_next_process(void **state) {
+    rig *r = *state;
+    assert_int_equal(put(r, 'a', 1, 10), SL_OK);
+    fake_disk_set_capacity(r->disk, 1); /* No room for another segment. */
+    fake_disk_fail(r->disk, FAKE_DISK_SYNC, 1, SL_EIO);
+    assert_int_equal(put(r, 'x', 1, 10), SL_ENOSPC);
+    assert_int_equal(sl_journal_unvoided(r->journal), 0);
+    fake_disk_set_capacity(r->disk, 0);
+    start_again(r);
+    uint64_t offset = 0, quarantined = 0;
+    assert_next(r, &offset, 'a');
+    assert_int_equal(get(r, offset, &quarantined), SL_ENOTFOUND);
+    assert_int_equal(quarantined, 0);
+    assert_null(fake_disk_violation(r->disk));
+}
+
+static void refused_group_is_written_over_as_soon_as_the_disk_lets_it(void **state) {
+    rig *r = *state;
+    assert_int_equal(put(r, 'a', 1, 10), SL_OK);
+    fake_disk_set_capacity(r->disk, 1);
+    fake_disk_fail(r->disk, FAKE_DISK_SYNC, 1, SL_EIO);
+    fake_disk_fail(r->disk, FAKE_DISK_WRITE, 2, SL_EIO); /* The group's own is the first. */
+    assert_int_equal(put(r, 'x', 1, 10), SL_ENOSPC);
+    assert_int_equal(sl_journal_unvoided(r->journal), 1);
+    (void)!sl_journal_prepare(r->journal, NULL);
+    assert_int_equal(sl_journal_unvoided(r->journal), 0);
+    fake_disk_set_capacity(r->disk, 0);
+    start_again(r);
+    uint64_t offset = 0, quarantined = 0;
+    assert_next(r, &offset, 'a');
+    assert_int_equal(get(r, offset, &quarantined), SL_ENOTFOUND);
+}
+
 static void full_disk_and_quota_leave_the_journal_usable(void **state) {
     rig *r = *state;
     unsigned count = 0;
@@ -426,6 +468,8 @@ int main(void) {
         journal_test(identity_stays_and_offsets_respect_cursors),
         journal_test(failed_sync_seals_the_segment_and_the_group_goes_to_the_next),
         journal_test(group_that_failed_twice_is_void_after_the_next),
+        journal_test(refused_group_stays_away_from_the_next_process),
+        journal_test(refused_group_is_written_over_as_soon_as_the_disk_lets_it),
         journal_test(full_disk_and_quota_leave_the_journal_usable),
         journal_test(trimmed_segments_are_recycled_and_spares_prepared),
         journal_test(torn_tail_is_cut),

@@ -39,6 +39,60 @@ void sl_journal_retire(sl_journal *journal, segment *s) {
     *last = s;
 }
 
+/* ---- groups that failed ---- */
+
+/** Zeros over the header of the group that failed at the end of `s`: nobody was told about that block. */
+static sl_status void_group(sl_journal *journal, int file, const segment *s) {
+    return journal->files->write(journal->files, file, journal->zeros, SL_BLOCK,
+                                 SL_BLOCK + (s->end - s->base), NULL);
+}
+
+static void set_haunted(sl_journal *journal, segment *s, bool haunted) {
+    lock(journal);
+    if (haunted && !s->haunted)
+        journal->unvoided++;
+    if (!haunted && s->haunted)
+        journal->unvoided--;
+    s->haunted = haunted;
+    unlock(journal);
+}
+
+/** A segment that still holds a group that failed and that no later one has voided. */
+static segment *find_haunted(sl_journal *journal) {
+    segment *found = NULL;
+    lock(journal);
+    for (size_t i = 0; i < journal->count && !found; i++)
+        found = journal->segments[i]->haunted ? journal->segments[i] : NULL;
+    for (segment *s = journal->retired; s && !found; s = s->next)
+        found = s->haunted ? s : NULL;
+    unlock(journal);
+    return found;
+}
+
+/** What couldn't be written over when it failed. Never synced: a later segment's header makes it durable. */
+void sl_journal_void(sl_journal *journal) {
+    segment *s;
+    while (journal->unvoided && (s = find_haunted(journal)) != NULL) {
+        char path[PATH_BYTES];
+        int file;
+        sl_journal_path(journal, false, s->base, path);
+        if (journal->files->open(journal->files, path, SL_FILE_WRITE | SL_FILE_DIRECT, &file, NULL))
+            return;
+        sl_status status = void_group(journal, file, s);
+        journal->files->close(journal->files, file);
+        if (status)
+            return;
+        set_haunted(journal, s, false);
+    }
+}
+
+/** A later group is durable: the header of its segment voids all that failed before. */
+static void forget_haunted(sl_journal *journal) {
+    segment *s;
+    while (journal->unvoided && (s = find_haunted(journal)) != NULL)
+        set_haunted(journal, s, false);
+}
+
 /* ---- spares ---- */
 
 static void push_spare(sl_journal *journal, uint64_t number) {
@@ -104,6 +158,7 @@ static sl_status dispose(sl_journal *journal, sl_error *error) {
         return status; /* It stays the oldest, for the next call. */
     lock(journal);
     journal->retired = s->next; /* Only this thread takes from the list. */
+    journal->unvoided -= s->haunted; /* The file is gone. */
     unlock(journal);
     sl_free(s);
     status = files->sync_directory(files, journal->directory, error);
@@ -157,6 +212,7 @@ static sl_status make_spare(sl_journal *journal, sl_error *error) {
 }
 
 sl_status sl_journal_prepare(sl_journal *journal, sl_error *error) {
+    sl_journal_void(journal);
     sl_status status = dispose(journal, error);
     if (status == SL_OK)
         return SL_EAGAIN;
@@ -353,6 +409,7 @@ sl_status sl_journal_activate(sl_journal *journal, uint64_t need, sl_error *erro
 /** Nothing more goes into the active segment, and nobody syncs it again (I1). */
 static void seal_failed(sl_journal *journal, const sl_error *error) {
     segment *s = journal->active;
+    set_haunted(journal, s, void_group(journal, journal->active_file, s) != SL_OK);
     lock(journal);
     s->failed = true;
     journal->sync_failures++;
@@ -402,12 +459,14 @@ static sl_status place_group(sl_journal *journal, sl_group *group, sl_error *err
         s->durable = true;
         unlock(journal);
         journal->next_number++;
+        forget_haunted(journal);
     }
     return status == SL_OK || status == SL_ENOSPC ? status : SL_EIO;
 }
 
 sl_status sl_journal_write(sl_journal *journal, sl_group *group, sl_error *error) {
     assert(group->count > 0);
+    sl_journal_void(journal);
     const sl_journal_record *last = &group->records[group->count - 1];
     uint64_t need = block_up((uint64_t)last->body + last->length);
     sl_status status = SL_EIO;
