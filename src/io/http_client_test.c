@@ -635,6 +635,123 @@ static void pieces_of_2xx_go_to_write_and_errors_are_collected(void **state) {
     stop(&f);
 }
 
+static void early_refusal_ends_the_upload(void **state) {
+    (void)state;
+    fixture f;
+    result r;
+    static char body[8 << 20];
+    start(&f);
+    sl_http_call_options options = get(&f);
+    options.method = "PUT";
+    options.body = body;
+    options.body_length = sizeof body;
+    call(&f, &options, &r, NULL);
+    peer_accepts(&f);
+    (void)peer_receives(&f, 0);
+    peer_sends(&f, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+    await(&f, &r);
+    assert_int_equal(r.status, SL_OK);
+    assert_int_equal(r.code, 403);
+    assert_memory_equal(r.body, "no", 2);
+    assert_true(r.sent_bytes < sizeof body);
+    stop(&f);
+}
+
+/* ---- Many ---- */
+
+typedef struct crowd {
+    uint64_t seed;
+    sl_http_client *client;
+    sl_http_call *calls[32];
+    unsigned started, ended, cancelled, replies;
+} crowd;
+
+typedef struct member {
+    crowd *crowd;
+    unsigned place;
+} member;
+
+static uint64_t next_random(crowd *c) {
+    c->seed ^= c->seed << 13;
+    c->seed ^= c->seed >> 7;
+    c->seed ^= c->seed << 17;
+    return c->seed;
+}
+
+static void member_told(void *context, const sl_http_outcome *outcome) {
+    member *m = context;
+    crowd *c = m->crowd;
+    assert_non_null(c->calls[m->place]);
+    c->calls[m->place] = NULL;
+    c->ended++;
+    c->replies += outcome->status == SL_OK && outcome->code == 200;
+    if (outcome->status == SL_OK)
+        assert_true(outcome->body->length == 5);
+    /* Now and then an end takes a neighbour along. */
+    unsigned other = (unsigned)(next_random(c) % 32);
+    if (next_random(c) % 8 == 0 && c->calls[other] != NULL) {
+        sl_http_call_cancel(c->calls[other]);
+        c->calls[other] = NULL;
+        c->cancelled++;
+    }
+}
+
+static void greet(void *context, const sl_http_request *request) {
+    crowd *c = context;
+    if (c != NULL && next_random(c) % 5 == 0)
+        sl_http_reply(request->exchange, 503, "text/plain", "Connection: close\r\n", "later", 5);
+    else
+        sl_http_reply(request->exchange, 200, "text/plain", "", "hello", 5);
+}
+
+static void on_closed(void *context) {
+    *(bool *)context = true;
+}
+
+static void crowd_of_calls_ends_each_once_or_is_cancelled(void **state) {
+    (void)state;
+    fixture f;
+    sl_error error = {0};
+    sl_http_server *server = NULL;
+    crowd c = {.seed = 42};
+    member members[32];
+    char urls[3][64];
+    static const char body[20000];
+    start_with(&f, (sl_http_client_options){.calls_max = 8});
+    c.client = f.client;
+    sl_http_server_options options = {.listen = "127.0.0.1:0",
+                                      .http = {.body_bytes_max = 99999, .handler = greet, .context = &c}};
+    assert_int_equal(sl_http_server_create(&f.loop, &options, &server, &error), SL_OK);
+    (void)snprintf(urls[0], sizeof urls[0], "http://127.0.0.1:%u/", sl_http_server_port(server));
+    (void)snprintf(urls[1], sizeof urls[1], "http://localhost:%u/", sl_http_server_port(server)); /* By a resolver's thread. */
+    (void)snprintf(urls[2], sizeof urls[2], "http://127.0.0.1:1/");
+    while (c.started < 2000) {
+        unsigned place = (unsigned)(next_random(&c) % 32);
+        if (c.calls[place] == NULL) {
+            sl_http_call_options call = {.method = "POST", .url = urls[next_random(&c) % 16 < 13 ? 0 : next_random(&c) % 2 + 1],
+                                         .body = body, .body_length = next_random(&c) % sizeof body, .direct = true};
+            members[place] = (member){&c, place};
+            assert_int_equal(sl_http_client_start(f.client, &call, member_told, &members[place], &c.calls[place], &error), SL_OK);
+            c.started++;
+        } else if (next_random(&c) % 16 == 0) {
+            sl_http_call_cancel(c.calls[place]);
+            c.calls[place] = NULL;
+            c.cancelled++;
+        }
+        if (next_random(&c) % 4 == 0)
+            (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+    }
+    unsigned left = sl_http_client_calls(f.client);
+    assert_int_equal(c.started, c.ended + c.cancelled + left);
+    assert_true(c.replies > 200);
+    bool closed = false; /* The rest is given up in the middle. */
+    sl_http_server_close(server, on_closed, &closed);
+    sl_http_server_close(server, on_closed, &closed);
+    stop(&f);
+    assert_int_equal(c.started, c.ended + c.cancelled + left);
+    assert_true(closed);
+}
+
 static void what_cannot_be_sent_as_given_is_refused(void **state) {
     (void)state;
     static const char *const urls[] = {"ftp://h/",  "http:///x", "http://h/a b",      "http://h/\xc3\xa9", "http://h/#x",
@@ -738,15 +855,6 @@ static void write_certificate(const char *cert_path, const char *key_path) {
     EVP_PKEY_free(key);
 }
 
-static void greet(void *context, const sl_http_request *request) {
-    (void)context;
-    sl_http_reply(request->exchange, 200, "text/plain", "", "hello", 5);
-}
-
-static void on_closed(void *context) {
-    *(bool *)context = true;
-}
-
 static void tls_is_verified_against_the_ca_file_and_the_name(void **state) {
     (void)state;
     char folder[] = "/tmp/http_client_XXXXXX", cert[64], key[64], url[64];
@@ -809,6 +917,8 @@ int main(void) {
         cmocka_unit_test(reply_beyond_its_limits_is_refused),
         cmocka_unit_test(body_that_is_not_given_fails_its_call),
         cmocka_unit_test(pieces_of_2xx_go_to_write_and_errors_are_collected),
+        cmocka_unit_test(early_refusal_ends_the_upload),
+        cmocka_unit_test(crowd_of_calls_ends_each_once_or_is_cancelled),
         cmocka_unit_test(what_cannot_be_sent_as_given_is_refused),
         cmocka_unit_test(every_failed_allocation_ends_in_one_answer),
         cmocka_unit_test(tls_is_verified_against_the_ca_file_and_the_name),
