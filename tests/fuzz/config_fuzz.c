@@ -1,6 +1,7 @@
 // links: sluice_configuration
 /* Any text as a configuration: it loads or is refused, and what loads is shown in a form
- * that loads again. Paths stay inside an empty world: there is no directory below them.
+ * that loads again and is shown the same. Paths stay inside an empty world: there is no
+ * directory below them.
  */
 #include "sluice/config.h"
 
@@ -12,16 +13,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char *const environment[] = {"USER_NAME=someone", "EMPTY=", "DOLLAR=$${x}",
                                           NULL};
 
-static void load(const char *text, bool must) {
+/** @param same What it must be shown as, or NULL: it may be refused. */
+static void load(const char *text, const char *same) {
     sl_config_source source = {.text = text, .environment = environment};
     sl_config *config = NULL;
     sl_error error = {0};
     sl_status status = sl_config_load(&source, NULL, NULL, &config, &error);
     assert((status == SL_OK) == (config != NULL));
-    assert(status == SL_OK || (!must && strlen(error.text)));
+    assert(status == SL_OK || (!same && strlen(error.text)));
+    assert(!same || !strcmp(config->text, same));
     /* With secrets the shown text lacks them; "***" is no token. */
-    if (config && !must && !config->http.token_count)
-        load(config->text, true);
+    if (config && !same && !config->http.token_count)
+        load(config->text, config->text);
     sl_config_destroy(config);
 }
 
@@ -30,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     char *text = sl_strndup((const char *)data, size);
     if (text)
-        load(text, false);
+        load(text, NULL);
     sl_free(text);
     return 0;
 }

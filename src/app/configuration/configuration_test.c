@@ -1855,14 +1855,24 @@ static void a_schema_file_is_relative_to_the_configuration(void **state) {
 static void the_examples_load(void **state) {
     (void)state;
     static const char *const paths[] = {"/config/sluice.yaml",
-                                        "/config/examples/clickstream/sluice.yaml"};
+                                        "/config/examples/clickstream/sluice.yaml",
+                                        "/config/examples/orders_postgres/sluice.yaml",
+                                        "/config/examples/clickstream_aws/sluice.yaml"};
+    static const sl_config_store stores[] = {SL_STORE_SQLITE, SL_STORE_SQLITE,
+                                             SL_STORE_POSTGRES, SL_STORE_REDSHIFT};
+    static const char *const environment[] = {
+        "POSTGRES_URL=postgres://sluice@db.example.com/shop",
+        "REDSHIFT_URL=redshift://sluice@shop.example.com/shop",
+        "COPY_ROLE=arn:aws:iam::123456789012:role/redshift-copy", "BUCKET=shop", NULL};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         char path[1000];
         snprintf(path, sizeof path, "%s%s", SLUICE_SOURCE_DIR, paths[i]);
-        sl_config *c = load_file(path, NULL);
+        sl_config *c = load_file(path, environment);
         if (!c)
             fail_msg("%s", wrong.text);
-        assert_int_equal(c->stream_count, i);
+        assert_int_equal(c->stream_count, i > 0);
+        assert_int_equal(c->warehouse.store, stores[i]);
+        assert_int_equal(last.count, 0);
         sl_config_destroy(c);
     }
 }
@@ -1896,6 +1906,7 @@ static void the_starting_files_commented_settings_load(void **state) {
     assert_int_equal(c->stream_count, 1);
     assert_int_equal(c->window_count, 1);
     assert_int_equal(c->http.token_count, 1);
+    assert_true(c->s3.path_style);
     sl_config_destroy(c);
     free(text);
 }
