@@ -1,0 +1,61 @@
+/* Dead letters: what the decoder refused, with its bytes and the reason, as rows of one Parquet file. */
+#include "worker_tables.h"
+
+static void letter_text(sl_batch *b, uint32_t field, uint32_t row, const void *text, size_t length) {
+    b->columns[field].valid[row] = 1;
+    b->columns[field].values.span[row] = sl_batch_keep_text(b, text, length);
+}
+
+static void letter_int(sl_batch *b, uint32_t field, uint32_t row, int64_t value) {
+    b->columns[field].valid[row] = 1;
+    b->columns[field].values.i64[row] = value;
+}
+
+static void letter(worker *w, const part *p, const sl_reject *r, sl_batch *b) {
+    const sl_record *record = &p->batch->records[r->record];
+    const stream *s = p->shape->of;
+    const char *code = sl_code_name(r->code);
+    const char *source = sl_source_names[record->source];
+    const char *stage = r->code == SL_CODE_NO_STREAM                             ? "route"
+                        : r->code <= SL_CODE_TOO_DEEP && r->code != SL_CODE_NONE ? "decode"
+                                                                                 : "schema";
+    uint32_t row = b->rows++;
+    b->row_record[row] = r->record;
+    b->row_begin[row] = r->begin;
+    b->row_length[row] = r->length;
+    b->verdict[row] = SL_VERDICT_KEEP;
+    uint32_t f = 1;
+    letter_text(b, f++, row, s->name, strlen(s->name));
+    letter_text(b, f++, row, stage, strlen(stage));
+    letter_text(b, f++, row, code, strlen(code));
+    letter_text(b, f++, row, sl_batch_text(p->batch, r->path), r->path.length);
+    letter_text(b, f++, row, sl_batch_text(p->batch, r->message), r->message.length);
+    letter_int(b, f++, row, r->at);
+    b->columns[f].valid[row] = 1;
+    b->columns[f++].values.span[row] = (sl_span){r->begin, r->length};
+    letter_text(b, f++, row, w->engine->partition, strlen(w->engine->partition));
+    letter_int(b, f++, row, (int64_t)(record->position + (r->begin - record->body)));
+    letter_int(b, f++, row, r->index);
+    letter_int(b, f++, row, p->shape->schema->version);
+    letter_int(b, f++, row, record->arrival_us);
+    letter_text(b, f, row, source, strlen(source));
+}
+
+sl_status letters_add(worker *w, worker_table *wt, const task *t, const part *p) {
+    static const sl_hash128 whole = {0, 0};
+    sl_batch *b = w->letters;
+    for (uint32_t i = 0; i < p->batch->reject_count;) {
+        sl_status status = sl_batch_prepare(b, w->engine->letters, t->group->bytes, t->records);
+        if (status != SL_OK)
+            return status;
+        while (i < p->batch->reject_count && b->rows < b->capacity)
+            letter(w, p, &p->batch->rejects[i++], b);
+        if (b->arena.failed)
+            return SL_ENOMEM;
+        wt->counts.rows += b->rows;
+        status = files_write(w, wt, whole, "", b, NULL, b->rows);
+        if (status != SL_OK)
+            return status;
+    }
+    return SL_OK;
+}
