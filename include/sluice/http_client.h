@@ -43,7 +43,7 @@ typedef bool sl_http_write_fn(void *context, const void *bytes, size_t length);
 typedef enum sl_http_failure {
     SL_HTTP_FAILED_NOT,
     SL_HTTP_FAILED_RESOLVE, /**< No address for the name. Never arrived. */
-    SL_HTTP_FAILED_CONNECT, /**< Refused, unreachable, or no connection in time. Never arrived. */
+    SL_HTTP_FAILED_CONNECT, /**< Refused, unreachable, not in time, or cut off in the handshake. Never arrived. */
     SL_HTTP_FAILED_TLS,     /**< Certificate or protocol (SL_EDENIED). Never arrived. */
     SL_HTTP_FAILED_TIMEOUT, /**< Too slow, or beyond the total time: may have arrived. */
     SL_HTTP_FAILED_LOST,    /**< Cut off while sending or receiving: may have arrived. */

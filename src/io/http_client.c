@@ -257,6 +257,11 @@ static bool connected(const sl_http_call *call) {
     return microseconds(call->easy, CURLINFO_PRETRANSFER_TIME_T) > 0;
 }
 
+/** libcurl gives it the same number as a refused protocol, which comes with OpenSSL's "error:0A00…:SSL routines::…". */
+static bool cut_off_in_handshake(const sl_http_call *call) {
+    return strstr(call->words, "error:") == NULL || strstr(call->words, "unexpected eof") != NULL;
+}
+
 static sl_http_failure failure_of(const sl_http_call *call, CURLcode code) {
     switch ((int)code) {
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -268,6 +273,7 @@ static sl_http_failure failure_of(const sl_http_call *call, CURLcode code) {
     case CURLE_OPERATION_TIMEDOUT:
         return connected(call) ? SL_HTTP_FAILED_TIMEOUT : SL_HTTP_FAILED_CONNECT;
     case CURLE_SSL_CONNECT_ERROR:
+        return cut_off_in_handshake(call) ? SL_HTTP_FAILED_CONNECT : SL_HTTP_FAILED_TLS;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_CERTPROBLEM:

@@ -506,6 +506,33 @@ static void handshake_without_an_answer_has_never_arrived(void **state) {
     stop(&f);
 }
 
+static void handshake_cut_off_is_no_question_of_certificates(void **state) {
+    (void)state;
+    fixture f;
+    result r;
+    char url[64];
+    start(&f);
+    (void)snprintf(url, sizeof url, "https://127.0.0.1:%u/", f.port);
+    sl_http_call_options options = get(&f);
+    options.url = url;
+    for (int i = 0; i < 3; i++) {
+        call(&f, &options, &r, NULL);
+        peer_accepts(&f);
+        if (i == 1) { /* A reset instead of an end. */
+            struct linger none = {1, 0};
+            assert_int_equal(setsockopt(f.peer, SOL_SOCKET, SO_LINGER, &none, sizeof none), 0);
+        }
+        if (i == 2)
+            peer_sends(&f, "HTTP/1.1 400 Bad Request\r\n\r\n");
+        else
+            hang_up(&f);
+        await(&f, &r);
+        assert_int_equal(r.status, i == 2 ? SL_EDENIED : SL_EIO);
+        assert_int_equal(r.failure, i == 2 ? SL_HTTP_FAILED_TLS : SL_HTTP_FAILED_CONNECT);
+    }
+    stop(&f);
+}
+
 static void reply_cut_off_is_a_lost_connection(void **state) {
     (void)state;
     static const char *const pieces[] = {"", "HTTP/1.1 200 O", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
@@ -913,6 +940,7 @@ int main(void) {
         cmocka_unit_test(unknown_name_is_a_failure_to_resolve),
         cmocka_unit_test(silent_peer_ends_in_a_timeout),
         cmocka_unit_test(handshake_without_an_answer_has_never_arrived),
+        cmocka_unit_test(handshake_cut_off_is_no_question_of_certificates),
         cmocka_unit_test(reply_cut_off_is_a_lost_connection),
         cmocka_unit_test(reply_beyond_its_limits_is_refused),
         cmocka_unit_test(body_that_is_not_given_fails_its_call),
