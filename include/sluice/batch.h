@@ -69,7 +69,6 @@ typedef struct sl_record {
     int64_t arrival_us;
     uint32_t source;     /**< Index into the daemon's source names. */
     uint32_t stream;     /**< Index into the daemon's streams, for the engine. */
-    uint32_t token;      /**< The engine's own. */
     uint32_t accepted;   /**< Events kept, over all batches that the record was spread on. */
     uint32_t rejected;
 } sl_record;

@@ -40,7 +40,6 @@ typedef struct sl_entry {
     uint64_t sequence; /**< Of this table, from 1. */
     uint64_t from, to;
     sl_counts counts;
-    uint64_t row_hash; /**< Sum of row hashes, warehouse rows only. */
     uint32_t schema_version;
     uint32_t generation; /**< Of the configuration. */
     int64_t created_us, delivered_us; /**< 0: not delivered. */

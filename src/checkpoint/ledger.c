@@ -16,7 +16,7 @@ static const char schema_text[] =
     " sequence INTEGER NOT NULL, first TEXT NOT NULL, next TEXT NOT NULL,"
     " received INTEGER NOT NULL, rows INTEGER NOT NULL, dead INTEGER NOT NULL,"
     " late INTEGER NOT NULL, duplicates INTEGER NOT NULL, filtered INTEGER NOT NULL,"
-    " row_hash INTEGER NOT NULL, schema_version INTEGER NOT NULL, generation INTEGER NOT NULL,"
+    " schema_version INTEGER NOT NULL, generation INTEGER NOT NULL,"
     " created INTEGER NOT NULL, delivered INTEGER NOT NULL DEFAULT 0,"
     " UNIQUE(table_id, sequence));"
     "CREATE INDEX IF NOT EXISTS undelivered ON entries(table_id, sequence) WHERE delivered = 0;"
@@ -307,8 +307,8 @@ sl_status sl_ledger_entry_add(sl_ledger *ledger, sl_entry *entry, int64_t waterm
         status = sl_sql_prepare(
             ledger->sql,
             "INSERT INTO entries(table_id, sequence, first, next, received, rows, dead, late,"
-            " duplicates, filtered, row_hash, schema_version, generation, created)"
-            " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
+            " duplicates, filtered, schema_version, generation, created)"
+            " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
             &s, error);
     if (status != SL_OK)
         return status;
@@ -322,10 +322,9 @@ sl_status sl_ledger_entry_add(sl_ledger *ledger, sl_entry *entry, int64_t waterm
     sl_sql_bind_int(s, 8, (int64_t)entry->counts.late);
     sl_sql_bind_int(s, 9, (int64_t)entry->counts.duplicates);
     sl_sql_bind_int(s, 10, (int64_t)entry->counts.filtered);
-    sl_sql_bind_int(s, 11, (int64_t)entry->row_hash);
-    sl_sql_bind_int(s, 12, entry->schema_version);
-    sl_sql_bind_int(s, 13, entry->generation);
-    sl_sql_bind_int(s, 14, entry->created_us);
+    sl_sql_bind_int(s, 11, entry->schema_version);
+    sl_sql_bind_int(s, 12, entry->generation);
+    sl_sql_bind_int(s, 13, entry->created_us);
     status = sl_sql_step(s, error);
     if (status != SL_OK)
         return status == SL_ENOTFOUND ? sl_error_set(error, SL_EIO, "ledger: no id") : status;
@@ -398,7 +397,7 @@ nomem:
 
 #define ENTRY_COLUMNS                                                                              \
     "id, table_id, sequence, first, next, received, rows, dead, late, duplicates, filtered,"        \
-    " row_hash, schema_version, generation, created, delivered"
+    " schema_version, generation, created, delivered"
 
 static sl_entry entry_of(sl_sql_statement *s) {
     return (sl_entry){
@@ -413,11 +412,10 @@ static sl_entry entry_of(sl_sql_statement *s) {
                    .late = (uint64_t)sl_sql_int(s, 8),
                    .duplicates = (uint64_t)sl_sql_int(s, 9),
                    .filtered = (uint64_t)sl_sql_int(s, 10)},
-        .row_hash = (uint64_t)sl_sql_int(s, 11),
-        .schema_version = (uint32_t)sl_sql_int(s, 12),
-        .generation = (uint32_t)sl_sql_int(s, 13),
-        .created_us = sl_sql_int(s, 14),
-        .delivered_us = sl_sql_int(s, 15),
+        .schema_version = (uint32_t)sl_sql_int(s, 11),
+        .generation = (uint32_t)sl_sql_int(s, 12),
+        .created_us = sl_sql_int(s, 13),
+        .delivered_us = sl_sql_int(s, 14),
     };
 }
 

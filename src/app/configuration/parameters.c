@@ -72,7 +72,9 @@ const sl_parameter sl_parameters[] = {
      1, 64, NULL, "Threads that decode, aggregate and encode."},
     {"idle_after", SL_PARAMETER_DURATION, ROOT(idle_after_us), 0, "1m", NULL, SECONDS(1),
      DAYS(7), NULL,
-     "A partition without events for this long no longer holds the watermark back."},
+     "Where a stream's log has several partitions, one without events for this long no longer "
+     "holds the watermark back. The journal is a single partition: with it this key has no "
+     "effect."},
     {"cut.every", SL_PARAMETER_DURATION, ROOT(cut_every_us), 0, "10s", NULL, MS(100),
      DAYS(1), NULL, "How often aggregates and rows are handed over to the warehouse."},
 
