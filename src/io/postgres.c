@@ -251,7 +251,9 @@ static void finish(sl_postgres *p) {
     p->phase = IDLE;
     if (p->watch != NULL)
         (void)uv_poll_stop(&p->watch->poll);
-    if (!sl_postgres_connected(p) || (p->connecting && p->status != SL_OK))
+    /* A cancel request that is still on its way must not hit the next statement. */
+    if (!sl_postgres_connected(p) || p->timed_out ||
+        (p->connecting && p->status != SL_OK))
         drop_connection(p);
     sl_postgres_result result = p->result;
     p->result.result = NULL;
@@ -512,8 +514,8 @@ static void on_io(uv_poll_t *poll, int code, int events) {
         (void)PQconsumeInput(p->db); /* A failure shows as a result. */
     if (p->phase != COPYING) {
         run(p);
-    } else if (PQstatus(p->db) != CONNECTION_OK) {
-        end_copy(p, NULL);
+    } else if (code < 0 || PQstatus(p->db) != CONNECTION_OK) {
+        end_copy(p, NULL); /* The server's last words may still be unread. */
     } else if ((events & UV_WRITABLE) != 0) {
         if (PQflush(p->db) == 0)
             pump_copy(p);
@@ -968,7 +970,8 @@ void sl_postgres_execute(sl_postgres *p, const char *text,
                                   formats, 1));
 }
 
-void sl_postgres_pause(sl_postgres *p, uint32_t ms, sl_postgres_done_fn *done, void *context) {
+void sl_postgres_pause(sl_postgres *p, uint32_t ms, sl_postgres_done_fn *done,
+                       void *context) {
     begin(p, WAITING, done, context);
     (void)uv_timer_start(&p->soon, on_soon, ms, 0);
 }

@@ -429,11 +429,15 @@ static sl_status missing(sl_pg_loader *l) {
         sl_warehouse_add_column(&l->shape, &l->shape.columns[i], out);
         any = true;
     }
-    if (any && !l->rules.create)
+    if (l->live.count == 0 && !l->rules.create)
         return sl_error_set(
             &l->error, SL_EIO,
-            "the warehouse isn't as it should be, and `create` is off: %s",
-            sl_buffer_cstr(out));
+            "there is no table %s, and `create` is off; `sluice ddl postgres` says"
+            " what it should be",
+            l->shape.full);
+    if (any && !l->rules.create)
+        return sl_error_set(&l->error, SL_EIO, "columns lack, and `create` is off: %s",
+                            sl_buffer_cstr(out));
     if (any && l->looks > 1)
         return sl_error_set(
             &l->error, SL_EIO,
