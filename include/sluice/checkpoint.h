@@ -53,7 +53,7 @@ typedef struct sl_ledger_table {
     const char *name;   /**< "clicks/lake" */
     const char *stream;
     sl_table_kind kind;
-    const char *target; /**< Directory, or warehouse table. */
+    const char *target; /**< Directory, as sl_ledger_place() writes it, or warehouse table. */
     const char *window; /**< Window's name, or "". */
     uint64_t first;     /**< Where it began. */
     uint64_t last;      /**< `to` of its last entry, else `first`. */
@@ -78,6 +78,18 @@ SL_CHECKED sl_status sl_ledger_tables(sl_ledger *ledger, sl_ledger_table_fn *eac
                                       sl_error *error);
 /** Add a table (or find it by name); table->id is set. */
 SL_CHECKED sl_status sl_ledger_table_add(sl_ledger *ledger, sl_ledger_table *table, sl_error *error);
+
+/** Inside a transaction: files go to another directory from now on; the old one is remembered. */
+SL_CHECKED sl_status sl_ledger_table_target(sl_ledger *ledger, int64_t table, const char *target,
+                                            sl_error *error);
+typedef sl_status sl_ledger_target_fn(void *context, const char *target);
+/** Where files of the table went formerly. */
+SL_CHECKED sl_status sl_ledger_targets(sl_ledger *ledger, int64_t table, sl_ledger_target_fn *each,
+                                       void *context, sl_error *error);
+/** A directory for the ledger: "data_dir:lake/clicks" when it is below `data_dir`, which may be moved; else as it is. */
+void sl_ledger_place(const char *data_dir, const char *directory, sl_buffer *out);
+/** The inverse, for where `data_dir` is now. */
+void sl_ledger_place_resolve(const char *data_dir, const char *place, sl_buffer *out);
 
 typedef sl_status sl_ledger_schema_fn(void *context, const char *stream, uint32_t version,
                                       const char *json, size_t length);

@@ -25,6 +25,8 @@ typedef struct audited {
     uint64_t delivered_to, delivered_rows, next_to, next_rows;
     uint64_t files, bytes;
     bool any_pending;
+    char **places; /* directories that its files may lie in: today's, then former ones */
+    size_t place_count;
     char **paths; /* of delivered files, sorted */
     size_t path_count, path_capacity;
     struct { uint64_t from, to, rows; } *ranges;
@@ -78,12 +80,68 @@ static sl_status note_table(void *context, const sl_ledger_table *t) {
     return d->row.name != NULL && d->row.stream != NULL && d->row.target != NULL ? SL_OK : SL_ENOMEM;
 }
 
+/* --- where files are --- */
+
+static sl_status add_place(void *context, const char *place) {
+    audit *a = context;
+    audited *d = a->current;
+    sl_buffer text = SL_BUFFER_EMPTY;
+    sl_ledger_place_resolve(a->config->data_dir, place, &text);
+    const char *directory = sl_buffer_cstr(&text);
+    bool known = false;
+    for (size_t i = 0; i < d->place_count; i++)
+        known = known || strcmp(d->places[i], directory) == 0;
+    sl_status status = text.failed ? SL_ENOMEM : SL_OK;
+    if (status == SL_OK && !known) {
+        char **places = sl_realloc(d->places, (d->place_count + 1) * sizeof *places);
+        if (places != NULL)
+            d->places = places;
+        if (places == NULL || (places[d->place_count] = sl_strdup(directory)) == NULL)
+            status = SL_ENOMEM;
+        else
+            d->place_count++;
+    }
+    sl_buffer_fini(&text);
+    return status;
+}
+
+/* The configuration may be newer than the ledger: a lake that was moved is looked for where it is now. */
+static sl_status add_configured(audit *a) {
+    const audited *d = a->current;
+    const sl_config *c = a->config;
+    if (d->row.kind != SL_TABLE_LAKE)
+        return SL_OK;
+    for (uint32_t i = 0; i < c->stream_count; i++)
+        if (strcmp(c->streams[i].name, d->row.stream) == 0)
+            return c->streams[i].has_lake ? add_place(a, c->streams[i].lake.to) : SL_OK;
+    if (!c->embedded)
+        return SL_OK;
+    sl_buffer text = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&text, "%s/%s", c->lake.to, d->row.stream);
+    const char *directory = sl_buffer_cstr(&text);
+    sl_status status = text.failed ? SL_ENOMEM : add_place(a, directory);
+    sl_buffer_fini(&text);
+    return status;
+}
+
+static sl_status find_places(audit *a) {
+    sl_status status = add_configured(a);
+    if (status == SL_OK)
+        status = add_place(a, a->current->row.target);
+    return status == SL_OK
+               ? sl_ledger_targets(a->ledger, a->current->row.id, add_place, a, a->error)
+               : status;
+}
+
 static void audit_fini(audit *a) {
     while (a->tables != NULL) {
         audited *d = a->tables;
         a->tables = d->next;
         for (size_t i = 0; i < d->path_count; i++)
             sl_free(d->paths[i]);
+        for (size_t i = 0; i < d->place_count; i++)
+            sl_free(d->places[i]);
+        sl_free(d->places);
         sl_free(d->paths);
         sl_free(d->ranges);
         char *own[3];
@@ -102,6 +160,11 @@ static void audit_fini(audit *a) {
 
 static bool in_bucket(const char *path) {
     return strncmp(path, "s3://", 5) == 0;
+}
+
+/* Dead letters and late events receive nothing: they are what other tables refused. */
+static bool companion(const audited *d) {
+    return d->row.kind == SL_TABLE_DEAD || d->row.kind == SL_TABLE_LATE;
 }
 
 static bool in_lake(const audited *d) {
@@ -131,15 +194,13 @@ static sl_status verify(audit *a, const char *path, const sl_entry_file *f, sl_e
     return status == SL_OK && !same ? SL_ECORRUPT : status;
 }
 
-static void check_file(audit *a, const audited *d, const sl_entry *entry, const sl_entry_file *f,
-                       const char *path) {
-    sl_error error = {0};
-    sl_status status = verify(a, path, f, &error);
+static void judge_file(audit *a, const audited *d, const sl_entry *entry, const sl_entry_file *f,
+                       const char *path, sl_status status, const sl_error *error) {
     if (status == SL_ENOTFOUND)
         finding(a, d->row.name, "missing: %s (%" PRIu64 " events of positions %" PRIu64 " to %" PRIu64 ")",
                 path, f->rows, entry->from, entry->to);
     else if (status != SL_OK && status != SL_ECORRUPT)
-        finding(a, d->row.name, "unreadable: %s", error.text);
+        finding(a, d->row.name, "unreadable: %s", error->text);
     else if (status == SL_ECORRUPT)
         finding(a, d->row.name,
                 "altered: %s isn't what was committed (%" PRIu64 " events of positions %" PRIu64
@@ -147,26 +208,48 @@ static void check_file(audit *a, const audited *d, const sl_entry *entry, const 
                 path, f->rows, entry->from, entry->to);
 }
 
+/* In the first of its table's places that has it. */
+static sl_status check_delivered(audit *a, audited *d, const sl_entry *entry, const sl_entry_file *f) {
+    sl_buffer path = SL_BUFFER_EMPTY;
+    sl_error error = {0};
+    sl_status found = SL_ENOTFOUND;
+    size_t i = d->place_count;
+    while (found == SL_ENOTFOUND && i-- > 0) { /* Today's place last: it is named when none has it. */
+        sl_buffer_clear(&path);
+        sl_buffer_printf(&path, "%s/%s", d->places[i], f->key);
+        const char *text = sl_buffer_cstr(&path);
+        found = path.failed ? SL_ENOMEM : verify(a, text, f, &error);
+    }
+    sl_status status = path.failed ? SL_ENOMEM : keep_path(d, (const char *)path.bytes);
+    if (status == SL_OK)
+        judge_file(a, d, entry, f, (const char *)path.bytes, found, &error);
+    sl_buffer_fini(&path);
+    return status;
+}
+
+static sl_status check_spooled(audit *a, const audited *d, const sl_entry *entry, const sl_entry_file *f) {
+    sl_buffer path = SL_BUFFER_EMPTY;
+    sl_error error = {0};
+    sl_buffer_printf(&path, "%s/spool/%s", a->config->data_dir, f->spool);
+    const char *text = sl_buffer_cstr(&path);
+    sl_status status = path.failed ? SL_ENOMEM : SL_OK;
+    if (status == SL_OK)
+        judge_file(a, d, entry, f, text, verify(a, text, f, &error), &error);
+    sl_buffer_fini(&path);
+    return status;
+}
+
 static sl_status check_files(audit *a, audited *d, const sl_entry *entry) {
     uint64_t rows = 0;
-    sl_buffer path = SL_BUFFER_EMPTY;
     sl_status status = SL_OK;
     for (uint32_t i = 0; i < entry->file_count && status == SL_OK; i++) {
         const sl_entry_file *f = &entry->files[i];
         rows += f->rows;
         d->files++;
         d->bytes += f->bytes;
-        sl_buffer_clear(&path);
-        if (entry->delivered_us != 0) {
-            sl_buffer_printf(&path, "%s/%s", d->row.target, f->key);
-            status = keep_path(d, sl_buffer_cstr(&path));
-        } else {
-            sl_buffer_printf(&path, "%s/spool/%s", a->config->data_dir, f->spool);
-        }
-        if (status == SL_OK)
-            check_file(a, d, entry, f, sl_buffer_cstr(&path));
+        status = entry->delivered_us != 0 ? check_delivered(a, d, entry, f)
+                                          : check_spooled(a, d, entry, f);
     }
-    sl_buffer_fini(&path);
     if (rows != entry->counts.rows)
         finding(a, d->row.name, "positions %" PRIu64 " to %" PRIu64 ": %" PRIu64 " rows in files, not %" PRIu64,
                 entry->from, entry->to, rows, entry->counts.rows);
@@ -198,8 +281,7 @@ static sl_status check_entry(void *context, const sl_entry *entry) {
     if (entry->sequence != ++d->sequence)
         finding(a, d->row.name, "entry %" PRIu64 " stands where %" PRIu64 " should", entry->sequence,
                 d->sequence);
-    bool companion = d->row.kind == SL_TABLE_DEAD || d->row.kind == SL_TABLE_LATE;
-    if (!companion && c->received != c->rows + c->dead + c->late + c->duplicates + c->filtered)
+    if (!companion(d) && c->received != c->rows + c->dead + c->late + c->duplicates + c->filtered)
         finding(a, d->row.name,
                 "positions %" PRIu64 " to %" PRIu64 ": received %" PRIu64 ", but %" PRIu64 " rows + %" PRIu64
                 " dead + %" PRIu64 " late + %" PRIu64 " duplicates + %" PRIu64 " filtered",
@@ -330,11 +412,17 @@ static sl_status walk_object(void *context, const char *url, uint64_t bytes) {
 static sl_status check_strangers(audit *a, audited *d) {
     if (d->path_count != 0)
         qsort(d->paths, d->path_count, sizeof *d->paths, compare_paths);
-    walk w = {a, d, d->row.target, 0};
-    if (in_bucket(d->row.target))
-        return sl_audit_remote_list(&a->remote, d->row.target, walk_object, &w, a->error);
-    sl_status status = a->files->list(a->files, d->row.target, walk_entry, &w, a->error);
-    return status == SL_ENOTFOUND ? SL_OK : status;
+    sl_status status = SL_OK;
+    for (size_t i = 0; i < d->place_count && status == SL_OK; i++) {
+        const char *place = d->places[i];
+        walk w = {a, d, place, 0};
+        status = in_bucket(place)
+                     ? sl_audit_remote_list(&a->remote, place, walk_object, &w, a->error)
+                     : a->files->list(a->files, place, walk_entry, &w, a->error);
+        if (status == SL_ENOTFOUND)
+            status = SL_OK;
+    }
+    return status;
 }
 
 /* --- warehouse, companions --- */
@@ -395,7 +483,7 @@ static uint64_t rows_below(const audited *d, uint64_t to) {
 }
 
 static void check_companions(audit *a, const audited *d) {
-    if (d->row.kind == SL_TABLE_DEAD || d->row.kind == SL_TABLE_LATE || d->range_count == 0)
+    if (companion(d) || d->range_count == 0)
         return;
     for (const audited *c = a->tables; c != NULL; c = c->next) {
         bool dead = c->row.kind == SL_TABLE_DEAD, late = c->row.kind == SL_TABLE_LATE;
@@ -412,7 +500,9 @@ static sl_status check_tables(audit *a) {
     sl_status status = SL_OK;
     for (audited *d = a->tables; d != NULL && status == SL_OK; d = d->next) {
         a->current = d;
-        status = sl_ledger_entries(a->ledger, d->row.id, false, check_entry, a, a->error);
+        status = find_places(a);
+        if (status == SL_OK)
+            status = sl_ledger_entries(a->ledger, d->row.id, false, check_entry, a, a->error);
         if (status == SL_OK && d->at != d->row.last)
             finding(a, d->row.name, "the ledger's last entry should end at %" PRIu64 ", it ends at %" PRIu64,
                     d->row.last, d->at);
@@ -426,26 +516,35 @@ static sl_status check_tables(audit *a) {
     return status;
 }
 
+static void summary_text(const audit *a, const audited *d) {
+    const sl_counts *c = &d->sum;
+    sl_buffer_printf(a->out, "%-28s positions %" PRIu64 " to %" PRIu64 ": ", d->row.name, d->row.first, d->at);
+    if (companion(d))
+        sl_buffer_printf(a->out, "%" PRIu64 " events that weren't taken", c->rows);
+    else
+        sl_buffer_printf(a->out, "received %" PRIu64 " = %" PRIu64 " rows + %" PRIu64 " dead + %" PRIu64 " late",
+                         c->received, c->rows, c->dead, c->late);
+    sl_buffer_printf(a->out, "; %" PRIu64 " entries, %" PRIu64 " files\n", d->sequence, d->files);
+}
+
+static void summary_json(const audit *a, const audited *d) {
+    const sl_counts *c = &d->sum;
+    sl_buffer_printf(a->out,
+                     "%s{\"table\":\"%s\",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"received\":%" PRIu64
+                     ",\"rows\":%" PRIu64 ",\"dead\":%" PRIu64 ",\"late\":%" PRIu64 ",\"files\":%" PRIu64
+                     ",\"bytes\":%" PRIu64 "}",
+                     d == a->tables ? "" : ",", d->row.name, d->row.first, d->at,
+                     companion(d) ? c->rows : c->received, c->rows, c->dead, c->late, d->files, d->bytes);
+}
+
 static void summary(audit *a) {
     if (a->json)
         sl_buffer_text(a->out, "],\"tables\":[");
-    for (const audited *d = a->tables; d != NULL; d = d->next) {
-        const sl_counts *c = &d->sum;
+    for (const audited *d = a->tables; d != NULL; d = d->next)
         if (a->json)
-            sl_buffer_printf(a->out,
-                             "%s{\"table\":\"%s\",\"from\":%" PRIu64 ",\"to\":%" PRIu64
-                             ",\"received\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"dead\":%" PRIu64
-                             ",\"late\":%" PRIu64 ",\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 "}",
-                             d == a->tables ? "" : ",", d->row.name, d->row.first, d->at, c->received,
-                             c->rows, c->dead, c->late, d->files, d->bytes);
+            summary_json(a, d);
         else if (d->sequence != 0)
-            sl_buffer_printf(a->out,
-                             "%-28s positions %" PRIu64 " to %" PRIu64 ": received %" PRIu64
-                             " = %" PRIu64 " rows + %" PRIu64 " dead + %" PRIu64 " late; %" PRIu64
-                             " entries, %" PRIu64 " files\n",
-                             d->row.name, d->row.first, d->at, c->received, c->rows, c->dead, c->late,
-                             d->sequence, d->files);
-    }
+            summary_text(a, d);
     if (a->json)
         sl_buffer_printf(a->out, "],\"clean\":%s}\n", a->findings == 0 ? "true" : "false");
     else if (a->findings == 0)

@@ -12,6 +12,8 @@ static const char schema_text[] =
     " stream TEXT NOT NULL, kind INTEGER NOT NULL, target TEXT NOT NULL, window TEXT NOT NULL,"
     " first TEXT NOT NULL, last TEXT NOT NULL, cursor TEXT NOT NULL,"
     " sequence INTEGER NOT NULL, watermark INTEGER);"
+    "CREATE TABLE IF NOT EXISTS targets(table_id INTEGER NOT NULL, target TEXT NOT NULL,"
+    " PRIMARY KEY(table_id, target)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS entries(id INTEGER PRIMARY KEY, table_id INTEGER NOT NULL,"
     " sequence INTEGER NOT NULL, first TEXT NOT NULL, next TEXT NOT NULL,"
     " received INTEGER NOT NULL, rows INTEGER NOT NULL, dead INTEGER NOT NULL,"
@@ -194,6 +196,62 @@ sl_status sl_ledger_table_add(sl_ledger *ledger, sl_ledger_table *table, sl_erro
         sl_sql_reset(s);
     }
     return status;
+}
+
+sl_status sl_ledger_table_target(sl_ledger *ledger, int64_t table, const char *target,
+                                 sl_error *error) {
+    static const char *const texts[] = {
+        "INSERT OR IGNORE INTO targets SELECT id, target FROM tables WHERE id = ?1 AND target <> ?2",
+        "UPDATE tables SET target = ?2 WHERE id = ?1 AND target <> ?2",
+        "DELETE FROM targets WHERE table_id = ?1 AND target = ?2"};
+    sl_status status = SL_OK;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && status == SL_OK; i++) {
+        sl_sql_statement *s;
+        status = sl_sql_prepare(ledger->sql, texts[i], &s, error);
+        if (status != SL_OK)
+            return status;
+        sl_sql_bind_int(s, 1, table);
+        sl_sql_bind_string(s, 2, target);
+        status = sl_sql_run(s, error);
+    }
+    return status;
+}
+
+sl_status sl_ledger_targets(sl_ledger *ledger, int64_t table, sl_ledger_target_fn *each,
+                            void *context, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status =
+        sl_sql_prepare(ledger->sql, "SELECT target FROM targets WHERE table_id = ?", &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, table);
+    while (status == SL_OK && (status = sl_sql_step(s, error)) == SL_OK) {
+        status = each(context, sl_sql_text(s, 0, NULL));
+        if (status != SL_OK)
+            sl_sql_reset(s);
+    }
+    return status == SL_ENOTFOUND ? SL_OK : status;
+}
+
+static const char below[] = "data_dir:";
+
+void sl_ledger_place(const char *data_dir, const char *directory, sl_buffer *out) {
+    size_t length = strlen(data_dir);
+    while (length > 1 && data_dir[length - 1] == '/')
+        length--;
+    if (strncmp(directory, data_dir, length) != 0 || directory[length] != '/') {
+        sl_buffer_text(out, directory);
+        return;
+    }
+    directory += length;
+    sl_buffer_printf(out, "%s%s", below, directory + strspn(directory, "/"));
+}
+
+void sl_ledger_place_resolve(const char *data_dir, const char *place, sl_buffer *out) {
+    if (strncmp(place, below, sizeof below - 1) == 0)
+        sl_buffer_printf(out, "%s/%s", data_dir, place + sizeof below - 1);
+    else
+        sl_buffer_text(out, place);
 }
 
 sl_status sl_ledger_schemas(sl_ledger *ledger, sl_ledger_schema_fn *each, void *context,

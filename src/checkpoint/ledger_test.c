@@ -89,6 +89,53 @@ static void entry_and_cursor_move_together(void **state) {
     sl_ledger_close(ledger);
 }
 
+static sl_status join_targets(void *context, const char *target) {
+    sl_buffer_printf(context, "%s;", target);
+    return SL_OK;
+}
+
+static void former_targets_are_remembered(void **state) {
+    (void)state;
+    static const char *const turns[][2] = {{"lake/clicks", ""},
+                                           {"/mnt/clicks", "lake/clicks;"},
+                                           {"/mnt/clicks", "lake/clicks;"},
+                                           {"data_dir:x", "/mnt/clicks;lake/clicks;"},
+                                           {"lake/clicks", "/mnt/clicks;data_dir:x;"}};
+    sl_ledger *ledger = open_memory();
+    sl_error error;
+    int64_t id = add_table(ledger);
+    for (size_t i = 0; i < sizeof turns / sizeof *turns; i++) {
+        sl_buffer seen = SL_BUFFER_EMPTY;
+        assert_int_equal(sl_ledger_table_target(ledger, id, turns[i][0], &error), SL_OK);
+        assert_int_equal(sl_ledger_targets(ledger, id, join_targets, &seen, &error), SL_OK);
+        assert_string_equal(sl_buffer_cstr(&seen), turns[i][1]);
+        sl_buffer_fini(&seen);
+    }
+    sl_ledger_close(ledger);
+}
+
+static void places_below_data_dir_move_with_it(void **state) {
+    (void)state;
+    static const char *const cases[][5] = {
+        /* data_dir, directory, place, data_dir then, directory then */
+        {"./data", "./data/lake/a", "data_dir:lake/a", "/new", "/new/lake/a"},
+        {"/data/", "/data//lake", "data_dir:lake", "/new", "/new/lake"},
+        {"/data", "/database/lake", "/database/lake", "/new", "/database/lake"},
+        {"/data", "/data", "/data", "/new", "/data"},
+        {"/", "/lake", "/lake", "/new", "/lake"},
+        {"/data", "s3://bucket/data/a", "s3://bucket/data/a", "/new", "s3://bucket/data/a"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sl_buffer place = SL_BUFFER_EMPTY, then = SL_BUFFER_EMPTY;
+        sl_ledger_place(cases[i][0], cases[i][1], &place);
+        assert_string_equal(sl_buffer_cstr(&place), cases[i][2]);
+        sl_ledger_place_resolve(cases[i][3], (const char *)place.bytes, &then);
+        assert_string_equal(sl_buffer_cstr(&then), cases[i][4]);
+        sl_buffer_fini(&place);
+        sl_buffer_fini(&then);
+    }
+}
+
 static sl_status count_files(void *context, const sl_entry *entry) {
     *(uint32_t *)context += entry->file_count;
     return SL_OK;
@@ -190,6 +237,8 @@ static void facts_schemas_and_keys_are_kept(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entry_and_cursor_move_together),
+        cmocka_unit_test(former_targets_are_remembered),
+        cmocka_unit_test(places_below_data_dir_move_with_it),
         cmocka_unit_test(files_of_loads_are_forgotten_when_they_are_loaded),
         cmocka_unit_test(open_windows_are_kept_until_dropped),
         cmocka_unit_test(facts_schemas_and_keys_are_kept),

@@ -44,7 +44,11 @@ static sl_status note_table(void *context, const sl_ledger_table *t) {
     s->id = t->id;
     s->name = sl_strdup(t->name);
     s->stream = sl_strdup(t->stream);
-    s->target = sl_strdup(t->target);
+    sl_buffer target = SL_BUFFER_EMPTY;
+    sl_ledger_place_resolve(r->engine->config->data_dir, t->target, &target);
+    s->target = sl_strdup(sl_buffer_cstr(&target));
+    bool failed = target.failed;
+    sl_buffer_fini(&target);
     s->first = t->first;
     s->last = t->last;
     s->cursor = t->cursor;
@@ -53,7 +57,7 @@ static sl_status note_table(void *context, const sl_ledger_table *t) {
     s->kind = t->kind;
     if (t->cursor > r->highest)
         r->highest = t->cursor;
-    return s->name != NULL && s->stream != NULL && s->target != NULL ? SL_OK : SL_ENOMEM;
+    return !failed && s->name != NULL && s->stream != NULL && s->target != NULL ? SL_OK : SL_ENOMEM;
 }
 
 static void recovery_fini(recovery *r) {
@@ -237,6 +241,22 @@ static sl_status check_tables(sl_engine *e, recovery *r, sl_error *error) {
     return status;
 }
 
+/* Files may go elsewhere from now on: audit looks for the older ones where they went. */
+static sl_status note_targets(sl_engine *e, const recovery *r, sl_error *error) {
+    sl_status status = SL_OK;
+    for (const stored_table *s = r->tables; s != NULL && status == SL_OK; s = s->next) {
+        if (s->match == NULL || s->kind == SL_TABLE_ROWS || s->kind == SL_TABLE_WINDOW)
+            continue;
+        sl_buffer place = SL_BUFFER_EMPTY;
+        sl_ledger_place(e->config->data_dir, s->match->target, &place);
+        const char *text = sl_buffer_cstr(&place);
+        status = place.failed ? no_memory(error)
+                              : sl_ledger_table_target(e->storage.ledger, s->id, text, error);
+        sl_buffer_fini(&place);
+    }
+    return status;
+}
+
 /* Where a table of the stream begins that has no place of its own: with the slowest of those that were there before;
  * for a new stream, where records stopped being without one. */
 static uint64_t common_start(const sl_engine *e, const recovery *r, const stream *of, int64_t *watermark_us) {
@@ -297,8 +317,10 @@ static sl_status enter_configuration(sl_engine *e, recovery *r, sl_error *error)
     status = check_tables(e, r, error);
     if (status == SL_OK) {
         begin_tables(e, r);
-        status = register_configured(e, error);
+        status = note_targets(e, r, error);
     }
+    if (status == SL_OK)
+        status = register_configured(e, error);
     if (status == SL_OK)
         return sl_ledger_commit(e->storage.ledger, error);
     sl_ledger_rollback(e->storage.ledger);

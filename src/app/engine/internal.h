@@ -477,6 +477,8 @@ stream *stream_route(sl_engine *e, const char *name, size_t length, uint64_t pos
 void streams_destroy(sl_engine *e);
 sl_schema *letters_schema(void);
 
+/** Whether it leaves this machine, and whose quota it is counted in. @return SL_EUNSUPPORTED: nobody would take it. */
+sl_status table_destination(sl_engine *e, table *t, sl_error *error);
 /** Its series. */
 void table_metrics(sl_engine *e, table *t);
 

@@ -194,7 +194,8 @@ sl_status retired_add(sl_engine *e, const sl_ledger_table *row, table **out, sl_
     t->last_pending = &t->first_pending;
     t->name = sl_strdup(row->name);
     t->target = sl_strdup(row->target);
-    sl_status status = t->name == NULL || t->target == NULL ? no_memory(error) : SL_OK;
+    sl_status status =
+        t->name == NULL || t->target == NULL ? no_memory(error) : table_destination(e, t, error);
     if (status == SL_OK) {
         table_metrics(e, t);
         status = retired_shape(e, row->stream, t->kind == SL_TABLE_WINDOW ? t->name : NULL, &t->last_shape,

@@ -203,10 +203,16 @@ static bool is_remote(const sl_engine *e, sl_table_kind kind, const char *target
                : strncmp(target, S3_SCHEME, strlen(S3_SCHEME)) == 0;
 }
 
+sl_status table_destination(sl_engine *e, table *t, sl_error *error) {
+    t->remote = is_remote(e, t->kind, t->target);
+    if (t->remote && e->options.target == NULL)
+        return sl_error_set(error, SL_EUNSUPPORTED, "%s: nobody here delivers to %s", t->name, t->target);
+    t->destination = destination_of(e, t);
+    return SL_OK;
+}
+
 static sl_status table_add(sl_engine *e, stream *s, sl_table_kind kind, const char *suffix,
                            const char *target, uint64_t position, table **out, sl_error *error) {
-    if (is_remote(e, kind, target) && e->options.target == NULL)
-        return sl_error_set(error, SL_EUNSUPPORTED, "stream %s: nobody here delivers to %s", s->name, target);
     if (s->table_count == COMPANIONS_MAX ||
         e->table_count == sizeof e->tables / sizeof *e->tables)
         return sl_error_set(error, SL_ELIMIT, "stream %s: more than %d tables", s->name,
@@ -224,17 +230,18 @@ static sl_status table_add(sl_engine *e, stream *s, sl_table_kind kind, const ch
     sl_buffer_fini(&name);
     t->target = sl_strdup(target);
     t->states = worker_states_create(e->config->workers);
-    if (failed || t->name == NULL || t->target == NULL || t->states == NULL) {
+    t->kind = kind;
+    t->of = s;
+    sl_status status = failed || t->name == NULL || t->target == NULL || t->states == NULL
+                           ? sl_error_set(error, SL_ENOMEM, "stream %s: out of memory", s->name)
+                           : table_destination(e, t, error);
+    if (status != SL_OK) {
         sl_free(t->states);
         sl_free(t->name);
         sl_free(t->target);
         sl_free(t);
-        return sl_error_set(error, SL_ENOMEM, "stream %s: out of memory", s->name);
+        return status;
     }
-    t->kind = kind;
-    t->of = s;
-    t->remote = is_remote(e, kind, target);
-    t->destination = destination_of(e, t);
     t->slot = s->table_count;
     t->index = e->table_count;
     t->first = t->last = t->cursor = t->cut_to = t->skip_below = t->first_skip = position;

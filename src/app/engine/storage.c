@@ -247,24 +247,33 @@ static bool empty(const sl_entry *entry) {
     return entry->counts.received == 0 && entry->counts.rows == 0 && entry->file_count == 0;
 }
 
+static sl_status register_table(storage_actor *a, table *t, sl_error *error) {
+    sl_buffer place = SL_BUFFER_EMPTY;
+    sl_ledger_place(a->engine->config->data_dir, t->target, &place);
+    sl_ledger_table row = {.name = t->name,
+                           .stream = t->of->name,
+                           .kind = t->kind,
+                           .target = sl_buffer_cstr(&place),
+                           .window = t->kind == SL_TABLE_WINDOW ? t->name : "",
+                           .first = t->first,
+                           .last = t->first,
+                           .cursor = t->first,
+                           .watermark_us = SL_NO_TIME};
+    sl_status status = place.failed ? sl_error_set(error, SL_ENOMEM, "%s: out of memory", t->name)
+                                    : sl_ledger_table_add(a->ledger, &row, error);
+    sl_buffer_fini(&place);
+    t->id = row.id;
+    return status;
+}
+
 sl_status storage_register(storage_actor *a, table **tables, uint32_t count, sl_error *error) {
     for (uint32_t i = 0; i < count; i++) {
         table *t = tables[i];
         if (t->id != 0)
             continue;
-        sl_ledger_table row = {.name = t->name,
-                               .stream = t->of->name,
-                               .kind = t->kind,
-                               .target = t->target,
-                               .window = t->kind == SL_TABLE_WINDOW ? t->name : "",
-                               .first = t->first,
-                               .last = t->first,
-                               .cursor = t->first,
-                               .watermark_us = SL_NO_TIME};
-        sl_status status = sl_ledger_table_add(a->ledger, &row, error);
+        sl_status status = register_table(a, t, error);
         if (status != SL_OK)
             return status;
-        t->id = row.id;
         t->fresh = true;
     }
     return SL_OK;
