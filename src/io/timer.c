@@ -41,18 +41,40 @@ void sl_timer_destroy(sl_timer *timer) {
         uv_close((uv_handle_t *)&timer->timer, on_closed);
 }
 
+/* The loop is the first member: what is passed around points to both. */
+typedef struct waiting_loop {
+    uv_loop_t loop;
+    uv_prepare_t prepare;
+    const bool *done;
+} waiting_loop;
+
+/* After the timers and before the loop sleeps: what they have done, it must not sleep
+ * over. */
+static void before_sleep(uv_prepare_t *prepare) {
+    waiting_loop *waiting = prepare->data;
+    if (*waiting->done)
+        uv_stop(&waiting->loop);
+}
+
 uv_loop_t *sl_waiting_loop_create(void) {
-    uv_loop_t *loop = sl_calloc(1, sizeof *loop);
-    if (loop != NULL && uv_loop_init(loop) != 0) {
-        sl_free(loop);
-        loop = NULL;
+    waiting_loop *waiting = sl_calloc(1, sizeof *waiting);
+    if (waiting == NULL || uv_loop_init(&waiting->loop) != 0) {
+        sl_free(waiting);
+        return NULL;
     }
-    return loop;
+    (void)uv_prepare_init(&waiting->loop, &waiting->prepare);
+    uv_unref((uv_handle_t *)&waiting->prepare);
+    waiting->prepare.data = waiting;
+    return &waiting->loop;
 }
 
 bool sl_waiting_loop_run(uv_loop_t *loop, const bool *done) {
+    waiting_loop *waiting = (waiting_loop *)loop;
+    waiting->done = done;
+    (void)uv_prepare_start(&waiting->prepare, before_sleep);
     while (!*done && uv_run(loop, UV_RUN_ONCE) != 0)
         continue;
+    (void)uv_prepare_stop(&waiting->prepare);
     return *done;
 }
 
