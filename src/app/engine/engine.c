@@ -569,7 +569,7 @@ sl_status sl_engine_create(const sl_engine_options *options, sl_engine **out, sl
     memset(e, 0, sizeof *e);
     e->options = *options;
     e->config = options->config;
-    e->destination_count = 2;
+    e->destination_count = DESTINATION_BUCKETS;
     e->files = options->files;
     e->budget = options->budget;
     e->intake.submit = intake_submit;

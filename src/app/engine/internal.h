@@ -29,7 +29,11 @@ enum {
     GROUP_BYTES = 2 << 20,   /* A group gathers up to this, a lone record may be larger. */
     READ_AHEAD = 4,          /* Groups that the reader is ahead of the pipeline. */
     COMPANIONS_MAX = 64,     /* Tables of one stream. */
-    DESTINATIONS_MAX = 16,   /* Directories, the warehouse, then buckets; the last one holds all further ones. */
+    DESTINATIONS_MAX = 16,   /* The next three, then buckets; the last one holds all further ones. */
+    DESTINATION_DIRECTORIES = 0,
+    DESTINATION_WAREHOUSE,
+    DESTINATION_COMPANIONS,  /* Wherever they go. */
+    DESTINATION_BUCKETS,
 };
 #define S3_SCHEME "s3://"
 #define UNCUT_MAX (UINT64_C(1) << 30) /* A table is cut at 1 GiB of uncut log. */

@@ -318,8 +318,9 @@ static void touch_tables(sl_engine *e, const task *t, const part *p) {
     int64_t now = engine_now(e);
     for (uint32_t k = 0; k < s->table_count; k++) {
         table *b = s->tables[k];
-        bool concerned = b->kind == SL_TABLE_DEAD ? p->batch->reject_count != 0
-                                                  : p->batch->rows + p->batch->reject_count != 0;
+        bool concerned = b->kind == SL_TABLE_DEAD  ? p->batch->reject_count != 0
+                         : b->kind == SL_TABLE_RAW ? true /* A record may hold no event at all. */
+                                                   : p->batch->rows + p->batch->reject_count != 0;
         if (!concerned || t->group->offset < b->skip_below)
             continue;
         if (!b->dirty)
@@ -385,14 +386,11 @@ uint64_t spool_used(const sl_engine *e, uint32_t destination) {
     return atomic_load_explicit(&e->storage.spool_bytes[destination], memory_order_relaxed);
 }
 
-/* Tables of a destination whose quota is used up are parked at their next cut. Where that isn't enough (dead letters are
- * never parked), what the spool can't take stays in the log; when that is full too, requests are refused. */
+/* Tables of a destination whose quota is used up are parked at their next cut, but not the companions, as they are cut with
+ * tables of other destinations. When they alone use up a quota, what comes stays in the log; when that is full, too, requests
+ * are refused. */
 static bool spool_full(const sl_engine *e) {
-    uint64_t most = e->config->spool.quota + e->config->spool.quota / 4;
-    for (uint32_t i = 0; i < e->destination_count && !e->stopping; i++)
-        if (spool_used(e, i) >= most)
-            return true;
-    return false;
+    return spool_used(e, DESTINATION_COMPANIONS) >= e->config->spool.quota && !e->stopping;
 }
 
 static bool dispatch(sl_engine *e) {

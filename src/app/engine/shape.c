@@ -177,15 +177,17 @@ static void table_destroy(table *t) {
 }
 
 static uint32_t destination_of(sl_engine *e, const table *t) {
+    if (t->kind == SL_TABLE_DEAD || t->kind == SL_TABLE_LATE)
+        return DESTINATION_COMPANIONS;
     if (t->kind == SL_TABLE_WINDOW || t->kind == SL_TABLE_ROWS)
-        return 1;
+        return DESTINATION_WAREHOUSE;
     if (!t->remote)
-        return 0;
+        return DESTINATION_DIRECTORIES;
     const char *bucket = t->target + strlen(S3_SCHEME);
     int length = (int)strcspn(bucket, "/");
     char name[sizeof *e->buckets];
     (void)snprintf(name, sizeof name, "%.*s", length, bucket);
-    uint32_t i = 2;
+    uint32_t i = DESTINATION_BUCKETS;
     while (i < e->destination_count && strcmp(e->buckets[i], name) != 0)
         i++;
     if (i == DESTINATIONS_MAX)
@@ -281,7 +283,7 @@ static sl_status directory_table(sl_engine *e, stream *s, sl_table_kind kind, co
     return status;
 }
 
-/* Dead letters and late events lie in data_dir; beside a lake in a bucket they are in the bucket, too, below names that
+/* Dead letters, late events and the raw zone lie in data_dir; beside a lake in a bucket they are in the bucket, too, below names that
  * readers of the lake pass over. */
 static sl_status data_table(sl_engine *e, stream *s, sl_table_kind kind, const char *name,
                             uint64_t position, sl_error *error) {
@@ -299,6 +301,17 @@ static sl_status data_table(sl_engine *e, stream *s, sl_table_kind kind, const c
                            ? sl_error_set(error, SL_ENOMEM, "stream %s: out of memory", s->name)
                            : directory_table(e, s, kind, name, path, position, error);
     sl_buffer_fini(&parent);
+    return status;
+}
+
+/* Its files are as old and as large as the lake's. */
+static sl_status raw_table(sl_engine *e, stream *s, uint64_t position, sl_error *error) {
+    sl_status status = data_table(e, s, SL_TABLE_RAW, "raw", position, error);
+    if (status == SL_OK && s->config->has_lake) {
+        table *t = s->tables[s->table_count - 1];
+        t->lake = &s->config->lake;
+        t->max_age_us = s->config->lake.max_age_us;
+    }
     return status;
 }
 
@@ -361,6 +374,8 @@ static sl_status tables_add(sl_engine *e, stream *s, uint64_t position, sl_error
     }
     if (status == SL_OK && c->late_limit_us != 0)
         status = data_table(e, s, SL_TABLE_LATE, "late", position, error);
+    if (status == SL_OK && c->raw)
+        status = raw_table(e, s, position, error);
     if (status == SL_OK && c->warehouse.name != NULL) {
         status = table_add(e, s, SL_TABLE_ROWS, "rows", c->warehouse.name, position, &t, error);
         if (status == SL_OK) {

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""S3 and PostgreSQL through outages: what was acknowledged arrives once, one target's trouble is not another's, and
+`sluice audit` agrees, having read both."""
+
+import os
+import sys
+import time
+import uuid
+
+import rigs
+from rigs import Proxy
+from support import (
+    Daemon, Sender, body, configuration, event, flush_until, noise, rows, run_tests, started, stopped, wait_for,
+)
+
+rigs.need("s3", "postgres")
+PG = os.environ["SLUICE_TEST_PG"]
+STORM = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Outside:
+    """A bucket's prefix and a schema of one test's own, behind proxies if wanted."""
+
+    def __init__(self, root, s3=None, postgres=None):
+        self.root = root
+        self.store = rigs.S3()
+        self.schema = f"d{uuid.uuid4().hex[:12]}"
+        rigs.psql(PG, f"CREATE SCHEMA {self.schema}")
+        self.endpoint = f"http://{s3.address}" if s3 else os.environ["SLUICE_TEST_S3_ENDPOINT"]
+        address = PG.rsplit("@", 1)[1].split("/")[0]
+        self.url = PG.replace(address, postgres.address) if postgres else PG
+        self.options = f"?options=-csearch_path%3D{self.schema}&sslmode=disable"
+
+    def configuration(self, **more):
+        config = configuration(
+            self.root, lake=self.store.url, s3={"endpoint": self.endpoint, "path_style": True},
+            warehouse={"postgres": {"url": self.url + self.options}}, **more,
+        )
+        config["streams"]["events"]["warehouse"] = {"table": "event_rows"}
+        return config
+
+    def query(self, text):
+        return rigs.psql(PG + self.options, text)
+
+    def loaded(self):
+        """Event rows; the table may be still to come."""
+        there = self.query("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'event_rows'")
+        return int(self.query("SELECT count(*) FROM event_rows")[0][0]) if there == [["1"]] else 0
+
+    def objects(self):
+        """The lake, brought here."""
+        copies = self.root / "objects"
+        copies.mkdir(exist_ok=True)
+        for key in self.store.keys():
+            path = copies / key.replace("/", "_")
+            if not path.exists():
+                path.write_bytes(self.store.read(key))
+        return copies
+
+    def check(self, daemon, count):
+        ids = sorted(r[0] for r in rows(self.objects()))
+        assert ids == list(range(count)), f"{len(ids)} rows, {len(set(ids))} different, of {count}"
+        assert self.query("SELECT count(*), count(DISTINCT id) FROM event_rows") == [[str(count)] * 2]
+        assert self.query("SELECT sum(events) FROM per_minute") == [[str(count)]]
+        code, text = daemon.audit()
+        assert code == 0, text
+
+
+def proxies():
+    s3 = os.environ["SLUICE_TEST_S3_ENDPOINT"].split("//")[1]
+    return Proxy(s3), Proxy(PG.rsplit("@", 1)[1].split("/")[0])
+
+
+def run(root, prepare, bodies=60, size=100, **more):
+    """Send while `prepare(s3, postgres, daemon)` makes trouble; then all is well, and everything arrives once."""
+    s3, postgres = proxies()
+    with s3, postgres:
+        outside = Outside(root, s3, postgres)
+        daemon = started(Daemon(root, outside.configuration(**more)))
+        sender = Sender(daemon, [body(i * size, size) for i in range(bodies)])
+        prepare(s3, postgres, daemon)
+        sender.start()
+        sender.join(120)
+        assert not sender.is_alive() and not sender.bad and sender.statuses == {200: bodies}, sender.statuses
+        flush_until(daemon)
+        outside.check(daemon, bodies * size)
+        stopped(daemon)
+        return s3, postgres
+
+
+def test_totals_are_those_of_the_embedded_store(root):
+    outside = Outside(root / "out")
+    inside = started(Daemon(root / "in", configuration(root / "in")))
+    daemon = started(Daemon(root / "out", outside.configuration()))
+    for i in range(20):
+        for d in (inside, daemon):
+            assert d.request("POST", "/v1/events/events", body(i * 500, 500))[0] == 200
+    inside.flush()
+    daemon.flush()
+    outside.check(daemon, 10_000)
+    import sqlite3
+
+    with sqlite3.connect(inside.warehouse()) as db:
+        want = sorted((w[:16].replace("T", " "), k, str(n)) for w, k, n in
+                      db.execute("SELECT window_start, kind, events FROM per_minute"))
+    got = sorted((w[:16], k, n) for w, k, n in outside.query(
+        "SELECT window_start AT TIME ZONE 'UTC', kind, events FROM per_minute"))
+    assert got == want
+    assert sorted(rows(root / "in/lake", 'id, kind, text, "at"::VARCHAR')) == sorted(rows(outside.objects(), 'id, kind, text, "at"::VARCHAR'))
+    stopped(inside)
+    stopped(daemon)
+
+
+def test_storms_of_503_are_weathered(root):
+    run(root, lambda s3, postgres, daemon: s3.rule("answer", match=rb"PUT ", times=12, reply=STORM))
+
+
+def test_replies_lost_after_the_object_was_written(root):
+    run(root, lambda s3, postgres, daemon: s3.rule("drop_reply", match=rb"PUT ", times=6))
+
+
+def test_connections_reset_within_a_body(root):
+    run(root, lambda s3, postgres, daemon: s3.rule("reset", match=rb"PUT ", times=6, after=3000))
+
+
+def test_slow_networks_only_take_longer(root):
+    run(root, lambda s3, postgres, daemon: (s3.set(bytes_per_s=400_000, latency_ms=20), postgres.set(latency_ms=20)),
+        bodies=20)
+
+
+def test_commits_without_a_reply_are_looked_up(root):
+    run(root, lambda s3, postgres, daemon: postgres.rule("drop_reply", match=rb"COMMIT", times=5))
+
+
+def test_connections_lost_in_the_middle_of_a_copy(root):
+    run(root, lambda s3, postgres, daemon: postgres.rule("reset", match=rb"PGCOPY", times=5, after=500))
+
+
+def test_postgres_restarted_in_the_middle(root):
+    server = rigs.own("postgres")
+    url = server["SLUICE_TEST_PG"]
+    outside = Outside(root)
+    rigs.psql(url, f"CREATE SCHEMA {outside.schema}")
+    outside.url = url
+    outside.query = lambda text: rigs.psql(url + outside.options, text)
+    daemon = started(Daemon(root, outside.configuration()))
+    sender = Sender(daemon, [body(i * 100, 100) for i in range(100)])
+    sender.start()
+    for _ in range(2):
+        time.sleep(0.4)
+        server.stop()
+        time.sleep(0.3)
+        server.start()
+    sender.join(120)
+    assert sender.statuses == {200: 100}, sender.statuses
+    flush_until(daemon)
+    outside.check(daemon, 10_000)
+    stopped(daemon)
+
+
+def test_denied_credentials_stall_and_lose_nothing(root):
+    """Keys without any right: the table is stalled, says so, and goes on when the rights are there."""
+    outside = Outside(root)
+    daemon = Daemon(root, outside.configuration(), environment={
+        "AWS_ACCESS_KEY_ID": os.environ["SLUICE_TEST_S3_DENIED_ACCESS_KEY_ID"],
+        "AWS_SECRET_ACCESS_KEY": os.environ["SLUICE_TEST_S3_DENIED_SECRET_ACCESS_KEY"]})
+    started(daemon)
+    assert daemon.request("POST", "/v1/events/events", body(0, 100))[0] == 200
+    wait_for("the alarm", lambda: daemon.metric("sluice_table_stalled") >= 1)
+    wait_for("PostgreSQL all the same", lambda: outside.loaded() == 100)
+    assert "403" in daemon.said() and "AccessDenied" in daemon.said(), daemon.said()[-1500:]
+    stopped(daemon)
+    daemon.environment.update({k: os.environ[k] for k in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")})
+    started(daemon)
+    flush_until(daemon)
+    outside.check(daemon, 100)
+    stopped(daemon)
+
+
+def test_an_outage_uses_up_its_own_quota_only(root):
+    """S3 is away, until its spool and then the journal are full; PostgreSQL gets everything meanwhile; then all drains."""
+    s3, postgres = proxies()
+    with s3, postgres:
+        outside = Outside(root, s3, postgres)
+        s3.set(refuse=True)
+        daemon = started(Daemon(root, outside.configuration(
+            spool={"quota": "4MiB"}, journal={"quota": "24MiB", "segment_size": "2MiB"})))
+        sender = Sender(daemon, [noise(i * 50, 50, 4000) for i in range(400)], pause=0.1)
+        sender.start()
+        wait_for("503", lambda: 503 in sender.statuses, 120)
+        taken = len(sender.taken)
+        assert taken * 50 * 4000 > 10 << 20, f"only {taken} bodies were taken"
+        wait_for("PostgreSQL has what was taken", lambda: outside.loaded() >= taken * 50, 60)
+        assert daemon.metric("sluice_oldest_uncommitted_seconds") > 0
+        assert "spool.quota is used up" in daemon.said()
+        s3.clear()
+        sender.join(240)
+        assert not sender.is_alive() and not sender.bad and len(sender.taken) == 400
+        flush_until(daemon, 240)
+        outside.check(daemon, 20_000)
+        assert daemon.metric("sluice_oldest_uncommitted_seconds") < 5
+        stopped(daemon)
+
+
+if __name__ == "__main__":
+    run_tests(sys.modules[__name__])
