@@ -1,6 +1,7 @@
 /* The command line: `sluice [VERB] …`. */
 #include "audit.h"
 #include "daemon.h"
+#include "ddl.h"
 
 #include "sluice/engine.h"
 #include "sluice/generate.h"
@@ -23,6 +24,8 @@ static const char usage[] =
     "       sluice generate KIND [options]        events: clickstream, orders; see generate --help\n"
     "       sluice audit [-c FILE] [--json] [--whole]\n"
     "                                             prove that every event is where it belongs, once\n"
+    "       sluice ddl redshift|postgres|athena [-c FILE]\n"
+    "                                             statements that make the tables of a configuration\n"
     "       sluice inspect FILE.parquet [--json]  schema, row groups, encodings, log ranges\n"
     "       sluice version | help\n"
     "\n"
@@ -148,6 +151,25 @@ static int audit(const arguments *a) {
     return status == SL_OK && clean ? 0 : 1;
 }
 
+static int ddl(const arguments *a) {
+    if (a->file == NULL)
+        return help(stderr, EXIT_USAGE);
+    sl_config *config;
+    int code = load(a->config, true, &config);
+    if (code != 0)
+        return code;
+    sl_buffer out = SL_BUFFER_EMPTY;
+    sl_error error = {0};
+    sl_status status = sl_ddl(config, sl_files_system(), a->file, &out, &error);
+    if (status == SL_OK)
+        (void)fputs(sl_buffer_cstr(&out), stdout);
+    else
+        (void)fprintf(stderr, "sluice: ddl: %s\n", error.text);
+    sl_buffer_fini(&out);
+    sl_config_destroy(config);
+    return status == SL_OK ? 0 : status == SL_EINVAL ? EXIT_USAGE : 1;
+}
+
 static int inspect(const arguments *a) {
     if (a->file == NULL)
         return help(stderr, EXIT_USAGE);
@@ -192,6 +214,8 @@ int main(int argc, char **argv) {
         return validate(&a);
     if (strcmp(verb, "audit") == 0)
         return audit(&a);
+    if (strcmp(verb, "ddl") == 0)
+        return ddl(&a);
     if (strcmp(verb, "inspect") == 0)
         return inspect(&a);
     (void)fprintf(stderr, "sluice: no verb '%s'\n", verb);

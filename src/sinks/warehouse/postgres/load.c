@@ -615,8 +615,8 @@ static void next_step(sl_pg_loader *l, const sl_postgres_result *result) {
     }
 }
 
-/* 57014: our own timeout; again at once would take as long. 42P10: no unique constraint
- * to upsert by. */
+/* A server that isn't there is the engine's to wait for. 57014: our own timeout; again at
+ * once would take as long. 42P10: no unique constraint to upsert by. */
 static void on_failure(sl_pg_loader *l, sl_status status, const sl_error *error) {
     const char *state = sl_postgres_sqlstate(l->db);
     l->error = *error;
@@ -629,7 +629,9 @@ static void on_failure(sl_pg_loader *l, sl_status status, const sl_error *error)
     }
     /* The table may have been dropped or changed: look at all of it again. */
     l->ensured = 0;
-    fail(l, status, retried(status) && strcmp(state, "57014") != 0);
+    bool again =
+        retried(status) && strcmp(state, "57014") != 0 && l->step != STEP_CONNECT;
+    fail(l, status, again);
 }
 
 static void on_answer(void *context, sl_status status, const sl_postgres_result *result,

@@ -154,12 +154,12 @@ sl_status sl_postgres_target_create(const sl_postgres_target_options *options,
     }
     if (options->metrics != NULL) {
         t->cut = sl_metrics_get(
-            options->metrics, SL_METRIC_COUNTER, "sluice_warehouse_fitted_values_total",
-            "Values that were changed to fit into the warehouse's columns.",
-            "warehouse=\"postgres\"");
+            options->metrics, SL_METRIC_COUNTER, "sluice_warehouse_cut_values_total",
+            "Values cut to what their column takes.", "warehouse=\"postgres\"");
         t->retries = sl_metrics_get(
             options->metrics, SL_METRIC_COUNTER, "sluice_warehouse_retries_total",
-            "Loads that were tried again.", "warehouse=\"postgres\"");
+            "Loads begun again after a conflict or a lost connection.",
+            "warehouse=\"postgres\"");
     }
     *out = &t->target;
     return SL_OK;
