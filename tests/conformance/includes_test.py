@@ -31,14 +31,14 @@ OWNERS = {
     "encode/parquet": "parquet",
     "encode/rows": "rows",
     "checkpoint": "checkpoint",
-    "sinks/lake": "lake",
+    "sinks/lake": "lake object_store",
     "sinks/warehouse/sqlite": "warehouse",
     "sinks/warehouse/sql": "warehouse_sql",
     "sinks/warehouse/postgres": "postgres_target",
-    "io": "http_client http_server io_files loop postgres sql",
+    "io": "http_client http_server io_files loop postgres sql timer",
     "io/aws": "aws",
     "admin": "admin",
-    "app": "config engine generate intake",
+    "app": "config engine generate intake target",
 }
 OWNER = {name + ".h": folder for folder, names in OWNERS.items() for name in names.split()}
 
@@ -53,6 +53,10 @@ KNOWS = {
     ("admin", "http.h"): "its pages are replies",
     ("checkpoint", "sql.h"): "the port of the database that the ledger is",
     ("sinks/lake", "checkpoint.h"): "delivers files of outbox entries",
+    ("sinks/lake", "target.h"): "S3's is one",
+    ("sinks/lake", "http_client.h"): "the port to S3",
+    ("sinks/lake", "aws.h"): "signs what it asks of S3",
+    ("sinks/lake", "timer.h"): "pauses between tries",
     ("sinks/warehouse/sqlite", "checkpoint.h"): "delivers outbox entries, through the SQL port that it brings along",
     ("sinks/warehouse/sqlite", "window.h"): "merges stored states with deltas, under the load's lock",
     ("sinks/warehouse/sql", "window.h"): "tables of windows, and merging their stored states",
