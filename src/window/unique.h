@@ -3,8 +3,9 @@
 // Hash     64 bits, well mixed. The first 12 choose the register; its rank is 1 + the
 // zeros that follow. List     Up to SL_UNIQUE_CODES codes: 26 bits of prefix << 6 | rank
 // of the other 38 bits. Two values
-//          share a prefix once in 2^26 pairs, so small sets are counted one by one. A
-//          code holds all that its register would.
+//          share prefix and rank in one of 3 * 2^26 pairs, so small sets are counted one
+//          by one, but for one in 680 of the largest. A code holds all that its register
+//          would.
 // Step     A set of more codes than that is always registers, and what is once registers
 // stays so: the form
 //          is decided by the content, not by the order of adding and merging.
