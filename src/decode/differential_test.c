@@ -397,7 +397,10 @@ static void decoded_values_equal_those_of_jansson(void **state) {
             if (!column->valid[0]) {
                 if (field->type == SL_TYPE_STRING)
                     assert_false(json_is_string(member));
-                if (field->type == SL_TYPE_DOUBLE)
+                // What a double would round is in _rest.
+                if (field->type == SL_TYPE_DOUBLE && json_is_integer(member))
+                    assert_true(llabs(json_integer_value(member)) > INT64_C(1) << 53);
+                else if (field->type == SL_TYPE_DOUBLE)
                     assert_false(json_is_number(member));
                 continue;
             }

@@ -353,6 +353,11 @@ TARGET static inline const uint8_t *read_number(sl_decoder *decoder, const uint8
     sl_code code;
     if (e->kind == SL_TYPE_DOUBLE) {
         code = number_double(&n, &column->values.f64[row]) ? SL_CODE_NONE : SL_CODE_RANGE;
+        // Nobody chose this type: what it would round goes to _rest instead.
+        if (UNLIKELY(n.plain && (n.digits > UINT64_C(1) << 53 || n.exponent != 0) &&
+                     decoder->inferred && code == SL_CODE_NONE &&
+                     !sl_number_survives(&n, column->values.f64[row])))
+            code = SL_CODE_TYPE;
     } else if (e->kind == SL_TYPE_INT64) {
         if (LIKELY(n.plain && !n.many && n.digits <= INT64_MAX && n.exponent == 0)) {
             int64_t value = (int64_t)n.digits;

@@ -1,6 +1,7 @@
 #include "number.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 __extension__ typedef unsigned __int128 uint128;
@@ -222,6 +223,30 @@ bool sl_number_double(const json_number *number, double *out) {
         value = quotient(number->digits, (unsigned)-number->exponent);
     *out = number->negative ? -value : value;
     return value <= 1.7976931348623157e308;
+}
+
+bool sl_number_survives(const json_number *number, double value) {
+    char text[400]; // The largest double has 309 digits.
+    const uint8_t *first = number->begin + number->negative;
+    const size_t length = (size_t)(number->end - first);
+    int written = snprintf(text, sizeof text, "%.0f", fabs(value));
+    if (written > 0 && (size_t)written == length && memcmp(text, first, length) == 0)
+        return true;
+    if (number->many || number->digits == 0)
+        return false;
+    uint64_t wanted = number->digits, printed = 0;
+    while (wanted % 10 == 0)
+        wanted /= 10;
+    int count = 1;
+    while (count < 18 && sl_number_power[count] <= wanted)
+        count++;
+    if (count > 17)
+        return false;
+    (void)snprintf(text, sizeof text, "%.*e", count - 1, fabs(value));
+    for (const char *p = text; *p != 'e'; p++)
+        if (is_digit((uint8_t)*p))
+            printed = printed * 10 + (uint64_t)(*p - '0');
+    return printed == wanted;
 }
 
 /** digits × 10^shift; false when it isn't exact or doesn't fit 64 bits. */

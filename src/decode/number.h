@@ -37,6 +37,11 @@ const uint8_t *sl_number_scan(const uint8_t *p, const uint8_t *end, json_number 
                               const uint8_t **at);
 /** The nearest double. @return false: beyond the largest. */
 bool sl_number_double(const json_number *number, double *out);
+/**
+ * Can an integer without point and exponent be had back from the double that it was read as? So it can when the
+ * double is equal, and when up to 17 digits of it, then zeros, are what programs with doubles alone print.
+ */
+bool sl_number_survives(const json_number *number, double value);
 /** @return SL_CODE_NONE, SL_CODE_TYPE (no integer), SL_CODE_RANGE. */
 sl_code sl_number_int64(const json_number *number, int64_t *out);
 /** As int64 × 10^-scale. @return SL_CODE_NONE, SL_CODE_RANGE. */

@@ -23,7 +23,7 @@ def value(r, depth):
         return [value(r, depth + 3) if r.random() < 0.2 else r.choice([1, "x", None, True]) for _ in range(r.randrange(3))]
     return r.choice(
         [
-            None, True, False, 0, 1, -1, r.randrange(-(2**40), 2**40), 0.5, -1e-7, 1e300, r.uniform(-1e6, 1e6), "", "text", "ünï", "1", "true",
+            None, True, False, 0, 1, -1, r.randrange(-(2**40), 2**40), 2**53 + 1, -(2**63), 12345678901234567890123, 0.5, -1e-7, 1e300, r.uniform(-1e6, 1e6), "", "text", "ünï", "1", "true",
             "null", "{}", "[1]", '"', "\u0001\u001f", "2021-01-02T03:04:05Z", "2021-01-02T03:04:05.123456789+01:00", "2021-01-02", "\u0000", "😀" * 3,
         ]  # fmt: skip
     )
