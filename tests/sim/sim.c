@@ -115,11 +115,13 @@ static void write_streams(sim *s, sl_buffer *out) {
                         " at: {type: string, format: date-time}}}\n"
                         "    event_time: at\n"
                         "    add: [processed_at, source]\n");
+    const char *raw = s->raw ? "    raw: true\n" : "";
+    sl_buffer_text(out, raw);
     if (s->late)
         sl_buffer_text(out, "    late_limit: 2m\n");
     sl_buffer_printf(out, "    lake: {partition_by: [%s]}\n", s->by_request ? "req, kind" : "kind, date, hour");
-    sl_buffer_text(out, "    warehouse: {table: click_rows}\n"
-                        "  free:\n    warehouse: {table: free_rows}\n");
+    sl_buffer_printf(out, "    warehouse: {table: click_rows}\n"
+                          "  free:\n    warehouse: {table: free_rows}\n%s", raw);
     if (!s->by_request)
         sl_buffer_text(out, "    lake: {partition_by: [kind]}\n");
     else
@@ -141,9 +143,14 @@ static void configure(sim *s) {
                      choose(s, memory, 3));
     sl_buffer_printf(&text, "http: {max_body: 1MiB, max_event: 256KiB}\njournal: {segment_size: 2MiB, quota: %uMiB}\nspool: {quota: %uMiB}\n",
                      sim_chance(s, 300) ? 8 : 64, sim_chance(s, 200) ? 4 : 64);
-    sl_buffer_printf(&text, "lake: {max_age: %s, profile: %s, codec: %s, target_size: 64KiB%s}\n",
+    sl_buffer_printf(&text, "lake: {max_age: %s, profile: %s, codec: %s, target_size: 64KiB%s%s}\n",
                      choose(s, ages, 3), choose(s, profiles, 2), choose(s, codecs, 4),
-                     s->embedded && s->by_request ? ", partition_by: [req]" : "");
+                     s->embedded && s->by_request ? ", partition_by: [req]" : "",
+                     s->far_lake ? ", to: \"s3://bucket/lake\"" : "");
+    if (s->far_lake)
+        sl_buffer_text(&text, "s3: {region: eu-central-1}\n");
+    if (s->far_warehouse)
+        sl_buffer_text(&text, "warehouse: {postgres: {url: \"postgres://sim@far.example:5432/sim\"}}\n");
     if (!s->embedded)
         write_streams(s, &text);
     const sl_config_source source = {.text = sl_buffer_cstr(&text)};
@@ -176,6 +183,7 @@ static void plan(sim *s) {
     s->by_request = s->embedded || sim_chance(s, 500);
     s->late = !s->embedded && sim_chance(s, 100);
     s->heavy = sim_chance(s, 150);
+    s->raw = !s->embedded && s->seed % 3 == 0; /* Nothing is drawn: all else stays what the seed made it. */
     s->faulty = !sim_chance(s, 80);
     s->quarantine = s->faulty && sim_chance(s, 60);
     s->scarce = s->faulty && s->allocations;
@@ -183,6 +191,8 @@ static void plan(sim *s) {
     s->pace_us = paces[sim_below(s, 3)];
     s->planned = 15 + (uint32_t)sim_below(s, 50);
     s->step_us = 200;
+    s->far_lake = sim_chance(s, 250);
+    s->far_warehouse = sim_chance(s, 250);
     s->tight = sim_chance(s, 200);
     if (s->tight) {
         s->planned *= 3;
@@ -229,6 +239,7 @@ static bool start(sim *s) {
                                        .clock = {wall_us, monotonic_us, s},
                                        .host = {wake, wake_loop, wake_loop_in, s},
                                        .metrics = s->metrics,
+                                       .target = target_of(s->target),
                                        .budget = &s->budget,
                                        .exclusive = true};
     for (int tries = 0;; tries++) {
@@ -259,7 +270,12 @@ static bool start(sim *s) {
         if (tries > 1)
             calm_down(s);
     }
-    s->actors = sl_engine_actors(s->engine, &s->actor_count);
+    sl_actor **actors = sl_engine_actors(s->engine, &s->actor_count);
+    memcpy(s->actors, actors, s->actor_count * sizeof *actors);
+    if (s->target != NULL) {
+        s->actors[s->actor_count++] = sl_engine_delivery(s->engine);
+        s->actors[s->actor_count++] = target_actor(s->target);
+    }
     s->quiet = 0;
     s->weights_left = 0;
     s->swept = !s->faults_on && !s->scarce;
@@ -267,6 +283,7 @@ static bool start(sim *s) {
 }
 
 static void bury(sim *s) {
+    target_daemon_gone(s->target);
     sl_engine_destroy(s->engine);
     s->engine = NULL;
     sl_metrics_destroy(s->metrics);
@@ -281,6 +298,7 @@ static void die(sim *s, bool power, bool leave) {
     sum_up(s);
     clients_lost(s);
     forget_waits(s);
+    target_daemon_gone(s->target);
     if (leave) {
         s->torn = true;
     } else {
@@ -612,6 +630,8 @@ static void leave_nothing(sim *s) {
     if (s->metrics != NULL)
         sl_metrics_destroy(s->metrics);
     clients_fini(s);
+    target_destroy(s->target);
+    s->target = NULL;
     sl_config_destroy(s->config);
     s->config = NULL;
     s->requests = NULL;
@@ -635,6 +655,8 @@ static void run(sim *s) {
     plan(s);
     configure(s);
     fake_disk_guard(s->disk, SIM_DATA "/journal");
+    if (s->far_lake || s->far_warehouse)
+        s->target = target_create(s, &world);
     clients_init(s);
     bool alive = start(s) && misbehave(s) && settle(s);
     if (alive && s->faulty && sim_chance(s, 300))

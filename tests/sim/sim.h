@@ -8,6 +8,7 @@
 #include "fake_disk.h"
 
 #include "sluice/engine.h"
+#include "sluice/target.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -18,6 +19,8 @@ enum { KINDS = 4, USERS = 50, STREAMS = 3, ACTORS_MAX = 16 };
 extern const char *const sim_kinds[KINDS];
 
 typedef struct sim sim;
+typedef struct sim_target sim_target;
+struct sqlite_files_world;
 
 /** splitmix64 (Steele, Lea, Flood 2014). */
 uint64_t sim_draw(uint64_t *state);
@@ -72,7 +75,8 @@ struct sim {
     FILE *report;
     sim_totals totals;
     /* What the seed chose. */
-    bool embedded, by_request, late, faulty, quarantine, heavy, scarce;
+    bool embedded, by_request, late, faulty, quarantine, heavy, scarce, raw;
+    bool far_lake, far_warehouse;
     bool tight;              /**< Little memory, few tasks, short segments: groups are let go and trimmed. */
     uint32_t workers, planned, pace_us, step_us, fault_every;
     sim_stream streams[STREAMS];
@@ -80,12 +84,13 @@ struct sim {
     fake_disk *disk;
     sl_files *files;
     sl_config *config;
+    sim_target *target;      /**< NULL: everything stays on this machine. */
     sl_budget budget;
     sl_metrics *metrics;
     int64_t now_us, wall_offset_us;
     /* The daemon. */
     sl_engine *engine;
-    sl_actor **actors;
+    sl_actor *actors[ACTORS_MAX];
     uint32_t actor_count, weights[ACTORS_MAX + 1], weights_left;
     uint32_t epoch;          /**< Which daemon this is: replies of dead ones are a bug. */
     bool calm, faults_on;
@@ -126,5 +131,17 @@ void clients_lost(sim *s);       /**< The daemon died: what it had not answered 
 bool clients_done(const sim *s);
 void clients_fini(sim *s);
 
+/* target.c */
+sim_target *target_create(sim *s, const struct sqlite_files_world *world);
+sl_target *target_of(sim_target *target);
+sl_actor *target_actor(sim_target *target);
+sl_files *target_files(sim_target *target);
+void target_daemon_gone(sim_target *target); /**< It died; what was on its way may arrive. NULL is allowed, as below. */
+void target_close(sim_target *target);
+void target_destroy(sim_target *target);
+
 /* prove.c: with the daemon stopped. */
 void prove(sim *s);
+
+/* prove_raw.c: the part of it about records as they came. */
+void prove_raw(sim *s);

@@ -1,0 +1,127 @@
+/* The proof of the raw zone: each record that was taken lies in it once, with the bytes that were sent; no other does. */
+#include "sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+typedef struct raw_zone {
+    sim *sim;
+    uint32_t stream;
+    const char *directory;
+    uint32_t *found;    /* by request */
+    uint64_t bad_bytes; /* of requests without any good event: their lines look all alike */
+} raw_zone;
+
+static void unpack(sim *s, const char *path, sl_buffer *out) {
+    char *bytes;
+    size_t length;
+    sl_error error = {0};
+    if (sl_files_read_all(s->files, path, UINT32_MAX, &bytes, &length, &error) != SL_OK)
+        sim_fail(s, "%s: %s", path, error.text);
+    ZSTD_DCtx *reader = ZSTD_createDCtx();
+    ZSTD_inBuffer in = {bytes, length, 0};
+    size_t left = 1;
+    while (left != 0) {
+        if (!sl_buffer_reserve(out, 1 << 16))
+            abort();
+        ZSTD_outBuffer to = {out->bytes, out->capacity, out->length};
+        size_t at = in.pos;
+        left = ZSTD_decompressStream(reader, &to, &in);
+        if (ZSTD_isError(left) || (left != 0 && in.pos == at && to.pos == out->length))
+            sim_fail(s, "%s isn't a whole zstd frame", path);
+        out->length = to.pos;
+    }
+    if (in.pos != length)
+        sim_fail(s, "%s goes on behind its frame", path);
+    ZSTD_freeDCtx(reader);
+    sl_free(bytes);
+}
+
+/* Good events say which request they are of, and a body that has any begins with one. */
+static size_t record_length(raw_zone *z, const char *path, const char *text, size_t length) {
+    sim *s = z->sim;
+    unsigned id, number;
+    int kind = 0;
+    if (sscanf(text, "{\"id\":%u,\"req\":%u,\"kind%n", &id, &number, &kind) != 2 || kind == 0) {
+        const char *end = memchr(text, '\n', length);
+        if (end == NULL)
+            sim_fail(s, "%s ends within a line", path);
+        z->bad_bytes += (size_t)(end + 1 - text);
+        return (size_t)(end + 1 - text);
+    }
+    if (number >= s->request_count || s->requests[number].stream != z->stream)
+        sim_fail(s, "%s holds a record of request %u", path, number);
+    const sim_request *r = &s->requests[number];
+    if (r->length > length || memcmp(text, r->body, r->length) != 0)
+        sim_fail(s, "%s: request %u isn't there as it was sent", path, number);
+    z->found[number]++;
+    return r->length;
+}
+
+static sl_status zone_entry(void *context, const sl_file_entry *entry) {
+    raw_zone *z = context;
+    sim *s = z->sim;
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/%s", z->directory, entry->name);
+    if (entry->directory) {
+        const char *above = z->directory;
+        z->directory = path;
+        sl_status status = s->files->list(s->files, path, zone_entry, z, NULL);
+        z->directory = above;
+        return status;
+    }
+    if (strstr(path, "/date=2026-") == NULL || strstr(path, "/hour=") == NULL || strstr(path, ".ndjson.zst") == NULL)
+        sim_fail(s, "%s lies in the raw zone", path);
+    sl_buffer text = SL_BUFFER_EMPTY;
+    unpack(s, path, &text);
+    size_t length = text.length;
+    (void)sl_buffer_cstr(&text);
+    sim_trace(s, "%s: %zu bytes of records", path, length);
+    for (size_t at = 0; at < length;)
+        at += record_length(z, path, (const char *)text.bytes + at, length - at);
+    sl_buffer_fini(&text);
+    return SL_OK;
+}
+
+static void check_records(raw_zone *z) {
+    sim *s = z->sim;
+    uint64_t least = 0, most = 0;
+    for (uint32_t i = 0; i < s->request_count; i++) {
+        const sim_request *r = &s->requests[i];
+        if (r->stream != z->stream)
+            continue;
+        if (r->good == 0) {
+            least += r->in && !s->quarantine ? r->length : 0;
+            most += r->in || r->maybe ? r->length : 0;
+            continue;
+        }
+        bool must = r->in && !s->quarantine, may = r->in || (r->maybe && (s->late || s->quarantine));
+        if (z->found[i] > 1 || (must && z->found[i] == 0) || (!may && z->found[i] != 0))
+            sim_fail(s, "request %u is in the raw zone %u times, it was %s", i, z->found[i],
+                     r->in ? "taken" : "not taken");
+    }
+    if (z->bad_bytes < least || z->bad_bytes > most)
+        sim_fail(s, "the raw zone of %s has %llu bytes of broken records, not %llu to %llu",
+                 s->streams[z->stream].name, (unsigned long long)z->bad_bytes, (unsigned long long)least,
+                 (unsigned long long)most);
+}
+
+void prove_raw(sim *s) {
+    for (uint32_t i = 0; i < STREAMS; i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, SIM_DATA "/raw/%s", s->streams[i].name);
+        raw_zone z = {.sim = s, .stream = i, .directory = path};
+        z.found = calloc(s->request_count + 1, sizeof *z.found);
+        if (z.found == NULL)
+            abort();
+        sl_status status = s->files->list(s->files, path, zone_entry, &z, NULL);
+        if (status != SL_OK && status != SL_ENOTFOUND)
+            sim_fail(s, "%s can't be listed", path);
+        if (s->raw && s->streams[i].routed)
+            check_records(&z);
+        else if (status == SL_OK)
+            sim_fail(s, "%s is there, and nobody asked for it", path);
+        free(z.found);
+    }
+}

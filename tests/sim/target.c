@@ -1,0 +1,215 @@
+/* A destination far away: an object store and a warehouse on a disk of their own, which never fails, at the end of a line
+ * which does. A delivery takes its time; the request may be lost, or the reply, and what was on its way when the daemon
+ * died may have arrived. */
+#include "sim.h"
+
+#include "sqlite_files_vfs.h"
+
+#include "sluice/lake.h"
+#include "sluice/warehouse.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct on_its_way {
+    struct on_its_way *next;
+    const sl_delivery *delivery;
+    sl_target_done_fn *done;
+    void *context;
+    int64_t due_us;
+} on_its_way;
+
+struct sim_target {
+    sl_target target;
+    sl_actor actor;
+    sim *sim;
+    fake_disk *disk;
+    sl_files *files;
+    sl_warehouse *warehouse;
+    sqlite_files_world world;
+    on_its_way *first;
+};
+
+/* --- there --- */
+
+static sl_status spooled(sim *s, const sl_delivery *d, const sl_entry_file *f, char **bytes, size_t *length,
+                         sl_error *error) {
+    char path[320];
+    (void)snprintf(path, sizeof path, "%s/%s", d->spool, f->spool);
+    sl_status status = sl_files_read_all(s->files, path, UINT32_MAX, bytes, length, error);
+    if (status != SL_OK)
+        return status == SL_ENOTFOUND ? SL_EIO : status;
+    sl_hash128 hash = sl_hash128_of(*bytes, *length);
+    if (hash.low != f->hash.low || hash.high != f->hash.high || *length != f->bytes)
+        sim_fail(s, "%s: %s isn't what the entry says", d->table, f->spool);
+    return SL_OK;
+}
+
+static sl_status put_object(sim_target *t, const sl_delivery *d, const sl_entry_file *f, sl_error *error) {
+    char *bytes = NULL;
+    size_t length = 0;
+    int file;
+    sl_status status = spooled(t->sim, d, f, &bytes, &length, error);
+    if (status == SL_OK)
+        status = t->files->open(t->files, "/far/upload", SL_FILE_WRITE | SL_FILE_CREATE | SL_FILE_EXCLUSIVE, &file, error);
+    if (status == SL_OK) {
+        status = t->files->write(t->files, file, bytes, length, 0, error);
+        t->files->close(t->files, file);
+        /* "s3://bucket/prefix" is the directory /bucket/prefix here. */
+        if (status == SL_OK)
+            status = sl_lake_deliver(t->files, "/far/upload", d->target + strlen("s3:/"), f, error);
+        if (t->files->unlink(t->files, "/far/upload", NULL) != SL_OK)
+            abort();
+    }
+    sl_free(bytes);
+    return status;
+}
+
+typedef struct row_files {
+    sim *sim;
+    const sl_delivery *delivery;
+    uint32_t at;
+    char *bytes;
+} row_files;
+
+static sl_status next_rows(void *context, const uint8_t **rows, size_t *length, sl_error *error) {
+    row_files *r = context;
+    sl_free(r->bytes);
+    r->bytes = NULL;
+    if (r->at == r->delivery->entry->file_count)
+        return SL_ENOTFOUND;
+    sl_status status =
+        spooled(r->sim, r->delivery, &r->delivery->entry->files[r->at++], &r->bytes, length, error);
+    *rows = (const uint8_t *)r->bytes;
+    return status;
+}
+
+static sl_status load(sim_target *t, const sl_delivery *d, sl_error *error) {
+    row_files files = {.sim = t->sim, .delivery = d};
+    const sl_warehouse_load l = {.table = d->target,
+                                 .partition = d->partition,
+                                 .from = d->entry->from,
+                                 .to = d->entry->to,
+                                 .first = d->first,
+                                 .hash = d->hash,
+                                 .next = next_rows,
+                                 .context = &files,
+                                 .plan = d->plan};
+    sl_status status = sl_warehouse_apply(t->warehouse, &l, error);
+    sl_free(files.bytes);
+    return status;
+}
+
+static sl_status arrive(sim_target *t, const sl_delivery *d, sl_error *error) {
+    if (d->kind == SL_TABLE_WINDOW || d->kind == SL_TABLE_ROWS)
+        return load(t, d, error);
+    sl_status status = SL_OK;
+    for (uint32_t i = 0; i < d->entry->file_count && status == SL_OK; i++)
+        status = put_object(t, d, &d->entry->files[i], error);
+    return status;
+}
+
+/* --- the line --- */
+
+static void deliver(sl_target *target, const sl_delivery *delivery, sl_target_done_fn *done, void *context) {
+    sim_target *t = (sim_target *)(void *)target;
+    on_its_way *w = malloc(sizeof *w);
+    if (w == NULL)
+        abort();
+    for (const on_its_way *o = t->first; o != NULL; o = o->next)
+        if (strcmp(o->delivery->table, delivery->table) == 0)
+            sim_fail(t->sim, "two entries of %s are on their way at once", delivery->table);
+    *w = (on_its_way){.next = t->first,
+                      .delivery = delivery,
+                      .done = done,
+                      .context = context,
+                      .due_us = t->sim->now_us + (int64_t)sim_below(t->sim, t->sim->calm ? 1000 : 400000)};
+    t->first = w;
+}
+
+static bool run(void *context) {
+    sim_target *t = context;
+    sim *s = t->sim;
+    on_its_way **at = &t->first;
+    while (*at != NULL && (*at)->due_us > s->now_us)
+        at = &(*at)->next;
+    if (*at == NULL)
+        return false;
+    on_its_way w = **at;
+    free(*at);
+    *at = w.next;
+    sl_error error = {0};
+    sl_status status = SL_EIO;
+    bool line = !s->faulty || s->calm, lost = !line && sim_chance(s, 100);
+    if (!lost)
+        status = arrive(t, w.delivery, &error);
+    if (status == SL_OK && !line && sim_chance(s, 100))
+        status = SL_EIO;
+    if (status == SL_EIO)
+        (void)sl_error_set(&error, status, "the line is down");
+    sim_trace(s, "%s to %llu: %s%s", w.delivery->table, (unsigned long long)w.delivery->entry->to,
+              sl_status_text(status), lost ? ", it never got there" : "");
+    w.done(w.context, status, &error);
+    return true;
+}
+
+void target_daemon_gone(sim_target *t) {
+    while (t != NULL && t->first != NULL) {
+        on_its_way *w = t->first;
+        sl_error error;
+        if (sim_chance(t->sim, 400))
+            (void)!arrive(t, w->delivery, &error);
+        t->first = w->next;
+        free(w);
+    }
+}
+
+/* --- its life --- */
+
+sl_target *target_of(sim_target *t) {
+    return t != NULL ? &t->target : NULL;
+}
+
+sl_actor *target_actor(sim_target *t) {
+    return &t->actor;
+}
+
+sl_files *target_files(sim_target *t) {
+    return t->files;
+}
+
+sim_target *target_create(sim *s, const sqlite_files_world *world) {
+    sim_target *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        abort();
+    t->target.deliver = deliver;
+    t->actor = (sl_actor){.name = "target", .run = run, .context = t};
+    t->sim = s;
+    t->world = *world;
+    t->disk = fake_disk_create(sim_draw(&s->state));
+    t->files = fake_disk_files(t->disk);
+    if (sqlite_files_vfs_add(t->files, "far", &t->world) != SL_OK)
+        abort();
+    const sl_sql_options options = {.vfs = t->files->sqlite_vfs, .exclusive = true};
+    sl_error error;
+    if (t->files->make_directories(t->files, "/far", &error) != SL_OK ||
+        sl_warehouse_open("/far/warehouse.db", &options, &t->warehouse, &error) != SL_OK)
+        sim_fail(s, "the far warehouse: %s", error.text);
+    return t;
+}
+
+void target_close(sim_target *t) {
+    if (t == NULL)
+        return;
+    sl_warehouse_close(t->warehouse);
+    t->warehouse = NULL;
+}
+
+void target_destroy(sim_target *t) {
+    if (t == NULL)
+        return;
+    target_close(t);
+    sqlite_files_vfs_remove(t->files);
+    fake_disk_destroy(t->disk);
+    free(t);
+}
