@@ -17,6 +17,7 @@ typedef enum sl_table_kind {
     SL_TABLE_LATE,      /**< A stream's late events as Parquet. */
     SL_TABLE_ROWS,      /**< A stream's events as warehouse rows. */
     SL_TABLE_WINDOW,    /**< A window's aggregates in the warehouse. */
+    SL_TABLE_RAW,       /**< A stream's records as they came, zstd NDJSON. Its counts are records. */
 } sl_table_kind;
 const char *sl_table_kind_name(sl_table_kind kind);
 

@@ -167,8 +167,13 @@ static bool companion(const audited *d) {
     return d->row.kind == SL_TABLE_DEAD || d->row.kind == SL_TABLE_LATE;
 }
 
+/* Records as they came: whether their events are good is other tables' business. */
+static bool is_raw(const audited *d) {
+    return d->row.kind == SL_TABLE_RAW;
+}
+
 static bool in_lake(const audited *d) {
-    return d->row.kind == SL_TABLE_LAKE || d->row.kind == SL_TABLE_DEAD || d->row.kind == SL_TABLE_LATE;
+    return d->row.kind == SL_TABLE_LAKE || companion(d) || is_raw(d);
 }
 
 static sl_status keep_path(audited *d, const char *path) {
@@ -196,16 +201,17 @@ static sl_status verify(audit *a, const char *path, const sl_entry_file *f, sl_e
 
 static void judge_file(audit *a, const audited *d, const sl_entry *entry, const sl_entry_file *f,
                        const char *path, sl_status status, const sl_error *error) {
+    const char *unit = is_raw(d) ? "records" : "events";
     if (status == SL_ENOTFOUND)
-        finding(a, d->row.name, "missing: %s (%" PRIu64 " events of positions %" PRIu64 " to %" PRIu64 ")",
-                path, f->rows, entry->from, entry->to);
+        finding(a, d->row.name, "missing: %s (%" PRIu64 " %s of positions %" PRIu64 " to %" PRIu64 ")",
+                path, f->rows, unit, entry->from, entry->to);
     else if (status != SL_OK && status != SL_ECORRUPT)
         finding(a, d->row.name, "unreadable: %s", error->text);
     else if (status == SL_ECORRUPT)
         finding(a, d->row.name,
-                "altered: %s isn't what was committed (%" PRIu64 " events of positions %" PRIu64
+                "altered: %s isn't what was committed (%" PRIu64 " %s of positions %" PRIu64
                 " to %" PRIu64 ")",
-                path, f->rows, entry->from, entry->to);
+                path, f->rows, unit, entry->from, entry->to);
 }
 
 /* In the first of its table's places that has it. */
@@ -306,7 +312,10 @@ static int compare_paths(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-enum { TAIL = 64 << 10 };
+enum {
+    TAIL = 64 << 10,
+    KEY_IDENTITY = 8, /* Digits of the journal's identity that keys begin with. */
+};
 
 /* The end of a file, as much as its footer needs. */
 static sl_status read_tail(audit *a, const char *path, uint64_t size, uint64_t length, sl_buffer *out) {
@@ -341,7 +350,18 @@ static void check_footer(audit *a, const audited *d, const char *path, const sl_
                 footer->rows, positions);
 }
 
+/* Files of the raw zone say nothing of themselves but by their names. */
+static void check_raw_stranger(audit *a, const audited *d, const char *path) {
+    const char *identity = strchr(a->partition, ':') + 1;
+    if (strncmp(strrchr(path, '/') + 1, identity, KEY_IDENTITY) == 0)
+        finding(a, d->row.name, "twice: %s has the name of a file of this journal, and no entry names it", path);
+}
+
 static void check_stranger(audit *a, const audited *d, const char *path, uint64_t size) {
+    if (is_raw(d)) {
+        check_raw_stranger(a, d, path);
+        return;
+    }
     sl_buffer tail = SL_BUFFER_EMPTY;
     sl_parquet_footer footer;
     sl_error error;
@@ -360,10 +380,11 @@ static void check_stranger(audit *a, const audited *d, const char *path, uint64_
     sl_buffer_fini(&tail);
 }
 
-/* What ends in .parquet and isn't what an entry delivered. */
+/* What ends as the table's files do and isn't what an entry delivered. */
 static bool is_stranger(const audited *d, const char *path) {
-    size_t n = strlen(path);
-    return n > 8 && strcmp(path + n - 8, ".parquet") == 0 &&
+    const char *ending = is_raw(d) ? ".ndjson.zst" : ".parquet";
+    size_t n = strlen(path), k = strlen(ending);
+    return n > k && strcmp(path + n - k, ending) == 0 &&
            (d->path_count == 0 ||
             bsearch(&path, d->paths, d->path_count, sizeof *d->paths, compare_paths) == NULL);
 }
@@ -483,7 +504,7 @@ static uint64_t rows_below(const audited *d, uint64_t to) {
 }
 
 static void check_companions(audit *a, const audited *d) {
-    if (companion(d) || d->range_count == 0)
+    if (companion(d) || is_raw(d) || d->range_count == 0)
         return;
     for (const audited *c = a->tables; c != NULL; c = c->next) {
         bool dead = c->row.kind == SL_TABLE_DEAD, late = c->row.kind == SL_TABLE_LATE;
@@ -521,6 +542,8 @@ static void summary_text(const audit *a, const audited *d) {
     sl_buffer_printf(a->out, "%-28s positions %" PRIu64 " to %" PRIu64 ": ", d->row.name, d->row.first, d->at);
     if (companion(d))
         sl_buffer_printf(a->out, "%" PRIu64 " events that weren't taken", c->rows);
+    else if (is_raw(d))
+        sl_buffer_printf(a->out, "%" PRIu64 " records", c->rows);
     else
         sl_buffer_printf(a->out, "received %" PRIu64 " = %" PRIu64 " rows + %" PRIu64 " dead + %" PRIu64 " late",
                          c->received, c->rows, c->dead, c->late);

@@ -176,8 +176,9 @@ static sl_status add_file(sl_engine *e, const table *t, sl_entry *entry, sealed_
     entry->files = files;
     sl_buffer key = SL_BUFFER_EMPTY;
     if (t->kind != SL_TABLE_ROWS)
-        sl_buffer_printf(&key, "%s%.8s-%016" PRIx64 "-%016" PRIx64 "-%04u.parquet", sealed->directory,
-                         e->uuid, entry->from, entry->to, entry->file_count);
+        sl_buffer_printf(&key, "%s%.8s-%016" PRIx64 "-%016" PRIx64 "-%04u.%s", sealed->directory, e->uuid,
+                         entry->from, entry->to, entry->file_count,
+                         t->kind == SL_TABLE_RAW ? "ndjson.zst" : "parquet");
     sl_entry_file *f = &entry->files[entry->file_count];
     *f = (sl_entry_file){.spool = sl_strdup(sealed->spool),
                          .key = sl_strdup(sl_buffer_cstr(&key)),

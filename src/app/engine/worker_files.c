@@ -3,7 +3,6 @@
 #include "worker_tables.h"
 
 #include <stdio.h>
-#include <time.h>
 
 enum {
     OPEN_MAX = 4096, /* Parquet files open at once, per worker and table. */
@@ -206,8 +205,7 @@ int64_t row_time(const sl_batch *batch, const shape *s, uint32_t row) {
     return sl_batch_arrival(batch, row);
 }
 
-/* Date and hour in the configured time zone, which the process was set to at its start. */
-static void local_time(int64_t us, struct tm *out) {
+void local_time(int64_t us, struct tm *out) {
     time_t seconds = (time_t)(sl_time_floor(us, SL_SECOND_US) / SL_SECOND_US);
     if (localtime_r(&seconds, out) == NULL)
         *out = (struct tm){0};

@@ -104,6 +104,8 @@ static sl_status add_part(worker *w, worker_table *wt, task *t, part *p, bool *f
         return rows_add(w, wt, p->shape, p->batch);
     case SL_TABLE_WINDOW:
         return window_add(w, wt, p, full);
+    case SL_TABLE_RAW:
+        return raw_add(w, wt, t);
     }
     return SL_OK;
 }
@@ -111,6 +113,14 @@ static sl_status add_part(worker *w, worker_table *wt, task *t, part *p, bool *f
 static void note_broken(task *t, table *b, sl_status status) {
     t->broken = true;
     atomic_store_explicit(&b->broken, (int)status, memory_order_relaxed);
+}
+
+/* Of its stream. The ticket skips all parts of a stream or none. */
+static bool first_part(const task *t, uint32_t i) {
+    for (uint32_t k = 0; k < i; k++)
+        if (t->parts[k].shape->of == t->parts[i].shape->of)
+            return false;
+    return true;
 }
 
 void worker_process(worker *w, task *t) {
@@ -127,8 +137,11 @@ void worker_process(worker *w, task *t) {
             worker_table *wt = state_of(w, s->tables[k]);
             if (t->group->offset < wt->skip_below || wt->status != SL_OK)
                 continue;
+            bool raw = wt->of->kind == SL_TABLE_RAW; /* Counts records itself, of all parts at once. */
+            if (raw && !first_part(t, i))
+                continue;
             bool companion = wt->of->kind == SL_TABLE_DEAD || wt->of->kind == SL_TABLE_LATE;
-            if (!companion)
+            if (!companion && !raw)
                 sl_counts_add(&wt->counts, &counts);
             bool full = false;
             wt->status = add_part(w, wt, t, p, &full);
@@ -152,6 +165,7 @@ static void drop(worker *w, worker_table *wt) {
     wt->sealed_count = 0;
     rows_drop(w, wt);
     window_drop(wt);
+    raw_drop(w, wt);
     wt->counts = (sl_counts){0};
 }
 
@@ -166,6 +180,8 @@ static sl_status seal_slice(worker *w, worker_table *wt) {
         return rows_seal(w, wt);
     case SL_TABLE_WINDOW:
         return window_seal(wt);
+    case SL_TABLE_RAW:
+        return raw_seal(wt);
     }
     return SL_OK;
 }

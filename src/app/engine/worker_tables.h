@@ -8,9 +8,12 @@
 
 #include "internal.h"
 
-enum { FILE_BUCKETS = 256 };
+#include <time.h>
+
+enum { FILE_BUCKETS = 256, RAW_OPEN = 2 };
 
 typedef struct open_file open_file;
+typedef struct raw_file raw_file;
 
 struct worker_table {
     table *of;
@@ -36,6 +39,8 @@ struct worker_table {
     shape *shape; /* whose plan the panes follow */
     sl_buffer deltas;
     uint64_t delta_count;
+    /* raw zone: of the last record's hour, of the hour before */
+    raw_file *raw[RAW_OPEN];
 };
 
 /* worker_tables.c: what all kinds share */
@@ -59,6 +64,8 @@ sl_status files_seal(worker *w, worker_table *wt);
 void files_drop(worker *w, worker_table *wt);
 void files_fini(worker_table *wt);
 int64_t row_time(const sl_batch *batch, const shape *s, uint32_t row);
+/** Date and hour in the configured time zone, which the process was set to at its start. */
+void local_time(int64_t us, struct tm *out);
 
 /* worker_letters.c: dead letters, rows of their own schema in a Parquet file */
 sl_status letters_add(worker *w, worker_table *wt, const task *t, const part *p);
@@ -76,3 +83,9 @@ sl_status window_seal(worker_table *wt);
 void window_drop(worker_table *wt);
 void window_fini(worker_table *wt);
 void window_peek(const worker_table *wt, sl_buffer *out);
+
+/* worker_raw.c: records as they came */
+/** All of the task's records that are the stream's: once, however many parts they are spread over. */
+sl_status raw_add(worker *w, worker_table *wt, const task *t);
+sl_status raw_seal(worker_table *wt);
+void raw_drop(worker *w, worker_table *wt);
