@@ -360,7 +360,7 @@ static void note_result_error(sl_postgres *p, const PGresult *result) {
     const char *message = field(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *detail = field(result, PG_DIAG_MESSAGE_DETAIL);
     const char *where = field(result, PG_DIAG_CONTEXT);
-    char text[480];
+    char text[640];
     (void)snprintf(text, sizeof text, "%s%.240s%s%.140s%s%.80s (SQLSTATE %s)",
                    p->timed_out ? "statement timed out: " : "", message,
                    *detail != 0 ? "; " : "", detail, *where != 0 ? "; " : "", where,
