@@ -7,17 +7,18 @@
 
 typedef struct raw_zone {
     sim *sim;
+    sl_files *files;
     uint32_t stream;
     const char *directory;
     uint32_t *found;    /* by request */
     uint64_t bad_bytes; /* of requests without any good event: their lines look all alike */
 } raw_zone;
 
-static void unpack(sim *s, const char *path, sl_buffer *out) {
+static void unpack(sim *s, sl_files *files, const char *path, sl_buffer *out) {
     char *bytes;
     size_t length;
     sl_error error = {0};
-    if (sl_files_read_all(s->files, path, UINT32_MAX, &bytes, &length, &error) != SL_OK)
+    if (sl_files_read_all(files, path, UINT32_MAX, &bytes, &length, &error) != SL_OK)
         sim_fail(s, "%s: %s", path, error.text);
     ZSTD_DCtx *reader = ZSTD_createDCtx();
     ZSTD_inBuffer in = {bytes, length, 0};
@@ -67,14 +68,14 @@ static sl_status zone_entry(void *context, const sl_file_entry *entry) {
     if (entry->directory) {
         const char *above = z->directory;
         z->directory = path;
-        sl_status status = s->files->list(s->files, path, zone_entry, z, NULL);
+        sl_status status = z->files->list(z->files, path, zone_entry, z, NULL);
         z->directory = above;
         return status;
     }
-    if (strstr(path, "/date=2026-") == NULL || strstr(path, "/hour=") == NULL || strstr(path, ".ndjson.zst") == NULL)
+    if (strstr(path, "/date=202") == NULL || strstr(path, "/hour=") == NULL || strstr(path, ".ndjson.zst") == NULL)
         sim_fail(s, "%s lies in the raw zone", path);
     sl_buffer text = SL_BUFFER_EMPTY;
-    unpack(s, path, &text);
+    unpack(s, z->files, path, &text);
     size_t length = text.length;
     (void)sl_buffer_cstr(&text);
     sim_trace(s, "%s: %zu bytes of records", path, length);
@@ -110,12 +111,16 @@ static void check_records(raw_zone *z) {
 void prove_raw(sim *s) {
     for (uint32_t i = 0; i < STREAMS; i++) {
         char path[128];
-        (void)snprintf(path, sizeof path, SIM_DATA "/raw/%s", s->streams[i].name);
-        raw_zone z = {.sim = s, .stream = i, .directory = path};
+        (void)snprintf(path, sizeof path, s->far_lake ? "/bucket/lake/_raw/%s" : SIM_DATA "/raw/%s",
+                       s->streams[i].name);
+        raw_zone z = {.sim = s,
+                      .files = s->far_lake ? target_files(s->target) : s->files,
+                      .stream = i,
+                      .directory = path};
         z.found = calloc(s->request_count + 1, sizeof *z.found);
         if (z.found == NULL)
             abort();
-        sl_status status = s->files->list(s->files, path, zone_entry, &z, NULL);
+        sl_status status = z.files->list(z.files, path, zone_entry, &z, NULL);
         if (status != SL_OK && status != SL_ENOTFOUND)
             sim_fail(s, "%s can't be listed", path);
         if (s->raw && s->streams[i].routed)
