@@ -77,8 +77,11 @@ void sl_engine_stop(sl_engine *engine, bool drain);
 bool sl_engine_stopped(const sl_engine *engine);
 /** After stopped, all actors ended: answer 503 to requests that a stop in time left without a reply. */
 void sl_engine_refuse(sl_engine *engine);
-/** After stopped: a table that isn't where the others are, so that nothing but this configuration may go on; or NULL. */
-const char *sl_engine_behind(const sl_engine *engine);
+/** After stopped: tables that aren't where the others are (their target refuses, they failed): what they take next isn't new
+ * to the others. */
+void sl_engine_behind(const sl_engine *engine,
+                      void (*each)(void *context, const char *stream, const char *table, bool window),
+                      void *context);
 
 /** Crash points, for tests: names of one table. NULL ends. Only in builds with SLUICE_CRASH_POINTS do they act. */
 const char *const *sl_crash_points(void);

@@ -8,6 +8,7 @@
 
 #include "delivery.h"
 #include "gate.h"
+#include "reload.h"
 #include "threads.h"
 
 #include "sluice/admin.h"
@@ -294,44 +295,28 @@ static void refuse_reload(daemon_state *d, const char *reason) {
     sl_message(SL_LEVEL_ERROR, "app", "not reloaded, the old configuration stays", "error=\"%s\"", reason);
 }
 
-static bool same_text(const char *a, const char *b) {
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-/* @return whether `next` changes what is fixed for the life of the process; `out` names the keys. */
-static bool needs_restart(const sl_config *old, const sl_config *next, sl_buffer *out) {
-    const struct {
-        const char *key;
-        bool same;
-    } fixed[] = {
-        {"data_dir", same_text(old->data_dir, next->data_dir)},
-        {"memory", old->memory == next->memory},
-        {"http.listen", same_text(old->http.listen, next->http.listen)},
-        {"http.tls.cert", same_text(old->http.tls_cert, next->http.tls_cert)},
-        {"http.tls.key", same_text(old->http.tls_key, next->http.tls_key)},
-        {"http.max_body", old->http.max_body == next->http.max_body},
-        {"http.max_connections", old->http.max_connections == next->http.max_connections},
-        {"http.header_timeout", old->http.header_timeout_us == next->http.header_timeout_us},
-        {"http.idle_timeout", old->http.idle_timeout_us == next->http.idle_timeout_us},
-        {"admin.listen", same_text(old->admin.listen, next->admin.listen)},
-    };
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-        if (!fixed[i].same)
-            sl_buffer_printf(out, "%s%s", out->length != 0 ? ", " : "", fixed[i].key);
-    bool any = out->length != 0 || out->failed;
-    sl_buffer_text(out, ": another value takes a restart");
-    return any;
-}
-
 static void reload_tls(daemon_state *d) {
     sl_error error;
     if (d->config->http.tls_cert != NULL && sl_http_server_reload_tls(d->server, &error) != SL_OK)
         sl_message(SL_LEVEL_ERROR, "http", "certificate not reloaded", "error=\"%s\"", error.text);
 }
 
+typedef struct lagging {
+    const daemon_state *daemon;
+    char table[128]; /* That can't go on with the next configuration. */
+} lagging;
+
+static void note_lagging(void *context, const char *stream, const char *table, bool window) {
+    lagging *l = context;
+    if (!sl_reload_keeps(l->daemon->config, l->daemon->next, stream, table, window))
+        (void)snprintf(l->table, sizeof l->table, "%s", table);
+}
+
 static sl_status make_next(daemon_state *d, const char *behind, sl_error *error) {
     if (behind[0] != 0)
-        return sl_error_set(error, SL_EAGAIN, "table %s isn't where the others are; send HUP again when it works",
+        return sl_error_set(error, SL_EAGAIN,
+                            "table %s has fallen behind, and its stream is to change; send HUP again when it has"
+                            " caught up",
                             behind);
     sl_status status = make_engine(d, d->next, error);
     if (status == SL_OK && (status = make_routes(d, d->next, error)) != SL_OK)
@@ -342,16 +327,15 @@ static sl_status make_next(daemon_state *d, const char *behind, sl_error *error)
 /* The engine has stopped: what it committed is one position of all tables, where `next` goes on. */
 static void replace_engine(daemon_state *d) {
     sl_error error = {0};
-    char behind[128] = "";
+    lagging behind = {.daemon = d};
     if (d->engine != NULL) {
         stop_threads(d);
         sl_engine_refuse(d->engine);
-        const char *name = sl_engine_behind(d->engine);
-        (void)snprintf(behind, sizeof behind, "%s", name != NULL ? name : "");
+        sl_engine_behind(d->engine, note_lagging, &behind);
         end_engine(d);
     }
     sl_config *other = d->next; /* The one that goes. */
-    if (make_next(d, behind, &error) == SL_OK) {
+    if (make_next(d, behind.table, &error) == SL_OK) {
         other = d->config;
         d->config = d->next;
         d->port.config_text = d->config->text;
@@ -396,7 +380,7 @@ static void reload(daemon_state *d) {
         return;
     }
     sl_buffer keys = SL_BUFFER_EMPTY;
-    if (needs_restart(d->config, next, &keys)) {
+    if (sl_reload_needs_restart(d->config, next, &keys)) {
         refuse_reload(d, sl_buffer_cstr(&keys));
         sl_config_destroy(next);
     } else {

@@ -11,7 +11,7 @@ import threading
 import time
 
 from support import (
-    Daemon, Sender, body, check_once, configuration, event, flush_until, rows, run_tests, started, stopped, wait_for,
+    Daemon, Sender, body, check_once, configuration, event, flush_until, noise, rows, run_tests, started, stopped, wait_for,
 )
 
 BATCH = 50
@@ -252,6 +252,40 @@ def test_a_removed_table_that_is_stalled_arrives_when_it_can(root):
     assert daemon.metric("sluice_table_stalled") == 0
     assert daemon.metric("sluice_sent_events_total") == 3 * 40, "lake, rows and window, each once"
     assert sorted(r[0] for r in rows(root / "other")) == list(range(40))
+    audit(daemon)
+    stopped(daemon)
+
+
+def test_a_table_that_fell_behind_hinders_only_changes_of_its_stream(root):
+    """Its target refuses and its share of the spool is full: what it still has to take was judged already."""
+    config = two_streams(root)
+    config["spool"] = {"quota": "4MiB"}
+    config["streams"]["other"]["lake"]["max_age"] = "200ms"
+    config["streams"]["other"]["warehouse"]["table"] = "other_rows"
+    daemon = started(Daemon(root, config))
+    (root / "other").write_text("a file where the lake should be")
+    sent = 0
+    behind = lambda: len({t["cursor"] for s in json.loads(daemon.get("/v1/state")[1])["streams"] for t in s["tables"]}) > 1
+    while sent < 6000 or not behind():
+        assert daemon.post(noise(sent, 100, 2000), "/v1/events/other")[0] == 200
+        sent += 100
+        time.sleep(0.02)
+        assert sent < 20_000
+    stricter = other(daemon)
+    stricter["streams"]["other"]["schema"] = {**stricter["streams"]["other"]["schema"], "required": ["id", "kind", "at"]}
+    good = other(daemon)
+    reload(daemon, stricter, "refused")
+    assert "has fallen behind, and its stream is to change" in daemon.said()
+    more = copy.deepcopy(good)
+    more["windows"]["other_hours"] = {"of": "other", "every": "1h", "measures": {"events": "count()"}}
+    more["streams"]["third"] = {}
+    reload(daemon, more)
+    assert daemon.post(body(sent, 100), "/v1/events/other")[0] == 200
+    assert daemon.post(b'{"a":1}', "/v1/events/third")[0] == 200
+    (root / "other").unlink()
+    flush_until(daemon)
+    assert sorted(r[0] for r in rows(root / "other")) == list(range(sent + 100))
+    assert window(daemon, "other_users") == sent + 100
     audit(daemon)
     stopped(daemon)
 

@@ -810,11 +810,17 @@ void sl_engine_refuse(sl_engine *e) {
     refuse_flushes(e);
 }
 
-const char *sl_engine_behind(const sl_engine *e) {
-    for (uint32_t i = 1; i < e->table_count; i++)
-        if (e->tables[i]->cursor != e->tables[0]->cursor)
-            return e->tables[e->tables[i]->cursor < e->tables[0]->cursor ? i : 0]->name;
-    return NULL;
+void sl_engine_behind(const sl_engine *e,
+                      void (*each)(void *context, const char *stream, const char *table, bool window),
+                      void *context) {
+    uint64_t furthest = 0;
+    for (uint32_t i = 0; i < e->table_count; i++)
+        furthest = e->tables[i]->cursor > furthest ? e->tables[i]->cursor : furthest;
+    for (uint32_t i = 0; i < e->table_count; i++) {
+        const table *t = e->tables[i];
+        if (t->cursor < furthest)
+            each(context, t->of->name, t->name, t->kind == SL_TABLE_WINDOW);
+    }
 }
 
 void sl_engine_state(sl_engine *e, sl_buffer *out) {
