@@ -5,9 +5,12 @@ W1          5,000,000 clickstream events of about 350 bytes in NDJSON bodies of 
 W2          one event a request over 64 connections
 ack         latency of the acknowledgement at an offered 100,000 events/s in bodies of 1,000
 visibility  from POST to the event's row in /v1/windows/NAME
-partitions  W1 with 660 lake partitions open
+partitions  W1 with 500 lake partitions open
 x4          W1 with four times the events: memory has to stay flat
 backlog     start with 10 GB in the journal (--backlog GB)
+w3          W1 with the lake on S3 and the windows in PostgreSQL (tests/rigs), in turn with W1 on the embedded
+            store: the ratio counts
+drain       S3 refuses connections while as many files are cut as in two hours (one a minute); then it is back
 
 CPU is the daemon's user+sys by /proc/PID/stat from before the first byte until the flush has been
 answered, so everything that came in is in Parquet files and in the warehouse. Memory is resident less
@@ -19,6 +22,7 @@ import atexit
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -30,7 +34,7 @@ import urllib.error
 import urllib.request
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-PARTS = ["w1", "w2", "ack", "visibility", "partitions", "x4", "backlog"]
+PARTS = ["w1", "w2", "ack", "visibility", "partitions", "x4", "backlog", "w3", "drain"]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 SCHEMA = {
@@ -82,8 +86,9 @@ def http(url, method="GET", body=None, timeout=120):
 class Daemon:
     """`sluice run` on a directory of its own, and what it uses."""
 
-    def __init__(self, options, name, *, partition_by=(), lake=None, more=None, keep_data=False):
+    def __init__(self, options, name, *, partition_by=(), lake=None, more=None, keep_data=False, outside=None):
         self.options = options
+        self.environment = {**os.environ, **(outside.variables if outside else {})}
         self.directory = options.work / name
         if not keep_data:
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -115,6 +120,9 @@ class Daemon:
         if options.workers:
             config["workers"] = options.workers
         config.update(more or {})
+        if outside:
+            config.update(outside.configuration())
+            del config["streams"]["clicks"]["lake"]["to"]
         self.config = self.directory / "sluice.yaml"
         self.config.write_text(json.dumps(config, indent=1))
         self.start()
@@ -123,7 +131,7 @@ class Daemon:
         self.log = open(self.directory / "daemon.log", "ab")
         began = time.monotonic()
         self.process = subprocess.Popen(
-            [self.options.sluice, "run", "-c", str(self.config)], stdout=self.log, stderr=self.log
+            [self.options.sluice, "run", "-c", str(self.config)], stdout=self.log, stderr=self.log, env=self.environment
         )
         atexit.register(self.process.kill)  # Does nothing to one that has ended.
         self.peak = 0
@@ -166,6 +174,19 @@ class Daemon:
         with open(f"/proc/{self.process.pid}/stat") as f:
             fields = f.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def metric(self, name):
+        """The sum of a metric's values; `name` may end in labels."""
+        text = http(self.url + "/metrics").decode()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
+                   if line.startswith(name) and line[len(name)] in "{ ")
+
+    def audit(self):
+        """`sluice audit` on what is out there, after all is delivered."""
+        done = subprocess.run([self.options.sluice, "audit", "-c", str(self.config)], env=self.environment,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            sys.exit(f"bench: audit has findings:\n{done.stdout[-2000:]}")
 
     def flush(self):
         http(self.url + "/v1/flush", "POST", b"", timeout=600)
@@ -214,6 +235,56 @@ def rows_in(options, files):
     return sum(pyarrow.parquet.ParquetFile(f).metadata.num_rows for f in files)
 
 
+class Outside:
+    """A prefix of the S3 rig's bucket and a schema in the PostgreSQL rig, both of one run alone."""
+
+    servers = None
+    runs = 0
+
+    def __init__(self, proxied=False):
+        sys.path.insert(0, str(TOP / "tests" / "integration"))
+        import rigs
+
+        self.rigs = rigs
+        if Outside.servers is None:
+            Outside.servers = rigs.own("s3", "postgres")
+        self.variables = Outside.servers.variables
+        Outside.runs += 1
+        self.name = f"run{Outside.runs}"
+        self.url = self.variables["SLUICE_TEST_PG"]
+        rigs.psql(self.url, f"CREATE SCHEMA {self.name}")
+        self.s3 = rigs.S3(self.variables, prefix=f"{self.name}/")
+        self.proxy = rigs.Proxy(self.s3.host) if proxied else None
+        self.options = f"?options=-csearch_path%3D{self.name}&sslmode=disable"
+
+    def configuration(self):
+        return {
+            "lake": {"to": self.s3.url, **({"max_age": "500ms"} if self.proxy else {})},
+            "s3": {"endpoint": f"http://{self.proxy.address if self.proxy else self.s3.host}", "path_style": True},
+            "warehouse": {"postgres": {"url": self.url + self.options}},
+        }
+
+    def objects(self):
+        """(key, bytes) of the lake's objects."""
+        return [(k, n) for k, n in self.s3.list(self.s3.bucket, self.s3.prefix) if k.endswith(".parquet")]
+
+    def rows(self, objects):
+        """Rows of the lake by another reader, and events in the windows."""
+        import io
+
+        import pyarrow.parquet
+
+        lake = sum(pyarrow.parquet.ParquetFile(io.BytesIO(self.s3.get(self.s3.bucket, k))).metadata.num_rows
+                   for k, _ in objects)
+        return lake, int(self.rigs.psql(self.url + self.options, "SELECT sum(events) FROM per_minute")[0][0])
+
+    def remove(self):
+        if self.proxy:
+            self.proxy.close()
+        for key, _ in self.s3.list(self.s3.bucket, self.s3.prefix):
+            self.s3.delete(self.s3.bucket, key)
+
+
 class Profile:
     """perf record around a run, where asked for."""
 
@@ -238,9 +309,9 @@ class Profile:
         print("\n".join(line for line in text.splitlines() if line and not line.startswith("#"))[:6000])
 
 
-def throughput(options, name, events, batch, connections, *, files=None, **daemon_options):
+def throughput(options, name, events, batch, connections, *, files=None, outside=None, **daemon_options):
     """Start, send, flush, stop: one line of figures."""
-    daemon = Daemon(options, name, **daemon_options)
+    daemon = Daemon(options, name, outside=outside, **daemon_options)
     cpu = daemon.cpu_s()
     profile = Profile(options, daemon, name)
     began = time.monotonic()
@@ -257,10 +328,18 @@ def throughput(options, name, events, batch, connections, *, files=None, **daemo
     used = daemon.cpu_s() - cpu
     profile.end()
     daemon.stop()
-    parquet = daemon.parquet()
-    rows = rows_in(options, parquet)
-    if rows != sent:
-        sys.exit(f"bench: {sent} events were sent, and {rows} rows are in the lake")
+    if outside:
+        objects = outside.objects()
+        rows, counted = outside.rows(objects)
+        sizes = [n for _, n in objects]
+        daemon.audit()
+        outside.remove()
+    else:
+        parquet = daemon.parquet()
+        rows, counted = rows_in(options, parquet), sent
+        sizes = [p.stat().st_size for p in parquet]
+    if rows != sent or counted != sent:
+        sys.exit(f"bench: {sent} events were sent, {rows} rows are in the lake, {counted} events in the windows")
     result = {
         "events": sent,
         "events_per_s": sent / total["wall_s"],
@@ -271,8 +350,8 @@ def throughput(options, name, events, batch, connections, *, files=None, **daemo
         "p50_ms": figures["p50_ms"],
         "p99_ms": figures["p99_ms"],
         "p999_ms": figures["p999_ms"],
-        "output_bytes": sum(p.stat().st_size for p in parquet),
-        "output_files": len(parquet),
+        "output_bytes": sum(sizes),
+        "output_files": len(sizes),
     }
     daemon.remove()
     return result
@@ -371,6 +450,95 @@ def run_backlog(options):
     return result
 
 
+def run_w3(options, median):
+    """In turn with the embedded store, so that both have the same neighbours; each counts with its median."""
+    embedded, outside = [], []
+    for _ in range(options.runs):
+        embedded.append(throughput(options, "w3-embedded", options.events, 1000, 8))
+        outside.append(throughput(options, "w3", options.events, 1000, 8, outside=Outside()))
+    result, beside = median(outside), median(embedded)
+    for name in ("cpu_s_per_million", "peak_memory_mib", "events_per_s_with_flush"):
+        result[name + "_embedded"] = beside[name]
+    result["cpu_ratio"] = result["cpu_s_per_million"] / beside["cpu_s_per_million"]
+    result["cpu_ratio_of_each_pair"] = ", ".join(
+        f"{o['cpu_s_per_million'] / e['cpu_s_per_million']:.3f}" for o, e in zip(outside, embedded))
+    return result
+
+
+def run_drain(options):
+    """A file each 500 ms for 70 s: at least as many as two hours make by the default of one a minute."""
+    outside = Outside(proxied=True)
+    outside.proxy.set(refuse=True)
+    daemon = Daemon(options, "drain", outside=outside)
+    sent = generate(options, daemon, options.events, 1000, 8, rate=options.events / 70)["sent"]
+    time.sleep(2)  # The last file is cut.
+    delivered = 'sluice_sent_events_total{table="clicks/lake"}'
+    if daemon.metric(delivered) != 0:
+        sys.exit("bench: something was delivered while S3 was away")
+    spool = daemon.metric('sluice_buffer_byte_size{buffer="spool"}')
+    files = sum(1 for p in (daemon.directory / "data" / "spool").rglob("*") if p.is_file())
+    oldest = daemon.metric('sluice_oldest_uncommitted_seconds')
+    away, cpu = daemon.peak, daemon.cpu_s()
+    daemon.peak = 0
+    outside.proxy.clear()
+    began = time.monotonic()
+    first = None
+    while (now := daemon.metric(delivered)) < sent:
+        if now > 0 and first is None:
+            first = time.monotonic()
+        if time.monotonic() - began > 300:
+            sys.exit(f"bench: {now:,.0f} of {sent} events are delivered after 300 s")
+        time.sleep(0.02)
+    end = time.monotonic()
+    drained, used = daemon.peak, daemon.cpu_s() - cpu
+    daemon.flush()
+    daemon.stop()
+    objects = outside.objects()
+    rows, counted = outside.rows(objects)
+    if rows != sent or counted != sent:
+        sys.exit(f"bench: {sent} events were sent, {rows} rows are in the lake, {counted} events in the windows")
+    daemon.audit()
+    outside.remove()
+    result = {
+        "events": sent,
+        "files_waiting": files,
+        "spool_bytes": spool,
+        "oldest_s": oldest,
+        "peak_memory_away_mib": away / 2**20,
+        "peak_memory_drain_mib": drained / 2**20,
+        "wait_s": (first or end) - began,
+        "drain_s": end - (first or end),
+        "drain_cpu_s": used,
+        "output_files": len(objects),
+    }
+    daemon.remove()
+    return result
+
+
+def with_500_partitions(options):
+    """The same events without those of all but 25 countries: by 20 types, 500 partitions."""
+    path = options.work / f"clickstream-{options.events}-500.ndjson"
+    counted = path.with_suffix(".count")
+    if not counted.exists():
+        kept, count = set(), 0
+        country = re.compile(rb'"country":"(..)"')
+        with open(options.file, "rb") as read, open(path, "wb") as write:
+            for line in read:
+                name = country.search(line)[1]
+                if name in kept or len(kept) < 25:
+                    kept.add(name)
+                    count += 1
+                    write.write(line)
+        counted.write_text(str(count))
+    return path, int(counted.read_text())
+
+
+def run_partitions(options):
+    result = throughput(options, "partitions", 0, 1000, 8, files=[with_500_partitions(options)],
+                        partition_by=["event_type", "data.location.country"])
+    return result
+
+
 def prepare(options):
     """The event file, made once."""
     options.work.mkdir(parents=True, exist_ok=True)
@@ -389,7 +557,7 @@ def prepare(options):
 def show(name, result):
     print(f"\n{name}")
     for key, value in result.items():
-        text = f"{value:,.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else f"{value:,}"
+        text = f"{value:,.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
         print(f"  {key:<28} {text}")
     sys.stdout.flush()
 
@@ -419,6 +587,13 @@ def targets(r):
         add("ack p99 at 100,000 events/s, ms", r["ack"]["p99_ms"], 10)
     if "visibility" in r:
         add("POST to /v1/windows, p99, ms", r["visibility"]["p99_ms"], 1000)
+    if "w3" in r:
+        add("W3 CPU / W1's in the same run", r["w3"]["cpu_ratio"], 1.15)
+        add("W3 peak memory, MiB", r["w3"]["peak_memory_mib"], 256)
+    if "drain" in r:
+        add("drain: peak memory, MiB", r["drain"]["peak_memory_drain_mib"], 256)
+        add("drain: MiB more than while S3 is away",
+            r["drain"]["peak_memory_drain_mib"] - r["drain"]["peak_memory_away_mib"], 16)
     if "backlog" in r:
         add("start with a backlog, s", r["backlog"]["ready_s"], 2)
         add("memory then, MiB more than without", r["backlog"]["memory_mib"] - r["backlog"]["memory_mib_empty"], 16)
@@ -433,7 +608,7 @@ def main():
     parser.add_argument("--requests", type=int, default=500000, help="requests of W2 (%(default)s)")
     parser.add_argument("--probes", type=int, default=200, help="events of visibility (%(default)s)")
     parser.add_argument("--backlog", type=int, default=10, help="GB in the journal (%(default)s)")
-    parser.add_argument("--runs", type=int, default=1, help="runs of w1 and w2; the one with the median CPU counts")
+    parser.add_argument("--runs", type=int, default=1, help="runs of w1, w2 and w3; the one with the median CPU counts")
     parser.add_argument("--workers", type=int, help="the daemon's workers")
     parser.add_argument("--memory", default="256MiB", help="the daemon's budget (%(default)s)")
     parser.add_argument("--no-duckdb", action="store_true")
@@ -446,21 +621,22 @@ def main():
     parts = PARTS if options.all else options.only or ["w1", "w2", "ack", "visibility"]
     prepare(options)
 
-    def median(name, *arguments, **more):
-        results = [throughput(options, name, *arguments, **more) for _ in range(options.runs)]
-        results.sort(key=lambda r: r["cpu_s_per_million"])
-        return results[len(results) // 2]
+    def median(results):
+        return sorted(results, key=lambda r: r["cpu_s_per_million"])[len(results) // 2]
+
+    def repeated(*arguments):
+        return median([throughput(options, *arguments) for _ in range(options.runs)])
 
     makers = {
-        "w1": lambda: median("w1", options.events, 1000, 8),
-        "w2": lambda: median("w2", min(options.requests, options.events), 1, 64),
+        "w1": lambda: repeated("w1", options.events, 1000, 8),
+        "w2": lambda: repeated("w2", min(options.requests, options.events), 1, 64),
         "ack": lambda: run_ack(options),
         "visibility": lambda: run_visibility(options),
-        "partitions": lambda: throughput(
-            options, "partitions", options.events, 1000, 8, partition_by=["event_type", "data.location.country"]
-        ),
+        "partitions": lambda: run_partitions(options),
         "x4": lambda: throughput(options, "x4", 0, 1000, 8, files=[(options.file, options.events)] * 4),
         "backlog": lambda: run_backlog(options),
+        "w3": lambda: run_w3(options, median),
+        "drain": lambda: run_drain(options),
     }
     results = {"load_average_before": os.getloadavg()[0], "processors": os.cpu_count()}
     print(f"{options.events:,} events in {options.file.name}, {options.file.stat().st_size / 1e9:.2f} GB; "

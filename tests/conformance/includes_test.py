@@ -5,7 +5,7 @@
   - A stage knows core, event and its own contract, never another stage. What goes beyond that stands in KNOWS with its reason.
   - app knows everything.
   - Libraries that do I/O, and the system's own calls, belong to io (LIBRARIES, SYSTEM). Libraries that only compute
-    belong to the folders that use them. jansson reads schemas and configuration, never events.
+    belong to the folders that use them. jansson reads schemas and replies of services, never events.
   - A private header stays in its folder.
 
 Tests and benchmarks beside the code may use what they compare with; private headers hold for them too. A permission that
@@ -35,6 +35,7 @@ OWNERS = {
     "sinks/warehouse/sqlite": "warehouse",
     "sinks/warehouse/sql": "warehouse_sql",
     "sinks/warehouse/postgres": "postgres_target",
+    "sinks/warehouse/redshift": "redshift",
     "io": "http_client http_server io_files loop postgres sql timer",
     "io/aws": "aws",
     "admin": "admin",
@@ -66,6 +67,13 @@ KNOWS = {
     ("sinks/warehouse/postgres", "postgres.h"): "the port of the server",
     ("sinks/warehouse/postgres", "target.h"): "is one",
     ("sinks/warehouse/postgres", "rows.h"): "entries reach a warehouse as row files",
+    ("sinks/warehouse/redshift", "warehouse_sql.h"): "what SQL warehouses share",
+    ("sinks/warehouse/redshift", "warehouse.h"): "audit's facts are the embedded warehouse's",
+    ("sinks/warehouse/redshift", "postgres.h"): "the port of the server, which speaks PostgreSQL's protocol",
+    ("sinks/warehouse/redshift", "target.h"): "is one",
+    ("sinks/warehouse/redshift", "timer.h"): "pauses between tries",
+    ("sinks/warehouse/redshift", "object_store.h"): "puts down in S3 what the server is to COPY",
+    ("sinks/warehouse/redshift", "parquet.h"): "in that format",
     ("sinks/warehouse/sqlite", "rows.h"): "entries reach a warehouse as row files",
 }
 
@@ -77,7 +85,8 @@ LIBRARIES = {
     "curl/": (["io"], "I/O"),
     "librdkafka/": (["log/kafka"], "I/O: the log that the library exists for"),
     "libpq-fe.h": (["io"], "I/O"),
-    "jansson.h": (["event/schema_json.c", "io/aws/replies.c"], "reads JSON Schema and replies; never events"),
+    "jansson.h": (["event/schema_json.c", "io/aws/replies.c", "sinks/warehouse/redshift/iam.c"],
+                  "reads JSON Schema and replies of services; never events"),
     "yaml.h": (["app/configuration"], "reads the configuration"),
     "llhttp.h": (["intake/http"], "computes: bytes to parts of a request"),
     "zlib.h": (["intake/http", "encode/parquet"], "computes: body codings, page checksums"),
