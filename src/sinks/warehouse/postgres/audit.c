@@ -1,15 +1,20 @@
 /* What is stored, row by row, against the hash that each row carries. Reads by a cursor,
- * in one snapshot. */
+ * in one snapshot. Redshift has cursors and such transactions, too ("DECLARE", "Isolation
+ * levels" of its guide). */
 #include "loader.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROWS_A_FETCH = 2000, STATEMENT_MS = 300000 };
+enum {
+    ROWS_A_FETCH = 1000, /* A Redshift of one node gives no more at once. */
+    STATEMENT_MS = 300000
+};
 
 typedef struct audit {
     sl_postgres *db;
+    sl_dialect dialect;
     const char *table;
     sl_warehouse_table
         shape; /* Names; and, where nobody said more, columns of the live table. */
@@ -57,7 +62,10 @@ static bool type_of(const char *name, sl_type *type) {
         {"character varying", SL_TYPE_STRING},
         {"jsonb", SL_TYPE_JSON},
         {"json", SL_TYPE_JSON},
+        {"super", SL_TYPE_JSON},
         {"bytea", SL_TYPE_BYTES},
+        {"binary varying", SL_TYPE_BYTES},
+        {"varbyte", SL_TYPE_BYTES},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(name, table[i].name) == 0) {
@@ -127,6 +135,7 @@ static void on_ledger(void *context, sl_status status, const sl_postgres_result 
     a->id = strtoll(sl_postgres_cell(result, 0, 0, NULL), NULL, 10);
     a->fact->found = true;
     a->fact->position = strtoull(sl_postgres_cell(result, 0, 1, NULL), NULL, 10);
+    a->fact->loaded = strtoull(sl_postgres_cell(result, 0, 3, NULL), NULL, 10);
 }
 
 /* --- rows --- */
@@ -184,14 +193,14 @@ static void range(audit *a, const char *position) {
 
 static sl_status read_rows(audit *a, sl_error *error) {
     sl_buffer_text(&a->text,
-                   "DECLARE sluice_audit NO SCROLL CURSOR FOR SELECT \"_hash\",");
+                   "DECLARE sluice_audit CURSOR FOR SELECT \"_hash\",");
     sl_buffer_text(&a->text,
                    a->window ? "\"_rows\",\"window_start\"" : "1,\"_position\"");
     for (uint32_t i = 0; i < a->columns->count; i++) {
         if (!audited(a, &a->columns->columns[i]))
             continue;
         sl_buffer_byte(&a->text, ',');
-        sl_dialect_quote(SL_DIALECT_POSTGRES, a->columns->columns[i].name, &a->text);
+        sl_dialect_quote(a->dialect, a->columns->columns[i].name, &a->text);
     }
     sl_buffer_printf(&a->text, " FROM %s", a->shape.full);
     if (!a->window) {
@@ -200,7 +209,7 @@ static sl_status read_rows(audit *a, sl_error *error) {
     }
     sl_status status = run(a, NULL, error);
     do {
-        sl_buffer_printf(&a->text, "FETCH %d FROM sluice_audit", ROWS_A_FETCH);
+        sl_buffer_printf(&a->text, "FETCH FORWARD %d FROM sluice_audit", ROWS_A_FETCH);
         if (status == SL_OK)
             status = run(a, on_rows, error);
     } while (status == SL_OK && a->fetched != 0);
@@ -241,7 +250,9 @@ static sl_status read_dead(audit *a, sl_error *error) {
 }
 
 static sl_status read_all(audit *a, sl_error *error) {
-    sl_buffer_text(&a->text, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    sl_buffer_text(&a->text, a->dialect == SL_DIALECT_POSTGRES
+                                 ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+                                 : "BEGIN READ ONLY");
     sl_status status = run(a, NULL, error);
     if (status == SL_OK) {
         sl_warehouse_live(&a->shape, &a->text);
@@ -264,15 +275,25 @@ static sl_status read_all(audit *a, sl_error *error) {
         status = sl_error_set(error, SL_ENOMEM, "%s: out of memory", a->table);
     if (status == SL_OK)
         status = read_rows(a, error);
-    return status == SL_OK && !a->window ? read_dead(a, error) : status;
+    bool dead = !a->window && a->dialect == SL_DIALECT_POSTGRES;
+    return status == SL_OK && dead ? read_dead(a, error) : status;
 }
 
-sl_status sl_postgres_audit(const sl_postgres_options *server, const char *table,
-                            const sl_warehouse_table *shape, const char *partition,
-                            bool window, uint64_t from, uint64_t to,
-                            sl_warehouse_fact *out, sl_error *error) {
+static void setup_of(sl_dialect dialect, sl_buffer *out) {
+    if (dialect == SL_DIALECT_POSTGRES)
+        sl_pg_setup(out, STATEMENT_MS);
+    else
+        sl_buffer_text(out, "SET client_encoding TO 'UTF8';SET datestyle TO 'ISO';"
+                            "SET timezone TO 'UTC';SET extra_float_digits TO 2");
+}
+
+sl_status sl_postgres_audit(const sl_postgres_options *server, sl_dialect dialect,
+                            const char *table, const sl_warehouse_table *shape,
+                            const char *partition, bool window, uint64_t from,
+                            uint64_t to, sl_warehouse_fact *out, sl_error *error) {
     static const sl_rows_column position = {.name = "_position", .type = SL_TYPE_INT64};
-    audit a = {.table = table,
+    audit a = {.dialect = dialect,
+               .table = table,
                .columns = shape,
                .partition = partition,
                .window = window,
@@ -283,10 +304,10 @@ sl_status sl_postgres_audit(const sl_postgres_options *server, const char *table
     sl_arena_init(&a.arena, 64 * 1024);
     sl_postgres_options options = *server;
     sl_buffer setup = SL_BUFFER_EMPTY;
-    sl_pg_setup(&setup, STATEMENT_MS);
+    setup_of(dialect, &setup);
     options.setup = sl_buffer_cstr(&setup);
-    sl_status status = sl_warehouse_table_of_rows(SL_DIALECT_POSTGRES, table, &position,
-                                                  1, NULL, &a.shape, error);
+    sl_status status = sl_warehouse_table_of_rows(dialect, table, &position, 1, NULL,
+                                                  &a.shape, error);
     if (status == SL_OK)
         status = setup.failed ? sl_error_set(error, SL_ENOMEM, "%s: out of memory", table)
                               : sl_postgres_create(NULL, &options, &a.db, error);

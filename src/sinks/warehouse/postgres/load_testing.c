@@ -299,7 +299,7 @@ static void audit(char *line) {
     parse(&j, line);
     sl_warehouse_fact fact;
     sl_error error = {0};
-    sl_status status = sl_postgres_audit(&server, j.table, NULL, j.partition, j.window,
+    sl_status status = sl_postgres_audit(&server, SL_DIALECT_POSTGRES, j.table, NULL, j.partition, j.window,
                                          j.from, j.to, &fact, &error);
     if (status != SL_OK)
         (void)printf("%s %" PRIu64 " %s %s\n", j.table, j.from, sl_status_name(status),

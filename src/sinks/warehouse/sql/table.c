@@ -104,16 +104,21 @@ static sl_status begin(sl_dialect dialect, const char *name, uint32_t columns,
     if (*local == 0 || dot == name)
         return sl_error_set(error, SL_EINVAL, "'%s' is no name of a table", name);
     char *schema = sl_strndup(name, dot != NULL ? (size_t)(dot - name) : 0);
-    if (schema != NULL)
+    if (schema != NULL) { /* Else there is no schema, rather than another one. */
         sl_dialect_name(dialect, schema, &text);
+        out->schema = taken_text(&text);
+    }
     sl_free(schema);
-    out->schema = taken_text(&text);
     sl_dialect_name(dialect, local, &text);
     out->name = taken_text(&text);
     sl_buffer ledger = SL_BUFFER_EMPTY;
     sl_buffer_printf(&ledger, "sluice_ledger_%s", local);
     sl_dialect_name(dialect, sl_buffer_cstr(&ledger), &text);
-    out->ledger_name = ledger.failed ? NULL : taken_text(&text);
+    out->ledger_name = taken_text(&text);
+    if (ledger.failed) {
+        sl_free(out->ledger_name);
+        out->ledger_name = NULL;
+    }
     sl_buffer_fini(&ledger);
     sl_buffer_fini(&text);
     if (out->schema != NULL && out->name != NULL && out->ledger_name != NULL) {
