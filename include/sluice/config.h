@@ -29,6 +29,7 @@ typedef struct sl_config_table {
     char *name;           /**< NULL: no rows to the warehouse. */
     bool create;          /**< Made and evolved by sluice; else it has to be there. */
     sl_config_strings strings;
+    char *id;             /**< The stream's: field that rows are kept by. NULL: they are appended. */
 } sl_config_table;
 
 /** Which warehouse `warehouse` names: one a daemon. */

@@ -27,6 +27,7 @@ typedef struct sl_warehouse_load {
     /** Gives one row file after the other, borrowed until the next call; SL_ENOTFOUND at the end. */
     sl_status (*next)(void *context, const uint8_t **rows, size_t *length, sl_error *error);
     void *context;
+    const char *id;             /**< Rows: path of the field that they are kept by; NULL: appended. */
     const sl_window_plan *plan; /**< Window tables: rows are (start, key, state). NULL: event rows. */
 } sl_warehouse_load;
 
@@ -41,6 +42,7 @@ SL_CHECKED sl_status sl_warehouse_apply(sl_warehouse *warehouse, const sl_wareho
 typedef struct sl_warehouse_fact {
     bool found;          /**< The table's ledger row exists. */
     uint64_t position;
+    uint64_t loaded;     /**< Events that all loads brought, by the ledger's row. */
     uint64_t rows;       /**< Events counted: sum of `_rows`, or number of rows. */
     uint64_t row_hash;   /**< Sum of the hashes of rows as they are now. */
     uint64_t altered;    /**< Rows whose content isn't what was written. */

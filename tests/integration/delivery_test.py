@@ -111,6 +111,34 @@ def test_totals_are_those_of_the_embedded_store(root):
     stopped(daemon)
 
 
+def test_rows_with_an_id_are_kept_by_it(root):
+    """SQLite and PostgreSQL: a later event replaces the row of its id, within a load and across loads."""
+    import sqlite3
+
+    def last_texts(query):
+        return sorted((int(i), t.split()[0]) for i, t in query("SELECT id, text FROM event_rows"))
+
+    outside = Outside(root / "out")
+    configs = {"in": configuration(root / "in"), "out": outside.configuration()}
+    for name, config in configs.items():
+        config["streams"]["events"]["id"] = "id"
+        config["streams"]["events"]["warehouse"] = {"table": "event_rows"}
+        daemon = started(Daemon(root / name, config))
+        for turn in range(3):
+            events = [dict(event(i), text=f"{turn}.{k}") for k in range(2) for i in range(turn * 10, 100)]
+            assert daemon.post(events, "/v1/events/events")[1]["accepted"] == len(events)
+            daemon.flush()
+        want = [(i, f"{min(i // 10, 2)}.1") for i in range(100)]
+        if name == "in":
+            with sqlite3.connect(daemon.warehouse()) as db:
+                assert last_texts(lambda text: db.execute(text).fetchall()) == want
+        else:
+            assert last_texts(outside.query) == want
+        code, text = daemon.audit()
+        assert code == 0, text
+        stopped(daemon)
+
+
 def test_storms_of_503_are_weathered(root):
     run(root, lambda s3, postgres, daemon: s3.rule("answer", match=rb"PUT ", times=12, reply=STORM))
 

@@ -234,6 +234,10 @@ const sl_parameter sl_parameters[] = {
     {"streams.NAME.event_time", SL_PARAMETER_TEXT, STREAM(event_time), 0, NULL, "arrival",
      0, 0, NULL,
      "Field that says when it happened: the path of a string with format date-time."},
+    {"streams.NAME.id", SL_PARAMETER_TEXT, STREAM(warehouse.id), 0, NULL, "none", 0, 0,
+     NULL,
+     "Field that tells events apart. In the warehouse a later event with the same id "
+     "replaces the earlier one's row; without an id rows are appended."},
     {"streams.NAME.add", SL_PARAMETER_FLAGS, STREAM(processed_at), 0, NULL, "none", 0, 2,
      "processed_at|source",
      "Columns to add: `processed_at`, the arrival time in the log, and `source`, the "
@@ -306,7 +310,6 @@ const sl_later sl_later_keys[] = {
     {"http.auth.aws_keys", "the Kinesis and Firehose producer APIs", true},
     {"journal.compression", "a compressed journal", true},
     {"streams.NAME.when", "conditions on streams", false},
-    {"streams.NAME.id", "event ids", false},
     {"streams.NAME.dedupe", "removal of duplicates", false},
     {"streams.NAME.steps", "steps", false},
     {"windows.NAME.final", "final rows", false},

@@ -185,6 +185,25 @@ static void check_event_time(sl_loader *l, sl_config_stream *stream,
             stream->event_time, sl_type_name(stream->schema->fields[field].type));
 }
 
+/** A single value, which a directory's name or a row's key can be. */
+static bool is_single(sl_type type) {
+    return type != SL_TYPE_GROUP && type != SL_TYPE_JSON && type != SL_TYPE_BYTES;
+}
+
+static void check_id(sl_loader *l, const sl_config_stream *stream, const sl_node *section) {
+    const sl_node *at = sl_tree_child(section, "id");
+    const char *path = stream->warehouse.id;
+    if (!path || !stream->schema)
+        return; /* Inferred: the field may come. */
+    uint32_t field = sl_schema_find(stream->schema, path);
+    if (field == SL_NO_FIELD)
+        unknown_field(l, stream, at, "id", path);
+    else if (!is_single(stream->schema->fields[field].type))
+        sl_problem_add(&l->problems, at, false, SL_ETYPE,
+                       "id: '%.100s' is of type %s; expected a single value", path,
+                       sl_type_name(stream->schema->fields[field].type));
+}
+
 static void check_partitions(sl_loader *l, const sl_config_stream *stream,
                              const sl_node *section) {
     const sl_node *at = sl_tree_child(sl_tree_child(section, "lake"), "partition_by");
@@ -200,7 +219,7 @@ static void check_partitions(sl_loader *l, const sl_config_stream *stream,
             continue;
         }
         sl_type type = stream->schema->fields[field].type;
-        if (type == SL_TYPE_GROUP || type == SL_TYPE_JSON || type == SL_TYPE_BYTES)
+        if (!is_single(type))
             sl_problem_add(
                 &l->problems, at, false, SL_ETYPE,
                 "partition_by: '%.100s' is of type %s; a directory needs a single value",
@@ -243,6 +262,7 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
     read_schema(l, stream, node);
     if (stream->schema || !sl_tree_child(node, "schema")) {
         check_event_time(l, stream, node);
+        check_id(l, stream, node);
         check_partitions(l, stream, node);
         sl_loader_check_stream_columns(l, stream, node);
     }

@@ -84,6 +84,7 @@ static sl_status deliver_rows(storage_actor *a, pending *p, sl_error *error) {
                                     .hash = p->hash,
                                     .next = next_rows,
                                     .context = &files,
+                                    .id = p->of->settings != NULL ? p->of->settings->id : NULL,
                                     .plan = plan_of(p)};
     sl_status status = sl_warehouse_apply(a->warehouse, &load, error);
     CRASH(deliver_warehouse_after);

@@ -627,6 +627,50 @@ static sl_status load_window(sl_warehouse *w, const sl_warehouse_load *load, uin
     return status;
 }
 
+/* "a.b" is the column "a_b". @return NULL: the row file hasn't got it, so that no row has an id. */
+static const char *id_column(const sl_rows_reader *reader, const char *path) {
+    for (uint32_t i = 0; path != NULL && i < reader->count; i++) {
+        const char *name = reader->columns[i].name;
+        size_t k = 0;
+        while (path[k] != 0 && (path[k] == name[k] || (path[k] == '.' && name[k] == '_')))
+            k++;
+        if (path[k] == 0 && name[k] == 0)
+            return name;
+    }
+    return NULL;
+}
+
+static sl_status id_index(sl_warehouse *w, const sl_warehouse_load *load, const char *id, sl_error *error) {
+    sl_buffer text = SL_BUFFER_EMPTY, name = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&name, "sluice_id_%s", load->table);
+    sl_buffer_text(&text, "CREATE UNIQUE INDEX IF NOT EXISTS ");
+    quote(&text, sl_buffer_cstr(&name));
+    sl_buffer_text(&text, " ON ");
+    quote(&text, load->table);
+    sl_buffer_byte(&text, '(');
+    quote(&text, id);
+    sl_buffer_byte(&text, ')');
+    text.failed = text.failed || name.failed;
+    sl_buffer_fini(&name);
+    sl_status status = run_text(w, &text, error);
+    return status == SL_OK ? SL_OK
+                           : sl_error_context(error, "%s: rows of one id are there already, of before `id` was set",
+                                              load->table);
+}
+
+/* The later event's row replaces the earlier one's. */
+static void replace_on(sl_buffer *text, const sl_rows_reader *reader, const char *id) {
+    sl_buffer_text(text, " ON CONFLICT(");
+    quote(text, id);
+    sl_buffer_text(text, ") DO UPDATE SET \"_partition\" = excluded.\"_partition\", \"_hash\" = excluded.\"_hash\"");
+    for (uint32_t i = 0; i < reader->count; i++) {
+        sl_buffer_text(text, ", ");
+        quote(text, reader->columns[i].name);
+        sl_buffer_text(text, " = excluded.");
+        quote(text, reader->columns[i].name);
+    }
+}
+
 static sl_status rows_table(sl_warehouse *w, const sl_warehouse_load *load,
                             const sl_rows_reader *reader, sl_sql_statement **insert,
                             sl_error *error) {
@@ -643,6 +687,9 @@ static sl_status rows_table(sl_warehouse *w, const sl_warehouse_load *load,
         status = add_column(w, load->table, &have, reader->columns[i].name,
                             sql_type(reader->columns[i].type), error);
     columns_fini(&have);
+    const char *id = id_column(reader, load->id);
+    if (status == SL_OK && id != NULL)
+        status = id_index(w, load, id, error);
     if (status != SL_OK)
         return status;
     text = SL_BUFFER_EMPTY;
@@ -657,6 +704,8 @@ static sl_status rows_table(sl_warehouse *w, const sl_warehouse_load *load,
     for (uint32_t i = 0; i < reader->count; i++)
         sl_buffer_text(&text, ",?");
     sl_buffer_byte(&text, ')');
+    if (id != NULL)
+        replace_on(&text, reader, id);
     status = finish_text(&text, error);
     if (status == SL_OK)
         status = sl_sql_prepare(w->sql, (const char *)text.bytes, insert, error);
@@ -797,7 +846,7 @@ sl_status sl_warehouse_audit(sl_warehouse *w, const char *table, const char *par
     bool there = have.count != 0;
     columns_fini(&have);
     sl_buffer_clear(&text);
-    sl_buffer_printf(&text, "SELECT id, position FROM \"sluice_ledger_%s\" WHERE partition = ?",
+    sl_buffer_printf(&text, "SELECT id, position, rows FROM \"sluice_ledger_%s\" WHERE partition = ?",
                      table);
     int64_t id = 0;
     if (status == SL_OK && there && (status = finish_text(&text, error)) == SL_OK) {
@@ -810,6 +859,7 @@ sl_status sl_warehouse_audit(sl_warehouse *w, const char *table, const char *par
                 id = sl_sql_int(s, 0);
                 out->found = true;
                 out->position = strtoull(sl_sql_text(s, 1, NULL), NULL, 10);
+                out->loaded = (uint64_t)sl_sql_int(s, 2);
                 sl_sql_reset(s);
             } else if (status == SL_ENOTFOUND) {
                 status = SL_OK;
