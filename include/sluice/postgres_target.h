@@ -52,10 +52,10 @@ SL_CHECKED sl_status sl_postgres_target_create(const sl_postgres_target_options 
                                                sl_error *error);
 
 /**
- * What audit reads back; waits, for commands.
+ * What audit reads back; waits, for commands. Redshift speaks the same protocol, so it is read here, too.
  * @param shape The table as it should be, so that columns of others are left out; NULL: all that the live table has.
  * @param to Count event rows of [from, to) only (windows: all). Rows in `sluice_dead_TABLE` count as rows.
  */
-SL_CHECKED sl_status sl_postgres_audit(const sl_postgres_options *server, const char *table,
+SL_CHECKED sl_status sl_postgres_audit(const sl_postgres_options *server, sl_dialect dialect, const char *table,
                                        const sl_warehouse_table *shape, const char *partition, bool window,
                                        uint64_t from, uint64_t to, sl_warehouse_fact *out, sl_error *error);

@@ -1,5 +1,7 @@
 #include "audit_remote.h"
 
+#include "redshift_iam.h"
+
 #include "sluice/postgres_target.h"
 
 #include <string.h>
@@ -84,15 +86,32 @@ sl_status sl_audit_remote_tail(sl_audit_remote *r, const char *url, uint64_t byt
     return status == SL_OK ? sl_object_reader_get(r->objects, bucket, key, bytes - some, some, out, error) : status;
 }
 
+/* Anew for every table: IAM's passwords last for minutes. */
+static sl_status redshift_table(const sl_config *c, const char *table, const char *partition, bool window,
+                                uint64_t from, uint64_t to, sl_warehouse_fact *out, sl_error *error) {
+    sl_buffer user = SL_BUFFER_EMPTY, password = SL_BUFFER_EMPTY;
+    sl_status status = sl_redshift_login_wait(c, &user, &password, error);
+    const sl_postgres_options server = {
+        .url = c->warehouse.redshift.url,
+        .user = user.length != 0 ? sl_buffer_cstr(&user) : NULL,
+        .password = password.length != 0 ? sl_buffer_cstr(&password) : c->warehouse.redshift.password,
+        .ca_file = c->warehouse.redshift.ca_file};
+    if (status == SL_OK)
+        status = sl_postgres_audit(&server, SL_DIALECT_REDSHIFT, table, NULL, partition, window, from, to, out, error);
+    sl_buffer_fini(&user);
+    sl_buffer_fini(&password);
+    return status;
+}
+
 sl_status sl_audit_remote_table(sl_audit_remote *r, const char *table, const char *partition, bool window,
                                 uint64_t from, uint64_t to, sl_warehouse_fact *out, sl_error *error) {
     const sl_config *c = r->config;
-    if (c->warehouse.store != SL_STORE_POSTGRES)
-        return sl_error_set(error, SL_EUNSUPPORTED, "audit doesn't read this warehouse");
+    if (c->warehouse.store == SL_STORE_REDSHIFT)
+        return redshift_table(c, table, partition, window, from, to, out, error);
     const sl_postgres_options server = {.url = c->warehouse.postgres.url,
                                         .password = c->warehouse.postgres.password,
                                         .ca_file = c->warehouse.postgres.ca_file};
-    return sl_postgres_audit(&server, table, NULL, partition, window, from, to, out, error);
+    return sl_postgres_audit(&server, SL_DIALECT_POSTGRES, table, NULL, partition, window, from, to, out, error);
 }
 
 void sl_audit_remote_fini(sl_audit_remote *r) {

@@ -1,5 +1,7 @@
 #include "delivery.h"
 
+#include "redshift_iam.h"
+
 #include "sluice/config.h"
 #include "sluice/io_files.h"
 #include "sluice/loop.h"
@@ -100,7 +102,17 @@ static void rules_of(void *context, const sl_delivery *delivery, sl_postgres_rul
     if (delivery->settings == NULL)
         return;
     rules->create = delivery->settings->create;
+    rules->id = delivery->kind == SL_TABLE_ROWS ? delivery->settings->id : NULL;
     rules->policy = delivery->settings->strings == SL_STRINGS_TRUNCATE ? SL_FIT_TRUNCATE : SL_FIT_DEAD_LETTER;
+}
+
+/* @return the id of the stream whose rows go to `table`. */
+static const char *id_of(void *context, const char *table) {
+    const sl_config *c = ((sl_delivery_thread *)context)->config;
+    for (uint32_t i = 0; i < c->stream_count; i++)
+        if (c->streams[i].warehouse.name != NULL && strcmp(c->streams[i].warehouse.name, table) == 0)
+            return c->streams[i].warehouse.id;
+    return NULL;
 }
 
 static sl_status make_warehouse(sl_delivery_thread *d, sl_error *error) {
@@ -116,6 +128,7 @@ static sl_status make_warehouse(sl_delivery_thread *d, sl_error *error) {
                                                     .rules_of = rules_of};
         return sl_postgres_target_create(&options, &d->warehouse, error);
     }
+    sl_buffer user = SL_BUFFER_EMPTY;
     const sl_redshift_options options = {.loop = d->loop,
                                          .http = d->http,
                                          .credentials = d->credentials,
@@ -126,13 +139,16 @@ static sl_status make_warehouse(sl_delivery_thread *d, sl_error *error) {
                                          .server = {.url = c->warehouse.redshift.url,
                                                     .password = c->warehouse.redshift.password,
                                                     .ca_file = c->warehouse.redshift.ca_file},
-                                         .iam = {.cluster = c->warehouse.redshift.cluster,
-                                                 .workgroup = c->warehouse.redshift.workgroup,
-                                                 .region = c->warehouse.redshift.region},
+                                         .iam = sl_redshift_iam_of(c, &user),
                                          .iam_role = c->warehouse.redshift.iam_role,
                                          .stage = c->warehouse.redshift.stage,
-                                         .create = true};
-    return sl_redshift_create(&options, &d->warehouse, error);
+                                         .create = true,
+                                         .id = id_of,
+                                         .context = d};
+    sl_status status = user.failed ? sl_error_set(error, SL_ENOMEM, "delivery: out of memory")
+                                   : sl_redshift_create(&options, &d->warehouse, error);
+    sl_buffer_fini(&user);
+    return status;
 }
 
 sl_status sl_delivery_create(const sl_config *config, sl_metrics *metrics, sl_clock clock,

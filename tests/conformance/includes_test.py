@@ -69,11 +69,11 @@ KNOWS = {
     ("sinks/warehouse/postgres", "rows.h"): "entries reach a warehouse as row files",
     ("sinks/warehouse/redshift", "warehouse_sql.h"): "what SQL warehouses share",
     ("sinks/warehouse/redshift", "warehouse.h"): "audit's facts are the embedded warehouse's",
-    ("sinks/warehouse/redshift", "postgres.h"): "the port of the server, which speaks PostgreSQL's protocol",
+    ("sinks/warehouse/redshift", "object_store.h"): "rows are staged in S3",
+    ("sinks/warehouse/redshift", "parquet.h"): "as Parquet",
     ("sinks/warehouse/redshift", "target.h"): "is one",
-    ("sinks/warehouse/redshift", "timer.h"): "pauses between tries",
-    ("sinks/warehouse/redshift", "object_store.h"): "puts down in S3 what the server is to COPY",
-    ("sinks/warehouse/redshift", "parquet.h"): "in that format",
+    ("sinks/warehouse/redshift", "timer.h"): "slices and pauses",
+    ("sinks/warehouse/redshift", "postgres.h"): "the port of the server, which speaks PostgreSQL's protocol",
     ("sinks/warehouse/sqlite", "rows.h"): "entries reach a warehouse as row files",
 }
 

@@ -1652,7 +1652,7 @@ class Session:
                 await self.writer.drain()
             except ConnectionError:
                 pass
-        except (Drop, asyncio.IncompleteReadError, ConnectionError):
+        except (Drop, asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
         except Exception as e:             # a bug of the double: say so, in the log and to the client
             import traceback

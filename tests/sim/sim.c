@@ -163,6 +163,7 @@ static void configure(sim *s) {
         s->config->memory = UINT64_C(24) << 20;
         s->config->journal.segment_size = UINT64_C(64) << (10 + sim_below(s, 3));
         s->config->journal.quota = UINT64_C(2) << (20 + sim_below(s, 3));
+        s->config->spool.quota = UINT64_C(32) << (10 + sim_below(s, 8));
         sim_trace(s, "tight: memory %llu, segments %llu, journal %llu",
                   (unsigned long long)s->config->memory, (unsigned long long)s->config->journal.segment_size,
                   (unsigned long long)s->config->journal.quota);
