@@ -2,7 +2,7 @@
 
 W1          5,000,000 clickstream events of about 350 bytes in NDJSON bodies of 1,000 over 8 connections
             -> fsynced journal -> zstd Parquet, and one-minute windows with count, sum, unique by type
-W2          one event a request over 64 connections
+W2          one event a request over 64 connections; beside it the floor: a server that does nothing but answer
 ack         latency of the acknowledgement at an offered 100,000 events/s in bodies of 1,000
 visibility  from POST to the event's row in /v1/windows/NAME
 partitions  W1 with 500 lake partitions open
@@ -81,6 +81,13 @@ def http(url, method="GET", body=None, timeout=120):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=timeout) as reply:
         return reply.read()
+
+
+def cpu_of(pid):
+    """User and system, s."""
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 class Daemon:
@@ -171,9 +178,7 @@ class Daemon:
             time.sleep(0.02)
 
     def cpu_s(self):
-        with open(f"/proc/{self.process.pid}/stat") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return cpu_of(self.process.pid)
 
     def metric(self, name):
         """The sum of a metric's values; `name` may end in labels."""
@@ -380,6 +385,19 @@ def duckdb_copy(options):
     }
     target.unlink()
     return result
+
+
+def run_floor(options):
+    """W2's requests to a server that does nothing but answer (responder.c): what this machine's sockets cost."""
+    program = options.work / "responder"
+    subprocess.run(["cc", "-O2", "-o", str(program), str(TOP / "tests/bench/responder.c")], check=True)
+    with subprocess.Popen([program], stdout=subprocess.PIPE, text=True) as server:
+        daemon = argparse.Namespace(url=f"http://127.0.0.1:{server.stdout.readline().split()[1]}", directory=options.work)
+        figures = generate(options, daemon, min(options.requests, options.events), 1, 64)
+        cpu = cpu_of(server.pid)
+        server.kill()
+    return {"events_per_s": figures["events_per_s"], "cpu_s_per_million": cpu / figures["sent"] * 1e6,
+            "p50_ms": figures["p50_ms"], "p99_ms": figures["p99_ms"]}
 
 
 def run_ack(options):
@@ -644,6 +662,9 @@ def main():
     for name in parts:
         results[name] = makers[name]()
         show(name, results[name])
+    if "w2" in parts:
+        results["floor"] = run_floor(options)
+        show("floor", results["floor"])
     if "w1" in parts and not options.no_duckdb:
         results["duckdb"] = duckdb_copy(options)
         show("duckdb", results["duckdb"])
