@@ -20,12 +20,15 @@ TOP = Path(os.environ.get("SLUICE_TOP") or Path(__file__).resolve().parents[2])
 
 # The folder whose contract a public header is.
 OWNERS = {
-    "core": "buffer files hash memory message metrics ring status time",
-    "event": "batch schema value",
+    "core": "buffer csv files hash memory message metrics ring status time",
+    "event": "batch schema step value",
     "intake/http": "http http_intake",
     "log/journal": "journal",
     "decode": "decode",
     "steps/expression": "expression",
+    "steps/geoip": "geoip",
+    "steps/lookup": "lookup",
+    "steps/user_agent": "user_agent",
     "window": "window",
     "encode/ndjson": "ndjson",
     "encode/parquet": "parquet",
