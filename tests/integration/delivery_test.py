@@ -3,89 +3,15 @@
 `sluice audit` agrees, having read both."""
 
 import os
+import sqlite3
 import sys
 import time
-import uuid
 
 import rigs
-from rigs import Proxy
+from outside import STORM, Outside, proxies, run
 from support import (
     Daemon, Sender, body, configuration, event, flush_until, noise, rows, run_tests, started, stopped, wait_for,
 )
-
-rigs.need("s3", "postgres")
-PG = os.environ["SLUICE_TEST_PG"]
-STORM = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-class Outside:
-    """A bucket's prefix and a schema of one test's own, behind proxies if wanted."""
-
-    def __init__(self, root, s3=None, postgres=None):
-        self.root = root
-        self.store = rigs.S3()
-        self.schema = f"d{uuid.uuid4().hex[:12]}"
-        rigs.psql(PG, f"CREATE SCHEMA {self.schema}")
-        self.endpoint = f"http://{s3.address}" if s3 else os.environ["SLUICE_TEST_S3_ENDPOINT"]
-        address = PG.rsplit("@", 1)[1].split("/")[0]
-        self.url = PG.replace(address, postgres.address) if postgres else PG
-        self.options = f"?options=-csearch_path%3D{self.schema}&sslmode=disable"
-
-    def configuration(self, **more):
-        config = configuration(
-            self.root, lake=self.store.url, s3={"endpoint": self.endpoint, "path_style": True},
-            warehouse={"postgres": {"url": self.url + self.options}}, **more,
-        )
-        config["streams"]["events"]["warehouse"] = {"table": "event_rows"}
-        return config
-
-    def query(self, text):
-        return rigs.psql(PG + self.options, text)
-
-    def loaded(self):
-        """Event rows; the table may be still to come."""
-        there = self.query("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'event_rows'")
-        return int(self.query("SELECT count(*) FROM event_rows")[0][0]) if there == [["1"]] else 0
-
-    def objects(self):
-        """The lake, brought here."""
-        copies = self.root / "objects"
-        copies.mkdir(exist_ok=True)
-        for key in self.store.keys():
-            path = copies / key.replace("/", "_")
-            if not path.exists():
-                path.write_bytes(self.store.read(key))
-        return copies
-
-    def check(self, daemon, count):
-        ids = sorted(r[0] for r in rows(self.objects()))
-        assert ids == list(range(count)), f"{len(ids)} rows, {len(set(ids))} different, of {count}"
-        assert self.query("SELECT count(*), count(DISTINCT id) FROM event_rows") == [[str(count)] * 2]
-        assert self.query("SELECT sum(events) FROM per_minute") == [[str(count)]]
-        code, text = daemon.audit()
-        assert code == 0, text
-
-
-def proxies():
-    s3 = os.environ["SLUICE_TEST_S3_ENDPOINT"].split("//")[1]
-    return Proxy(s3), Proxy(PG.rsplit("@", 1)[1].split("/")[0])
-
-
-def run(root, prepare, bodies=60, size=100, **more):
-    """Send while `prepare(s3, postgres, daemon)` makes trouble; then all is well, and everything arrives once."""
-    s3, postgres = proxies()
-    with s3, postgres:
-        outside = Outside(root, s3, postgres)
-        daemon = started(Daemon(root, outside.configuration(**more)))
-        sender = Sender(daemon, [body(i * size, size) for i in range(bodies)])
-        prepare(s3, postgres, daemon)
-        sender.start()
-        sender.join(120)
-        assert not sender.is_alive() and not sender.bad and sender.statuses == {200: bodies}, sender.statuses
-        flush_until(daemon)
-        outside.check(daemon, bodies * size)
-        stopped(daemon)
-        return s3, postgres
 
 
 def test_totals_are_those_of_the_embedded_store(root):
@@ -98,8 +24,6 @@ def test_totals_are_those_of_the_embedded_store(root):
     inside.flush()
     daemon.flush()
     outside.check(daemon, 10_000)
-    import sqlite3
-
     with sqlite3.connect(inside.warehouse()) as db:
         want = sorted((w[:16].replace("T", " "), k, str(n)) for w, k, n in
                       db.execute("SELECT window_start, kind, events FROM per_minute"))
@@ -113,8 +37,6 @@ def test_totals_are_those_of_the_embedded_store(root):
 
 def test_rows_with_an_id_are_kept_by_it(root):
     """SQLite and PostgreSQL: a later event replaces the row of its id, within a load and across loads."""
-    import sqlite3
-
     def last_texts(query):
         return sorted((int(i), t.split()[0]) for i, t in query("SELECT id, text FROM event_rows"))
 
@@ -167,10 +89,7 @@ def test_connections_lost_in_the_middle_of_a_copy(root):
 def test_postgres_restarted_in_the_middle(root):
     server = rigs.own("postgres")
     url = server["SLUICE_TEST_PG"]
-    outside = Outside(root)
-    rigs.psql(url, f"CREATE SCHEMA {outside.schema}")
-    outside.url = url
-    outside.query = lambda text: rigs.psql(url + outside.options, text)
+    outside = Outside(root, url=url)
     daemon = started(Daemon(root, outside.configuration()))
     sender = Sender(daemon, [body(i * 100, 100) for i in range(100)])
     sender.start()
