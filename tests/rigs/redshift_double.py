@@ -12,7 +12,8 @@ pass through to PostgreSQL; what Redshift does otherwise is done, rewritten or r
   * It says it is server 8.0.2, hides what servers after 8.0 report, answers tags without
     row counts where Redshift does, reads 'a\\b' as an escape and does not know E'...'.
   * One transaction writes a table at a time; conflicts come as Redshift's errors.
-  * Faults can be injected: SELECT rsd_inject(kind, statement_regex [, times [, argument]]).
+  * Faults can be injected: SELECT rsd_inject(kind, statement_regex [, times [, argument]]); rsd_left() tells how
+    many are still to be met.
 
 Layout of the file: settings, wire helpers, SQL scanner, statement rules (classify), COPY
 parser, loader, backend connection, client session, server.  README.md says how to use it
@@ -678,8 +679,11 @@ INJECTIONS = []          # faults waiting for a statement; see SELECT rsd_inject
 
 
 def control(toks):
-    """SELECT rsd_inject('kind', 'regex' [, times [, 'argument']]) and SELECT rsd_clear()."""
+    """SELECT rsd_inject('kind', 'regex' [, times [, 'argument']]), SELECT rsd_clear() and SELECT rsd_left(): how many
+    faults nobody has met yet."""
     name = toks[1].name
+    if name == "rsd_left":
+        return Plan("SELECT %d AS rsd_left" % sum(i["left"] for i in INJECTIONS), "SELECT")
     if name == "rsd_clear":
         INJECTIONS.clear()
     else:
@@ -713,7 +717,7 @@ def classify(toks):
 
 
 def _classify(toks, first, second):
-    if first == "SELECT" and second in ("RSD_INJECT", "RSD_CLEAR"):
+    if first == "SELECT" and second in ("RSD_INJECT", "RSD_CLEAR", "RSD_LEFT"):
         return control(toks)
     if first == "COPY":
         return copy_plan(toks)
