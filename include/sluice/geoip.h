@@ -15,7 +15,7 @@
 #pragma once
 
 #include "sluice/hash.h"
-#include "sluice/step.h"
+#include "sluice/enrich.h"
 
 typedef enum sl_geoip_part {
     SL_GEOIP_COUNTRY_ISO, /**< STRING, "DE" */
@@ -63,7 +63,7 @@ void sl_geoip_step_destroy(sl_geoip_step *step); /**< NULL is allowed. */
 /** From the next batch on, this database. */
 void sl_geoip_step_use(sl_geoip_step *step, const sl_geoip *database);
 /** As sl_user_agent_step_run(). */
-SL_CHECKED sl_status sl_geoip_step_run(sl_geoip_step *step, sl_batch *batch, sl_step_counts *counts);
+SL_CHECKED sl_status sl_geoip_step_run(sl_geoip_step *step, sl_batch *batch, sl_enrich_counts *counts);
 typedef struct sl_geoip_figures {
     uint64_t cache_hits, cache_misses;
     uint64_t unreadable; /**< Texts that are no address. */

@@ -20,7 +20,7 @@
 #pragma once
 
 #include "sluice/hash.h"
-#include "sluice/step.h"
+#include "sluice/enrich.h"
 #include "sluice/value.h"
 
 #define SL_LOOKUP_COLUMNS_MAX 200u
@@ -96,4 +96,4 @@ void sl_lookup_step_destroy(sl_lookup_step *step); /**< NULL is allowed. */
  */
 SL_CHECKED sl_status sl_lookup_step_use(sl_lookup_step *step, const sl_lookup *table);
 /** As sl_user_agent_step_run(); a double or JSON as key is absent. */
-SL_CHECKED sl_status sl_lookup_step_run(sl_lookup_step *step, sl_batch *batch, sl_step_counts *counts);
+SL_CHECKED sl_status sl_lookup_step_run(sl_lookup_step *step, sl_batch *batch, sl_enrich_counts *counts);

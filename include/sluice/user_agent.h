@@ -15,7 +15,7 @@
 #pragma once
 
 #include "sluice/hash.h"
-#include "sluice/step.h"
+#include "sluice/enrich.h"
 
 #define SL_USER_AGENT_BYTES_MAX 2048u
 #define SL_USER_AGENT_CACHE_BYTES (4u << 20) /**< Default of a step: some 16,000 strings. */
@@ -61,7 +61,7 @@ SL_CHECKED sl_status sl_user_agent_step_use(sl_user_agent_step *step, const sl_u
  * Fill the columns of all kept rows. A `from` that the batch's schema lacks, or has with another type, is absent.
  * @return SL_OK; SL_ENOMEM: the batch's arena is full, decode it again.
  */
-SL_CHECKED sl_status sl_user_agent_step_run(sl_user_agent_step *step, sl_batch *batch, sl_step_counts *counts);
+SL_CHECKED sl_status sl_user_agent_step_run(sl_user_agent_step *step, sl_batch *batch, sl_enrich_counts *counts);
 
 typedef struct sl_user_agent_figures {
     uint64_t cache_hits, cache_misses;

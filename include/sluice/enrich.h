@@ -1,5 +1,5 @@
-/** @file step.h
- * What steps that add columns to a batch share: declaring the columns, and counting rows.
+/** @file enrich.h
+ * What the steps lookup, geoip and user_agent share: declaring the columns, and counting rows.
  *
  * A step is made per worker from data that is immutable and shared by reference count (rules, a database, a table).
  * It reads one or more columns of a batch, looks at rows with verdict SL_VERDICT_KEEP alone, and writes columns of
@@ -14,14 +14,14 @@
 #include "sluice/batch.h"
 
 /** rows = hits + misses + absent. Steps add to these; nobody resets them. */
-typedef struct sl_step_counts {
+typedef struct sl_enrich_counts {
     uint64_t rows;   /**< Kept rows that the step saw. */
     uint64_t hits;   /**< Rows that got an answer. */
     uint64_t misses; /**< Rows with a value that nothing is known about. */
     uint64_t absent; /**< Rows whose input is null or not there. */
-} sl_step_counts;
+} sl_enrich_counts;
 
-#define SL_STEP_GROUPS_MAX 32u /**< Enclosing objects of one step's columns. */
+#define SL_ENRICH_GROUPS_MAX 32u /**< Enclosing objects of one step's columns. */
 
 /**
  * While a schema is built: the column at `path`, with the objects around it. Objects and columns that a step declared
@@ -30,11 +30,11 @@ typedef struct sl_step_counts {
  * @return SL_EEXIST (the event has such a member, or it has another type), SL_EINVAL (a part of the path is no object, or
  *         is empty), SL_ELIMIT (SL_FIELDS_MAX, depth), SL_ENOMEM.
  */
-SL_CHECKED sl_status sl_step_declare(sl_schema *schema, const char *path, sl_type type, uint32_t *field,
+SL_CHECKED sl_status sl_enrich_declare(sl_schema *schema, const char *path, sl_type type, uint32_t *field,
                                      sl_error *error);
 /**
  * Objects that enclose the fields, each once, without the root: their `valid` is to be set in rows that get a value.
- * Fields may be SL_NO_FIELD. @return how many, at most SL_STEP_GROUPS_MAX.
+ * Fields may be SL_NO_FIELD. @return how many, at most SL_ENRICH_GROUPS_MAX.
  */
-size_t sl_step_groups(const sl_schema *schema, const uint32_t *fields, size_t count,
-                      uint32_t groups[SL_STEP_GROUPS_MAX]);
+size_t sl_enrich_groups(const sl_schema *schema, const uint32_t *fields, size_t count,
+                      uint32_t groups[SL_ENRICH_GROUPS_MAX]);
