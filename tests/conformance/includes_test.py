@@ -25,6 +25,7 @@ OWNERS = {
     "intake/http": "http http_intake",
     "log/journal": "journal",
     "decode": "decode",
+    "steps/dedupe": "dedupe",
     "steps/expression": "expression",
     "steps/geoip": "geoip",
     "steps/lookup": "lookup",
