@@ -133,14 +133,36 @@ struct job {
     sl_error error;
 };
 
-/* --- job.c --- */
+/* --- job.c: the order of steps, and failures --- */
 void job_start(job *j);
-/** Send j->text; `then` is called with its result, job_fail() otherwise. */
-void job_query(job *j, const char *what, job_step *then);
-/** The attempt is over. @param passes Worth trying again at once. */
-void job_fail(job *j, sl_status status, const sl_error *error, bool passes);
+/** All rows are staged on the disk, or there are none: put them into S3, or go on where that is done. */
+void job_go_on(job *j);
 /** Encoding is complete. */
 void job_encoded(job *j);
+/** Send j->text; `then` is called with its result, job_fail() otherwise. */
+void job_query(job *j, const char *what, job_step *then);
+void job_query_text(job *j, const char *text, job_step *then);
+/** What a query's callback ends in: `then`, or the failure. */
+void job_answered(void *context, sl_status status, const sl_postgres_result *result, const sl_error *error);
+/** The attempt is over. @param passes Worth trying again at once. */
+void job_fail(job *j, sl_status status, const sl_error *error, bool passes);
+/** The same, with the table's name before the error. */
+void job_fail_here(job *j, sl_status status, sl_error *error, bool passes);
+
+/* --- table.c --- */
+/** Make the table, or see that it is as it has to be; then look. */
+void job_table(job *j);
+
+/* --- ledger.c --- */
+/** Read the ledger, and with it what rows of windows are merged with; stage the rows, where that isn't done. */
+void job_look(job *j);
+void job_move(const job *j, sl_warehouse_move *move);
+void job_ask_ledger(job *j, job_step *then);
+void job_lock_ledger(job *j, job_step *then);
+/** @return true: go on. Else the job has ended or failed. */
+bool job_check_ledger(job *j, const sl_postgres_result *result);
+/** Has nobody loaded since the rows were merged? */
+bool job_same_stamp(const job *j);
 
 /* --- encode.c --- */
 /** Read, merge and write the entry's rows; job_encoded() or job_fail() follow. */
@@ -149,6 +171,18 @@ void encode_begin(job *j);
 void encode_turn(job *j);
 /** Drop what is staged: local files, and objects. */
 void encode_forget(job *j);
+
+/* --- upload.c --- */
+/** Objects that earlier processes left of this table, once. */
+void job_sweep(job *j);
+void job_upload(job *j);
+void job_cancel_uploads(job *j);
+
+/* --- copy.c --- */
+void job_copy(job *j);
+
+/* --- transaction.c --- */
+void job_transaction(job *j);
 
 /* --- redshift.c --- */
 void target_finish(job *j, sl_status status, const sl_error *error);

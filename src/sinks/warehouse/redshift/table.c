@@ -1,0 +1,178 @@
+/* The table as the server has it: made, given what it lacks, compared with what is
+ * brought. */
+#include "job.h"
+
+enum { DDL_TRIES = 20 };
+
+static sl_status make_table(job *j, sl_error *error) {
+    const sl_delivery *d = j->delivery;
+    const target *t = j->of;
+    const char *id = t->options.id == NULL || d->plan != NULL
+                         ? NULL
+                         : t->options.id(t->options.context, d->target);
+    sl_status status =
+        d->plan != NULL ? sl_warehouse_table_of_window(SL_DIALECT_REDSHIFT, d->target,
+                                                       d->plan, &j->table, error)
+                        : sl_warehouse_table_of_schema(SL_DIALECT_REDSHIFT, d->target,
+                                                       d->schema, id, &j->table, error);
+    if (status != SL_OK)
+        return status;
+    j->table_made = true;
+    size_t count = (size_t)j->table.count + 1;
+    j->live = sl_calloc(count, sizeof *j->live);
+    j->values = sl_calloc(count, sizeof *j->values);
+    j->row = sl_calloc(count, sizeof *j->row);
+    j->deltas = d->plan == NULL ? NULL : sl_calloc(DELTAS, sizeof *j->deltas);
+    return j->live == NULL || j->values == NULL || j->row == NULL ||
+                   (d->plan != NULL && j->deltas == NULL)
+               ? sl_error_set(error, SL_ENOMEM, "out of memory")
+               : SL_OK;
+}
+
+static uint64_t columns_hash(const sl_warehouse_table *table) {
+    uint64_t hash = table->count;
+    for (uint32_t i = 0; i < table->count; i++) {
+        const sl_warehouse_column *c = &table->columns[i];
+        hash = sl_hash64(c->name, strlen(c->name),
+                         hash + (uint64_t)c->type + c->precision * 7u + c->scale * 101u);
+    }
+    return hash;
+}
+
+static known *find_known(job *j) {
+    const char *name = j->delivery->target;
+    for (known *k = j->of->tables; k != NULL; k = k->next)
+        if (strcmp(k->name, name) == 0)
+            return k;
+    known *k = sl_calloc(1, sizeof *k);
+    if (k == NULL || (k->name = sl_strdup(name)) == NULL) {
+        sl_free(k);
+        return NULL;
+    }
+    k->next = j->of->tables;
+    j->of->tables = k;
+    return k;
+}
+
+static void read_live(job *j);
+
+static void altered(job *j, const sl_postgres_result *result) {
+    (void)result;
+    read_live(j);
+}
+
+/* Another daemon may have been quicker: then it is there. */
+static void defined(void *context, sl_status status, const sl_postgres_result *result,
+                    const sl_error *error) {
+    job *j = context;
+    if (status == SL_EEXIST)
+        status = SL_OK;
+    job_answered(j, status, result, error);
+}
+
+static void define(job *j, const char *what, job_step *then) {
+    sl_error error;
+    j->what = what;
+    j->then = then;
+    const char *text = sl_buffer_cstr(&j->text);
+    if (j->text.failed || j->ddl_tries++ > DDL_TRIES + j->table.count) {
+        (void)sl_error_set(&error, j->text.failed ? SL_ENOMEM : SL_EIO,
+                           j->text.failed ? "out of memory"
+                                          : "the table doesn't come to be");
+        job_fail_here(j, error.status, &error, false);
+        return;
+    }
+    sl_postgres_query(j->session->connection, text, defined, j);
+}
+
+static void compared(job *j, const sl_postgres_result *result) {
+    (void)result;
+    known *k = j->known;
+    k->columns = columns_hash(&j->table);
+    k->compared = true;
+    if (j->of->options.live != NULL)
+        j->of->options.live(j->of->options.context, j->delivery->target, &k->live);
+    job_look(j);
+}
+
+/* Columns of ours that the table lacks are added; the rest must fit. */
+static void compare(job *j) {
+    sl_error error;
+    sl_buffer_clear(&j->text);
+    for (uint32_t i = 0; i < j->table.count; i++) {
+        const sl_warehouse_column *c = &j->table.columns[i];
+        if (sl_live_find(&j->known->live, c->name) != NULL)
+            continue;
+        sl_warehouse_add_column(&j->table, c, &j->text);
+        if (j->of->options.create) {
+            define(j, "add column", altered);
+            return;
+        }
+        (void)sl_error_set(&error, SL_EIO, "the table lacks column \"%s\": %s", c->name,
+                           sl_buffer_cstr(&j->text));
+        job_fail_here(j, SL_EIO, &error, false);
+        return;
+    }
+    sl_status status = sl_live_check(&j->known->live, &j->table, &error);
+    if (status != SL_OK) {
+        job_fail_here(j, status, &error, false);
+        return;
+    }
+    if (!j->of->options.create) {
+        compared(j, NULL);
+        return;
+    }
+    sl_warehouse_ledger_create(&j->table, &j->text);
+    define(j, "create the ledger", compared);
+}
+
+static void got_live(job *j, const sl_postgres_result *result) {
+    sl_error error;
+    sl_live_table *live = &j->known->live;
+    sl_live_table_fini(live);
+    uint32_t rows = sl_postgres_rows(result);
+    sl_status status = SL_OK;
+    for (uint32_t r = 0; r < rows && status == SL_OK; r++) {
+        const char *cells[6] = {0};
+        size_t length;
+        for (uint32_t c = 0; c < 6 && c < sl_postgres_columns(result); c++)
+            cells[c] = sl_postgres_cell(result, r, c, &length);
+        status = sl_live_table_add(live, cells);
+    }
+    if (status != SL_OK) {
+        (void)sl_error_set(&error, status, "out of memory");
+        job_fail_here(j, status, &error, false);
+    } else if (live->count != 0) {
+        compare(j);
+    } else if (j->of->options.create) {
+        sl_buffer_clear(&j->text);
+        sl_warehouse_create(&j->table, &j->text);
+        define(j, "create table", altered);
+    } else {
+        (void)sl_error_set(&error, SL_EIO, "there is no such table, and `create` is off");
+        job_fail_here(j, SL_EIO, &error, false);
+    }
+}
+
+static void read_live(job *j) {
+    j->known->compared = false;
+    sl_buffer_clear(&j->text);
+    sl_warehouse_live(&j->table, &j->text);
+    job_query(j, "read the table's columns", got_live);
+}
+
+void job_table(job *j) {
+    sl_error error;
+    sl_status status = j->table_made ? SL_OK : make_table(j, &error);
+    if (status == SL_OK && (j->known = find_known(j)) == NULL)
+        status = sl_error_set(&error, SL_ENOMEM, "out of memory");
+    if (status != SL_OK) {
+        job_fail_here(j, status, &error, false);
+        return;
+    }
+    j->ddl_tries = 0;
+    if (j->known->compared && j->known->columns == columns_hash(&j->table))
+        job_look(j);
+    else
+        read_live(j);
+}
