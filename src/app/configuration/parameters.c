@@ -45,12 +45,12 @@ static_assert(sizeof(sl_config_strings) == sizeof(int), "choices are stored as i
 #define PASSWORD_FILE_TEXT "File with the password, on one line."
 #define CA_TEXT "Certificates, PEM, that the server's is checked by."
 #define CREATE_TEXT                                                                      \
-    "`false`: the table has to be there, with all columns, instead of being made and "   \
-    "given new columns by sluice. PostgreSQL and Redshift."
+    "`false`: the table has to be there, with all columns, and `sluice_ledger_TABLE` "   \
+    "beside it (`sluice ddl` prints both), instead of being made and given new columns " \
+    "by sluice. PostgreSQL and Redshift."
 #define STRINGS_TEXT                                                                     \
     "What is done with texts that a column is too short for: cut them at a character, "  \
-    "or "                                                                                \
-    "make the event a dead letter. PostgreSQL and Redshift."
+    "or put the row into `sluice_dead_TABLE` instead. PostgreSQL and Redshift."
 #define SSE_TEXT                                                                         \
     "Encryption at rest. `default`: as the bucket says. `AES256`: SSE-S3. `aws:kms`: "   \
     "SSE-KMS."
@@ -133,7 +133,10 @@ const sl_parameter sl_parameters[] = {
      "the "
      "daemon, not of the machine."},
     {"spool.quota", SL_PARAMETER_SIZE, ROOT(spool.quota), 0, "10GiB", NULL, MIB(4),
-     GIB(1048576), NULL, "Disk for files that are built and not yet delivered."},
+     GIB(1048576), NULL,
+     "Disk for files that are built and not yet delivered: for each destination (all "
+     "directories, the warehouse, each bucket), and once more for dead letters and late "
+     "events. When it is used up, a destination's tables stay in the journal."},
 
     {"lake.to", SL_PARAMETER_TARGET, ROOT(lake.to), 0, NULL, "DATA_DIR/lake", 0, 0, NULL,
      "Directory, or `s3://BUCKET/PREFIX`, below which every stream has its own, for "
@@ -295,7 +298,8 @@ const sl_parameter sl_parameters[] = {
     {"windows.NAME.warehouse.create", SL_PARAMETER_BOOL, WINDOW(warehouse.create), 0,
      "true", NULL, 0, 0, NULL, CREATE_TEXT},
     {"windows.NAME.warehouse.strings", SL_PARAMETER_CHOICE, WINDOW(warehouse.strings), 0,
-     "truncate", NULL, 0, 0, "truncate|dead_letter", STRINGS_TEXT},
+     "truncate", NULL, 0, 0, "truncate|dead_letter",
+     "As for streams, but rows of windows are always cut."},
 };
 const size_t sl_parameter_count = sizeof sl_parameters / sizeof *sl_parameters;
 
