@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""What the documents name exists: verbs and options of the manual page, metrics, files, and the tests that prove a guarantee."""
+"""What the documents name exists: verbs and options of the manual page, metrics, keys, files, headings, and the tests that
+prove a guarantee. And what they show works: configurations are valid, policies are JSON and name what S3 is asked for."""
 
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 TOP = Path(os.environ.get("SLUICE_TOP") or Path(__file__).resolve().parents[2])
@@ -51,6 +55,75 @@ def operations_name_every_metric():
         f"docs/operations.md: not registered {sorted(named - registered)}, not named {sorted(registered - named)}")
 
 
+def configuration_page_has_every_key():
+    keys = set(re.findall(r"^  ([\w.]+)  \(", said("help").split("Configuration keys:")[1], re.M))
+    page = (TOP / "docs/configuration.md").read_text().split("## Further variables")[0]
+    rows = [re.split(r" (?<!\\)\| ", row) for row in re.findall(r"^\| (`.*) \|$", page, re.M)]
+    named = {row[0].strip("`") for row in rows}
+    assert len(keys) > 50 and named == keys, f"docs/configuration.md: page {sorted(named - keys)}, help {sorted(keys - named)}"
+    empty = [row[0] for row in rows if len(row) != 4 or not all(cell.strip() for cell in row)]
+    assert not empty, f"docs/configuration.md: without type, default or meaning: {empty}"
+
+
+def refused(configuration, directory, environment):
+    """What `sluice validate` has against it."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
+    done = subprocess.run([BINARY, "validate"], cwd=directory, capture_output=True, text=True,
+                          env={**clean, **environment, "SLUICE_CONFIG_YAML": configuration})
+    return done.stderr.strip() if done.returncode else ""
+
+
+def configurations_are_valid():
+    wrong = []
+    files = sorted((TOP / "config").rglob("*.yaml"))
+    for file in files:
+        text = file.read_text()
+        variables = {}
+        for line in re.findall(r"^# +export (.*)$", text, re.M):
+            variables.update(word.split("=", 1) for word in shlex.split(line))
+        wrong.append((file.relative_to(TOP), refused(text, file.parent, variables)))
+    with tempfile.NamedTemporaryFile("w") as secret:
+        secret.write("secret\n")
+        secret.flush()
+        blocks = 0
+        for document in (TOP / "README.md", TOP / "docs/operations.md"):
+            for block in re.findall(r"^```yaml\n(.*?)^```$", document.read_text(), re.M | re.S):
+                blocks += 1
+                block = re.sub(r"/run/secrets/\w+", secret.name, block)
+                wrong.append((f"{document.name}: {block.splitlines()[0]}", refused(block, TOP, {})))
+    assert len(files) > 3 and blocks > 3, "no configurations are found"
+    wrong = [f"{name}: {text}" for name, text in wrong if text]
+    assert not wrong, "refused:\n  " + "\n  ".join(wrong)
+
+
+def policies_name_what_is_asked_of_s3():
+    blocks = re.findall(r"^```json\n(.*?)^```$", (TOP / "docs/operations.md").read_text(), re.M | re.S)
+    policies = [p for p in map(json.loads, blocks) if "Statement" in p]
+    allowed = set()
+    for statement in policies[0]["Statement"]:
+        actions = statement["Action"]
+        allowed.update(actions if isinstance(actions, list) else [actions])
+    source = "".join((TOP / "src/sinks/lake" / name).read_text() for name in ("s3.c", "s3_put.c"))
+    asked = set(re.findall(r"s3:[A-Z]\w+", "".join(re.findall(r'"[^"\n]*"', source))))
+    assert len(asked) > 4 and allowed == asked, f"policy {sorted(allowed - asked)}, code {sorted(asked - allowed)}"
+
+
+def slug(heading):
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def headings_that_are_linked_exist():
+    missing = []
+    for document in [*(TOP / "docs").glob("*.md"), TOP / "README.md"]:
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", document.read_text()):
+            if "://" in target:
+                continue
+            text = (document.parent / target if target else document).read_text()
+            if anchor not in map(slug, re.findall(r"^#+ (.*)$", text, re.M)):
+                missing.append(f"{document.relative_to(TOP)}: {target}#{anchor}")
+    assert not missing, "no such heading:\n  " + "\n  ".join(missing)
+
+
 def files_and_tests_that_are_named_exist():
     missing = []
     documents = [*(TOP / "docs").glob("*.md"), *(TOP / "src").rglob("README.md"), TOP / "README.md"]
@@ -75,7 +148,8 @@ def files_and_tests_that_are_named_exist():
 def main():
     failed = 0
     for check in (manual_names_the_verbs_and_options_of_the_usage, manual_is_clean, operations_name_every_metric,
-                  files_and_tests_that_are_named_exist):
+                  configuration_page_has_every_key, configurations_are_valid, policies_name_what_is_asked_of_s3,
+                  headings_that_are_linked_exist, files_and_tests_that_are_named_exist):
         try:
             check()
             print(f"passed: {check.__name__}")
