@@ -9,6 +9,7 @@
 
 #include "sluice/parquet.h"
 #include "sluice/schema.h"
+#include "sluice/steps.h"
 #include "sluice/window.h"
 
 typedef struct sl_config_lake {
@@ -47,12 +48,20 @@ typedef struct sl_config_stream {
     char *event_time;     /**< Field path or NULL. */
     bool processed_at, source; /**< `add: [processed_at, source]`. */
     int64_t late_limit_us;/**< 0: none. */
+    sl_step_definition *steps;
+    uint32_t step_count;
+    sl_steps *plan;       /**< Of the steps; NULL: none. */
     bool has_lake;
     sl_config_lake lake;
     bool raw;             /**< Every record as it came, too. */
     sl_config_table warehouse;
     uint32_t line;        /**< Of the file, for messages. */
 } sl_config_stream;
+
+/** What the stream's tables see; NULL: inferred. */
+static inline const sl_schema *sl_config_output(const sl_config_stream *stream) {
+    return stream->plan != NULL ? sl_steps_output(stream->plan) : stream->schema;
+}
 
 typedef struct sl_config_window {
     sl_window_definition definition; /**< Text owned by the config. event_time is the stream's. */

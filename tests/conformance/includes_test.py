@@ -29,6 +29,7 @@ OWNERS = {
     "steps/expression": "expression",
     "steps/geoip": "geoip",
     "steps/lookup": "lookup",
+    "steps/pipeline": "steps",
     "steps/user_agent": "user_agent",
     "window": "window",
     "encode/ndjson": "ndjson",
@@ -49,6 +50,7 @@ OWNER = {name + ".h": folder for folder, names in OWNERS.items() for name in nam
 
 # (folder, header of another folder) -> why it may.
 KNOWS = {
+    ("steps/pipeline", "expression.h"): "conditions and values are expressions",
     ("window", "expression.h"): "conditions and arguments of measures are expressions, used as a library",
     ("intake/http", "intake.h"): "the port through which requests reach the engine",
     ("io", "http.h"): "the server moves bytes for the connection's state machine",
@@ -84,7 +86,7 @@ KNOWS = {
 # Third-party header -> folders, and why there.
 LIBRARIES = {
     "uv.h": (["io"], "I/O"),
-    "openssl/": (["io"], "I/O"),
+    "openssl/": (["io", "steps/pipeline/digest.c"], "I/O; and a hash of personal data"),
     "sqlite3.h": (["io"], "I/O"),
     "curl/": (["io"], "I/O"),
     "librdkafka/": (["log/kafka"], "I/O: the log that the library exists for"),

@@ -103,7 +103,7 @@ static void add(sl_loader *l, columns *c, const char *path, bool window) {
 
 void sl_loader_check_stream_columns(sl_loader *l, const sl_config_stream *stream,
                                     const sl_node *node) {
-    const sl_schema *schema = stream->schema;
+    const sl_schema *schema = sl_config_output(stream);
     if (!schema || !stream->warehouse.name)
         return;
     columns c = {"stream", stream->name, sl_tree_child(node, "schema"), NULL, 0};

@@ -489,11 +489,15 @@ static const struct {
     {"lookups: { u: {} }\n",
      "configuration:1:1: lookups: this build doesn't have lookup tables yet",
      SL_EUNSUPPORTED},
-    {"streams: { s: { steps: [ { require: {} } ], dedupe: 1h } }\n",
-     "configuration:1:17: streams.s.steps: this build doesn't have steps yet\n"
-     "configuration:1:45: streams.s.dedupe: this build doesn't have removal of "
+    {"streams: { s: { dedupe: 1h } }\n",
+     "configuration:1:17: streams.s.dedupe: this build doesn't have removal of "
      "duplicates yet",
      SL_EUNSUPPORTED},
+    {"streams: { s: { steps: [ { sett: { a: b } } ] } }\n",
+     "configuration:1:24: stream s: steps need a schema: the types of an inferred one "
+     "aren't known beforehand\n"
+     "configuration:1:28: stream s: no step is called 'sett' (did you mean 'set'?)",
+     SL_EINVAL},
     {"sources: { o: { kafk: 1 } }\n",
      "configuration:1:17: unknown key 'kafk' (did you mean 'kafka'?)", SL_EINVAL},
     /* streams */

@@ -234,8 +234,10 @@ void sl_config_destroy(sl_config *config) {
     if (!config)
         return;
     sl_config_box *box = (sl_config_box *)config; /* Its first member. */
-    for (uint32_t i = 0; config->streams && i < config->stream_count; i++)
+    for (uint32_t i = 0; config->streams && i < config->stream_count; i++) {
+        sl_steps_unref(config->streams[i].plan);
         sl_schema_unref(config->streams[i].schema);
+    }
     sl_arena_fini(&box->arena);
     sl_free(box);
 }

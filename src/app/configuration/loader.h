@@ -72,6 +72,8 @@ const char *sl_loader_redacted(sl_loader *l, const char *text);
 /** streams.c */
 void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream, const sl_node *node);
 void sl_loader_check_tables(sl_loader *l);
+/** steps.c: the definitions, and their plan where there is a schema. */
+void sl_loader_steps(sl_loader *l, sl_config_stream *stream, const sl_node *section);
 /** columns.c: no two columns of a warehouse table want one name. */
 void sl_loader_check_stream_columns(sl_loader *l, const sl_config_stream *stream,
                                     const sl_node *node);

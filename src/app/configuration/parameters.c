@@ -249,6 +249,10 @@ const sl_parameter sl_parameters[] = {
     {"streams.NAME.late_limit", SL_PARAMETER_DURATION, STREAM(late_limit_us), 0, "0s",
      "0s: no limit", 0, DAYS(3650), NULL,
      "Events older than the watermark by more than this go to the late table."},
+    {"streams.NAME.steps", SL_PARAMETER_STEPS, STREAM(steps), 0, NULL, "none", 0, 0, NULL,
+     "What is done to events between decoding and tables, in this order, as a list of maps with one key each: `require`, "
+     "`where`, `set`, `default`, `cast`, `rename`, `drop`, `trim`, `lower`, `redact`, `hash`. See "
+     "[steps](steps.md)."},
     {"streams.NAME.raw", SL_PARAMETER_BOOL, STREAM(raw), 0, "false", NULL, 0, 0, NULL,
      "`true`: every record is kept as it came, too: zstd NDJSON by the hour of its "
      "arrival."},
@@ -315,7 +319,6 @@ const sl_later sl_later_keys[] = {
     {"journal.compression", "a compressed journal", true},
     {"streams.NAME.when", "conditions on streams", false},
     {"streams.NAME.dedupe", "removal of duplicates", false},
-    {"streams.NAME.steps", "steps", false},
     {"windows.NAME.final", "final rows", false},
 };
 const size_t sl_later_count = sizeof sl_later_keys / sizeof *sl_later_keys;

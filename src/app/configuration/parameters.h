@@ -33,6 +33,7 @@ typedef enum sl_parameter_type {
     SL_PARAMETER_AUTH,         /**< The word `none` in place of a section: a bool. */
     SL_PARAMETER_SCHEMA,       /**< A path or a map; read with its stream. */
     SL_PARAMETER_MEASURES,     /**< Names and texts; read with its window. */
+    SL_PARAMETER_STEPS,        /**< Read with its stream. */
 } sl_parameter_type;
 
 /** Which structure the offsets are of. */

@@ -42,6 +42,8 @@ static const char *type_name(const sl_parameter *p) {
         return "map or list";
     case SL_PARAMETER_SCHEMA:
         return "path or map";
+    case SL_PARAMETER_STEPS:
+        return "list";
     case SL_PARAMETER_MEASURES:
         break;
     }

@@ -144,6 +144,7 @@ static bool has_value(const sl_parameter *p, const char *base) {
     case SL_PARAMETER_SECRET_FILE:
     case SL_PARAMETER_SCHEMA:
     case SL_PARAMETER_MEASURES:
+    case SL_PARAMETER_STEPS:
         return false;
     case SL_PARAMETER_COUNT:
     case SL_PARAMETER_SIZE:
@@ -203,6 +204,7 @@ static void show_value(const sl_parameter *p, const char *base, sl_buffer *out) 
     case SL_PARAMETER_SECRET_FILE:
     case SL_PARAMETER_SCHEMA:
     case SL_PARAMETER_MEASURES:
+    case SL_PARAMETER_STEPS:
         break;
     }
     sl_buffer_text(out, "\n");
@@ -262,6 +264,34 @@ static void show_schema(sl_loader *l, const sl_node *node, sl_buffer *out) {
     sl_buffer_text(out, "\n");
 }
 
+static void show_item(const sl_step_item *item, sl_buffer *out) {
+    sl_buffer_json_string(out, item->name, strlen(item->name)); /* A key: its `$` stays single. */
+    sl_buffer_text(out, ": ");
+    show_text(item->text, out);
+}
+
+static void show_steps(const sl_config_stream *s, sl_buffer *out) {
+    if (s->step_count != 0)
+        sl_buffer_text(out, "    steps:\n");
+    for (uint32_t i = 0; i < s->step_count; i++) {
+        const sl_step_definition *d = &s->steps[i];
+        sl_buffer_printf(out, "      - %s: ", sl_step_name(d->kind));
+        bool map = d->items[0].text != NULL && d->kind != SL_STEP_WHERE;
+        if (d->kind == SL_STEP_HASH)
+            sl_buffer_text(out, "{ salt: \"***\", fields: ");
+        sl_buffer_text(out, d->kind == SL_STEP_WHERE ? "" : map ? "{ " : "[");
+        for (uint32_t k = 0; k < d->count; k++) {
+            sl_buffer_text(out, k != 0 ? ", " : "");
+            if (map)
+                show_item(&d->items[k], out);
+            else
+                show_text(d->kind == SL_STEP_WHERE ? d->items[k].text : d->items[k].name, out);
+        }
+        sl_buffer_text(out, d->kind == SL_STEP_WHERE ? "" : map ? " }" : "]");
+        sl_buffer_text(out, d->kind == SL_STEP_HASH ? " }\n" : "\n");
+    }
+}
+
 static void show_key(const char *name, sl_buffer *out) {
     /* A key is not expanded, so its `$` stays single. */
     sl_buffer_text(out, "  ");
@@ -284,6 +314,7 @@ void sl_loader_show(sl_loader *l, sl_buffer *out) {
         show_schema(l, sl_tree_child(node, "schema"), out);
         show_scope(SL_SCOPE_STREAM, &c->streams[i], 2, c->streams[i].has_lake,
                    c->streams[i].warehouse.name, out);
+        show_steps(&c->streams[i], out);
     }
     if (c->window_count)
         sl_buffer_text(out, "windows:\n");

@@ -136,7 +136,7 @@ static void read_schema(sl_loader *l, sl_config_stream *stream, const sl_node *s
 
 static void unknown_field(sl_loader *l, const sl_config_stream *stream, const sl_node *at,
                           const char *what, const char *path) {
-    const sl_schema *schema = stream->schema;
+    const sl_schema *schema = sl_config_output(stream);
     const char **paths = sl_loader_get(l, schema->count, sizeof *paths);
     if (!paths)
         return;
@@ -195,13 +195,14 @@ static void check_id(sl_loader *l, const sl_config_stream *stream, const sl_node
     const char *path = stream->warehouse.id;
     if (!path || !stream->schema)
         return; /* Inferred: the field may come. */
-    uint32_t field = sl_schema_find(stream->schema, path);
+    const sl_schema *schema = sl_config_output(stream);
+    uint32_t field = sl_schema_find(schema, path);
     if (field == SL_NO_FIELD)
         unknown_field(l, stream, at, "id", path);
-    else if (!is_single(stream->schema->fields[field].type))
+    else if (!is_single(schema->fields[field].type))
         sl_problem_add(&l->problems, at, false, SL_ETYPE,
                        "id: '%.100s' is of type %s; expected a single value", path,
-                       sl_type_name(stream->schema->fields[field].type));
+                       sl_type_name(schema->fields[field].type));
 }
 
 static void check_partitions(sl_loader *l, const sl_config_stream *stream,
@@ -209,16 +210,17 @@ static void check_partitions(sl_loader *l, const sl_config_stream *stream,
     const sl_node *at = sl_tree_child(sl_tree_child(section, "lake"), "partition_by");
     if (!at)
         at = sl_loader_at(l, "lake.partition_by", NULL);
-    for (uint32_t i = 0; stream->schema && i < stream->lake.partition_count; i++) {
+    const sl_schema *schema = sl_config_output(stream);
+    for (uint32_t i = 0; schema && i < stream->lake.partition_count; i++) {
         const char *path = stream->lake.partition_by[i];
         if (!strcmp(path, "date") || !strcmp(path, "hour"))
             continue;
-        uint32_t field = sl_schema_find(stream->schema, path);
+        uint32_t field = sl_schema_find(schema, path);
         if (field == SL_NO_FIELD) {
             unknown_field(l, stream, at, "partition_by", path);
             continue;
         }
-        sl_type type = stream->schema->fields[field].type;
+        sl_type type = schema->fields[field].type;
         if (!is_single(type))
             sl_problem_add(
                 &l->problems, at, false, SL_ETYPE,
@@ -262,6 +264,7 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
     read_schema(l, stream, node);
     if (stream->schema || !sl_tree_child(node, "schema")) {
         check_event_time(l, stream, node);
+        sl_loader_steps(l, stream, node);
         check_id(l, stream, node);
         check_partitions(l, stream, node);
         sl_loader_check_stream_columns(l, stream, node);

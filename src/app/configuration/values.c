@@ -36,6 +36,7 @@ static const char *type_hint(sl_parameter_type type) {
     case SL_PARAMETER_SECRETS_FILE:
     case SL_PARAMETER_SCHEMA:
     case SL_PARAMETER_MEASURES:
+    case SL_PARAMETER_STEPS:
         break;
     }
     return "a text";
@@ -340,7 +341,7 @@ static void set_auth(sl_loader *l, const sl_parameter *p, const sl_node *node, c
 
 void sl_loader_value(sl_loader *l, const sl_parameter *p, const sl_node *node,
                      void *base) {
-    if (p->type == SL_PARAMETER_SCHEMA || p->type == SL_PARAMETER_MEASURES ||
+    if (p->type == SL_PARAMETER_SCHEMA || p->type == SL_PARAMETER_MEASURES || p->type == SL_PARAMETER_STEPS ||
         sl_tree_is_empty(node))
         return; /* "" is "not given", so that ${VAR:-} works. */
     bool list = p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_SECRETS ||
@@ -392,6 +393,7 @@ void sl_loader_value(sl_loader *l, const sl_parameter *p, const sl_node *node,
     case SL_PARAMETER_SECRET_FILE:
     case SL_PARAMETER_SCHEMA:
     case SL_PARAMETER_MEASURES:
+    case SL_PARAMETER_STEPS:
         break;
     }
 }

@@ -108,7 +108,7 @@ static void compile(sl_loader *l, const sl_config_window *window,
     sl_error error = {0};
     sl_window_plan *plan = NULL;
     sl_status status = sl_window_plan_create(
-        &window->definition, empty ? empty : stream->schema, &plan, &error);
+        &window->definition, empty ? empty : sl_config_output(stream), &plan, &error);
     if (status)
         sl_problem_add(&l->problems, place_of(node, error.text), false, status, "%s",
                        error.text);

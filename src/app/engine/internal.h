@@ -28,6 +28,7 @@ enum {
     STREAMS_MAX = 100,       /* Inferred ones, as the design says. */
     GROUP_BYTES = 2 << 20,   /* A group gathers up to this, a lone record may be larger. */
     READ_AHEAD = 4,          /* Groups that the reader is ahead of the pipeline. */
+    STEP_RESULTS = 4,
     COMPANIONS_MAX = 64,     /* Tables of one stream. */
     DESTINATIONS_MAX = 16,   /* The next three, then buckets; the last one holds all further ones. */
     DESTINATION_DIRECTORIES = 0,
@@ -48,8 +49,11 @@ typedef struct worker_table worker_table;
 typedef struct shape {
     _Atomic uint32_t references;
     stream *of;
-    sl_schema *schema;
-    uint32_t event_time;      /**< Field index or SL_NO_FIELD: arrival. */
+    sl_schema *schema;        /**< What tables see. */
+    sl_schema *decoded;       /**< What events are decoded with: the same where there are no steps. */
+    sl_steps *steps;          /**< NULL: none. */
+    uint32_t event_time;      /**< Field index in `schema` or SL_NO_FIELD: arrival. */
+    uint32_t decoded_time;    /**< The same in `decoded`. */
     uint32_t table_count;
     uint32_t *partition_fields[COMPANIONS_MAX]; /**< Of lake tables; SL_NO_FIELD: see partition_by. */
     sl_window_plan *plans[COMPANIONS_MAX];      /**< Of window tables. */
@@ -70,6 +74,7 @@ struct stream {
     bool widened;         /* loop: a known type widened and the stream isn't rewound yet */
     bool dispatched;      /* loop: something went into the pipeline since the start or the last rewind */
     sl_metric *received, *bytes, *late, *drift;
+    sl_metric *(*steps)[STEP_RESULTS]; /**< Of each step: passed, changed, refused, failed. */
 };
 
 struct table {
@@ -172,6 +177,8 @@ typedef struct request {
 typedef struct part {
     shape *shape;
     sl_batch *batch;
+    const sl_batch *view;    /**< The batch as tables see it: itself, or what the steps made of it. */
+    uint32_t decoded_rejects; /**< Of its rejects, those that have no row: set before the steps add theirs. */
     int64_t watermark_after; /**< Highest min(event time, arrival) of the batch alone. */
     int64_t watermark_us;    /**< The stream's before its first row; set by its ticket. */
     bool skip;               /**< The stream is ahead of this group already. */
@@ -194,7 +201,8 @@ struct task {
     sl_status status;     /**< Of its write or read. */
     sl_error error;
     bool written, decoded, answered;
-    _Atomic uint32_t halves; /**< Of journal and worker, how many haven't returned it: the last one wakes the loop. */
+    _Atomic uint32_t halves; /**< Of journal and worker, how many have it: the last one wakes the loop. */
+    bool near;            /**< loop: one half is here, the other doesn't have it any more and pushes it now. */
     uint32_t worker;
     task_stage stage;
     sl_record *records;   /**< One per record of the group. */
@@ -337,6 +345,8 @@ typedef struct worker {
     /* its own thread */
     sl_decoder *decoders[STREAMS_MAX + 64];
     const sl_schema *decoder_schemas[STREAMS_MAX + 64];
+    sl_step_runner *runners[STREAMS_MAX + 64]; /**< By stream; NULL: none yet, or no steps. */
+    sl_steps *runner_plans[STREAMS_MAX + 64];
     sl_batch **free_batches;
     uint32_t free_count, free_capacity;
     sl_batch *letters;       /**< Dead letters on their way to Parquet. */
@@ -414,6 +424,7 @@ struct sl_engine {
     uint32_t senders;                  /**< Requests that are about at one time: being written, or gathered meanwhile. */
     int64_t patient_since_us;          /**< A group waits for more requests since then; 0: none does. */
     uint32_t tasks_max;
+    uint32_t halves_near;              /**< Tasks that are: the loop goes on looking. */
     bool reading;                      /**< The reader has a task. */
     bool letting_go;                   /**< A live group is given up for one to read into. */
     task *live_first, **live_last;     /**< In log order, not yet dispatched. */

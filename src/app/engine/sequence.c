@@ -134,8 +134,7 @@ static bool route(sl_engine *e, task *t) {
 
 static void send_decode(sl_engine *e, task *t) {
     t->decoded = false;
-    /* Nobody else has the task now, or the journal gets it after us: the ring publishes the count. */
-    atomic_store_explicit(&t->halves, t->live && !t->written ? 2 : 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&t->halves, 1, memory_order_relaxed); /* The ring publishes it. */
     t->stage = TASK_DECODE;
     worker *w = &e->workers[t->worker];
     engine_send(e, &w->verdicts, &w->actor, t);
@@ -192,6 +191,7 @@ static void seal(sl_engine *e) {
     append(&e->live_last, t);
     e->writing++;
     /* Decoding must not see the length that write() rounds up; it reads only records and bytes. */
+    atomic_store_explicit(&t->halves, 1, memory_order_relaxed); /* The journal's. */
     send_decode(e, t);
     engine_send(e, &e->journal_io.in, &e->journal_io.actor, t);
 }
@@ -318,7 +318,8 @@ static void touch_tables(sl_engine *e, const task *t, const part *p) {
     int64_t now = engine_now(e);
     for (uint32_t k = 0; k < s->table_count; k++) {
         table *b = s->tables[k];
-        bool concerned = b->kind == SL_TABLE_DEAD  ? p->batch->reject_count != 0
+        /* Which events the steps will refuse is not known yet. */
+        bool concerned = b->kind == SL_TABLE_DEAD && p->shape->steps == NULL ? p->batch->reject_count != 0
                          : b->kind == SL_TABLE_RAW ? true /* A record may hold no event at all. */
                                                    : p->batch->rows + p->batch->reject_count != 0;
         if (!concerned || t->group->offset < b->skip_below)
@@ -513,7 +514,16 @@ static bool tasks_scarce(const sl_engine *e) {
     return spare < TASKS_SPARE;
 }
 
+/* Whoever wakes us was the last to count, not to push: the other half may come a moment later, and wakes nobody. */
+static void note_half(sl_engine *e, task *t) {
+    bool near = !(t->written && t->decoded) && atomic_load_explicit(&t->halves, memory_order_relaxed) == 0;
+    if (near != t->near)
+        e->halves_near += near ? 1 : UINT32_MAX;
+    t->near = near;
+}
+
 static void answer(sl_engine *e, task *t) {
+    note_half(e, t);
     if (!t->written || !t->decoded || t->answered)
         return;
     CRASH(reply_before);
@@ -531,6 +541,7 @@ static void answer(sl_engine *e, task *t) {
 static void decoded(sl_engine *e, task *t) {
     if (t->nomem) {
         send_decode(e, t);
+        note_half(e, t);
         return;
     }
     t->decoded = true;
@@ -753,7 +764,7 @@ bool sequence_poll(sl_engine *e) {
                   (e->free_tasks == NULL && e->task_count == e->tasks_max);
     if (atomic_exchange(&e->hungry, hungry) != hungry && hungry)
         any = true; /* What was pushed before somebody could see it. */
-    return any;
+    return any || e->halves_near != 0;
 }
 
 bool sequence_idle(const sl_engine *e) {

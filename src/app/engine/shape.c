@@ -28,6 +28,8 @@ void shape_unref(shape *s) {
         sl_free(s->partition_fields[i]);
     }
     sl_schema_unref(s->schema);
+    sl_schema_unref(s->decoded);
+    sl_steps_unref(s->steps);
     sl_free(s);
 }
 
@@ -79,9 +81,18 @@ sl_status shape_create(sl_engine *e, stream *s, sl_schema *schema, shape **out, 
     }
     atomic_init(&result->references, 1);
     result->of = s;
-    result->schema = schema;
+    result->decoded = schema;
+    result->schema = sl_schema_ref(schema);
+    if (s->config != NULL && s->config->plan != NULL) {
+        result->steps = sl_steps_ref(s->config->plan);
+        sl_schema_unref(result->decoded);
+        sl_schema_unref(result->schema);
+        result->decoded = sl_schema_ref(sl_steps_schema(result->steps));
+        result->schema = sl_schema_ref(sl_steps_output(result->steps));
+    }
     result->table_count = s->table_count;
-    result->event_time = event_time_field(s, schema);
+    result->event_time = event_time_field(s, result->schema);
+    result->decoded_time = event_time_field(s, result->decoded);
     sl_status status = SL_OK;
     for (uint32_t i = 0; i < s->table_count && status == SL_OK; i++)
         status = shape_table(result, s->tables[i], error);
@@ -386,6 +397,24 @@ static sl_status tables_add(sl_engine *e, stream *s, uint64_t position, sl_error
     return status == SL_OK ? window_tables(e, s, position, error) : status;
 }
 
+/* sluice_step_events_total{stream="clicks",step="2 require",result="refused"} */
+static bool step_metrics(sl_engine *e, stream *s) {
+    static const char *const results[] = {"passed", "changed", "refused", "failed"};
+    uint32_t count = s->config != NULL ? s->config->step_count : 0;
+    if (count == 0)
+        return true;
+    s->steps = sl_calloc(count, sizeof *s->steps);
+    for (uint32_t i = 0; s->steps != NULL && i < count; i++)
+        for (uint32_t k = 0; k < STEP_RESULTS; k++) {
+            char labels[256];
+            (void)snprintf(labels, sizeof labels, "stream=\"%s\",step=\"%u %s\",result=\"%s\"", s->name, i + 1,
+                           sl_step_name(s->config->steps[i].kind), results[k]);
+            s->steps[i][k] = sl_metrics_get(e->options.metrics, SL_METRIC_COUNTER, "sluice_step_events_total",
+                                            "Events that a step let through, changed, refused, or couldn't evaluate.", labels);
+        }
+    return s->steps != NULL;
+}
+
 sl_status stream_add(sl_engine *e, const char *name, const sl_config_stream *config,
                      uint64_t position, stream **out, sl_error *error) {
     if (e->stream_count == sizeof e->streams / sizeof *e->streams)
@@ -412,6 +441,11 @@ sl_status stream_add(sl_engine *e, const char *name, const sl_config_stream *con
                       "Values that went to _rest because a frozen column has another type.",
                       "stream", name);
     e->streams[e->stream_count++] = s; /* From here on streams_destroy() frees it. */
+    if (!step_metrics(e, s)) {
+        e->stream_count--;
+        sl_free(s);
+        return sl_error_set(error, SL_ENOMEM, "stream %s: out of memory", name);
+    }
     uint32_t tables = e->table_count;
     sl_status status = tables_add(e, s, position, error);
     sl_schema *schema = NULL;
@@ -431,6 +465,7 @@ sl_status stream_add(sl_engine *e, const char *name, const sl_config_stream *con
     while (e->table_count > tables)
         table_destroy(e->tables[--e->table_count]);
     e->stream_count--;
+    sl_free(s->steps);
     sl_free(s);
     return status;
 }
@@ -493,6 +528,8 @@ void streams_destroy(sl_engine *e) {
         shape_unref(e->streams[i]->current);
     for (uint32_t i = 0; i < e->table_count; i++)
         table_destroy(e->tables[i]);
-    for (uint32_t i = 0; i < e->stream_count; i++)
+    for (uint32_t i = 0; i < e->stream_count; i++) {
+        sl_free(e->streams[i]->steps);
         sl_free(e->streams[i]);
+    }
 }

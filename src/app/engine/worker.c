@@ -26,16 +26,16 @@ static void batch_put(worker *w, sl_batch *batch) {
 
 static sl_decoder *decoder_of(worker *w, const shape *s) {
     uint32_t i = s->of->index;
-    if (w->decoder_schemas[i] == s->schema)
+    if (w->decoder_schemas[i] == s->decoded)
         return w->decoders[i];
     sl_decoder_destroy(w->decoders[i]);
     sl_schema_unref(w->decoder_schemas[i]);
     w->decoders[i] = NULL;
     w->decoder_schemas[i] = NULL;
     sl_decoder_options options = {.event_bytes_max = (uint32_t)w->engine->config->http.max_event};
-    if (sl_decoder_create(s->schema, &options, &w->decoders[i]) != SL_OK)
+    if (sl_decoder_create(s->decoded, &options, &w->decoders[i]) != SL_OK)
         return NULL;
-    w->decoder_schemas[i] = sl_schema_ref(s->schema); /* Its address stays ours while we compare it. */
+    w->decoder_schemas[i] = sl_schema_ref(s->decoded); /* Its address stays ours while we compare it. */
     return w->decoders[i];
 }
 
@@ -49,12 +49,12 @@ static part *part_add(worker *w, task *t, shape *s) {
         t->part_capacity = capacity;
     }
     sl_batch *batch = batch_get(w);
-    if (batch == NULL || sl_batch_prepare(batch, s->schema, t->group->bytes, t->records) != SL_OK) {
+    if (batch == NULL || sl_batch_prepare(batch, s->decoded, t->group->bytes, t->records) != SL_OK) {
         batch_put(w, batch);
         return NULL;
     }
     part *p = &t->parts[t->part_count++];
-    *p = (part){.shape = s, .batch = batch, .watermark_after = SL_NO_TIME};
+    *p = (part){.shape = s, .batch = batch, .view = batch, .watermark_after = SL_NO_TIME};
     return p;
 }
 
@@ -121,7 +121,7 @@ static void decode(worker *w, task *t) {
         if (p->batch->arena.failed)
             t->nomem = true;
         p->watermark_after =
-            sl_watermark_after(p->batch, p->shape->event_time, SL_NO_TIME);
+            sl_watermark_after(p->batch, p->shape->decoded_time, SL_NO_TIME);
     }
     engine_return_half(w->engine, &w->out, t);
 }
@@ -235,6 +235,7 @@ void workers_destroy(sl_engine *e) {
         for (size_t k = 0; k < sizeof w->decoders / sizeof *w->decoders; k++) {
             sl_decoder_destroy(w->decoders[k]);
             sl_schema_unref(w->decoder_schemas[k]);
+            sl_step_runner_destroy(w->runners[k]);
         }
         while (w->free_count != 0)
             sl_batch_destroy(w->free_batches[--w->free_count]);

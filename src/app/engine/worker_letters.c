@@ -17,6 +17,7 @@ static void letter(worker *w, const part *p, const sl_reject *r, sl_batch *b) {
     const char *code = sl_code_name(r->code);
     const char *source = sl_source_names[record->source];
     const char *stage = r->code == SL_CODE_NO_STREAM                             ? "route"
+                        : r->code == SL_CODE_REQUIRE                             ? "steps"
                         : r->code <= SL_CODE_TOO_DEEP && r->code != SL_CODE_NONE ? "decode"
                                                                                  : "schema";
     uint32_t row = b->rows++;

@@ -75,11 +75,12 @@ static uint32_t mark_late(part *p) {
     sl_batch *b = p->batch;
     int64_t watermark = p->watermark_us;
     uint32_t late = 0;
-    uint32_t field = p->shape->event_time;
+    uint32_t field = p->shape->decoded_time;
     for (uint32_t row = 0; row < b->rows; row++) {
         if (field != SL_NO_FIELD && !sl_batch_present(b, field, row))
             continue; /* Without an event time it is never late, and moves nothing. */
-        int64_t arrival = sl_batch_arrival(b, row), time = row_time(b, p->shape, row);
+        int64_t arrival = sl_batch_arrival(b, row);
+        int64_t time = field != SL_NO_FIELD ? b->columns[field].values.i64[row] : arrival;
         if (watermark != SL_NO_TIME && b->verdict[row] == SL_VERDICT_KEEP &&
             time < watermark - c->late_limit_us) {
             b->verdict[row] = SL_VERDICT_LATE;
@@ -95,13 +96,13 @@ static uint32_t mark_late(part *p) {
 static sl_status add_part(worker *w, worker_table *wt, task *t, part *p, bool *full) {
     switch (wt->of->kind) {
     case SL_TABLE_LAKE:
-        return files_add(w, wt, p->shape, p->batch, SL_VERDICT_KEEP);
+        return files_add(w, wt, p->shape, p->view, SL_VERDICT_KEEP);
     case SL_TABLE_LATE:
-        return files_add(w, wt, p->shape, p->batch, SL_VERDICT_LATE);
+        return files_add(w, wt, p->shape, p->view, SL_VERDICT_LATE);
     case SL_TABLE_DEAD:
         return letters_add(w, wt, t, p);
     case SL_TABLE_ROWS:
-        return rows_add(w, wt, p->shape, p->batch);
+        return rows_add(w, wt, p->shape, p->view);
     case SL_TABLE_WINDOW:
         return window_add(w, wt, p, full);
     case SL_TABLE_RAW:
@@ -123,16 +124,36 @@ static bool first_part(const task *t, uint32_t i) {
     return true;
 }
 
+/* No row of the part goes anywhere: its tables are read again from here. */
+static void fail_tables(worker *w, task *t, const stream *s) {
+    for (uint32_t k = 0; k < s->table_count; k++) {
+        worker_table *wt = state_of(w, s->tables[k]);
+        if (t->group->offset < wt->skip_below || wt->status != SL_OK)
+            continue;
+        wt->status = SL_ENOMEM;
+        note_broken(t, wt->of, SL_ENOMEM);
+    }
+}
+
+static bool steps_run(worker *w, task *t, uint32_t i, sl_counts *counts) {
+    part *p = &t->parts[i];
+    if (worker_steps(w, t, i, counts))
+        return true;
+    fail_tables(w, t, p->shape->of);
+    return false;
+}
+
 void worker_process(worker *w, task *t) {
     for (uint32_t i = 0; i < t->part_count; i++) {
         part *p = &t->parts[i];
         if (p->skip)
             continue;
         stream *s = p->shape->of;
-        uint32_t late = mark_late(p);
-        sl_counts counts = {.received = p->batch->rows + p->batch->reject_count,
-                            .dead = p->batch->reject_count,
-                            .late = late};
+        sl_counts counts = {.received = p->batch->rows + p->batch->reject_count};
+        if (p->shape->steps != NULL && !steps_run(w, t, i, &counts))
+            continue;
+        counts.dead = p->batch->reject_count;
+        counts.late = mark_late(p);
         for (uint32_t k = 0; k < s->table_count; k++) {
             worker_table *wt = state_of(w, s->tables[k]);
             if (t->group->offset < wt->skip_below || wt->status != SL_OK)

@@ -54,9 +54,9 @@ sl_status window_add(worker *w, worker_table *wt, part *p, bool *full) {
         status = sl_window_create(s->plans[wt->of->slot], w->engine->budget, &wt->window);
     uint64_t late = 0, before = wt->window != NULL ? sl_window_rows(wt->window) : 0, emitted = 0;
     uint32_t row = 0;
-    while (status == SL_OK && row < p->batch->rows) {
+    while (status == SL_OK && row < p->view->rows) {
         uint32_t at = row;
-        status = sl_window_add(wt->window, p->batch, &row, p->watermark_us, &late);
+        status = sl_window_add(wt->window, p->view, &row, p->watermark_us, &late);
         if (status == SL_EFULL) {
             /* The panes don't fit any more: emit them early, and ask for a cut. */
             *full = true;

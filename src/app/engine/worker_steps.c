@@ -1,0 +1,72 @@
+/* Steps between a batch's ticket and its tables. */
+#include "worker_tables.h"
+
+static sl_step_runner *runner_of(worker *w, const shape *s) {
+    uint32_t i = s->of->index;
+    if (w->runner_plans[i] == s->steps)
+        return w->runners[i];
+    sl_step_runner_destroy(w->runners[i]);
+    w->runners[i] = NULL;
+    w->runner_plans[i] = NULL;
+    if (sl_step_runner_create(s->steps, &w->runners[i]) != SL_OK)
+        return NULL;
+    w->runner_plans[i] = s->steps; /* The runner keeps it, so its address stays ours while we compare it. */
+    return w->runners[i];
+}
+
+static uint32_t events_of(const part *p, uint32_t record) {
+    uint32_t count = 0;
+    for (uint32_t row = 0; row < p->batch->rows; row++)
+        count += p->batch->row_record[row] == record;
+    for (uint32_t k = 0; k < p->decoded_rejects; k++)
+        count += p->batch->rejects[k].record == record;
+    return count;
+}
+
+/* Decoders count the events of a record; a refused row's place among them is looked up, from the one before it on. */
+static void number_rejects(const task *t, uint32_t last) {
+    sl_batch *b = t->parts[last].batch;
+    uint32_t first = t->parts[last].decoded_rejects;
+    uint32_t record = UINT32_MAX, row = 0, decoded = 0, index = 0;
+    for (uint32_t k = first; k < b->reject_count; k++) {
+        sl_reject *r = &b->rejects[k];
+        if (r->record != record || (k != first && r->begin < b->rejects[k - 1].begin)) {
+            record = r->record;
+            index = 0;
+            for (uint32_t i = 0; i < last; i++) /* The record may have begun in an earlier batch. */
+                if (t->parts[i].shape->of == t->parts[last].shape->of)
+                    index += events_of(&t->parts[i], record);
+            row = decoded = 0;
+        }
+        for (; row < b->rows && (b->row_record[row] < record || b->row_begin[row] < r->begin); row++)
+            index += b->row_record[row] == record;
+        for (; decoded < first && (b->rejects[decoded].record < record || b->rejects[decoded].begin < r->begin); decoded++)
+            index += b->rejects[decoded].record == record;
+        r->index = index;
+    }
+}
+
+static void count(const stream *s, const sl_step_count *counts) {
+    for (uint32_t i = 0; i < s->config->step_count; i++) {
+        const uint64_t values[STEP_RESULTS] = {counts[i].passed, counts[i].changed, counts[i].refused, counts[i].errors};
+        for (uint32_t k = 0; k < STEP_RESULTS; k++)
+            if (values[k] != 0)
+                sl_metric_add(s->steps[i][k], (int64_t)values[k]);
+    }
+}
+
+bool worker_steps(worker *w, task *t, uint32_t i, sl_counts *counts) {
+    part *p = &t->parts[i];
+    const stream *s = p->shape->of;
+    sl_step_runner *runner = runner_of(w, p->shape);
+    sl_step_count steps[SL_STEPS_MAX] = {{0}};
+    p->decoded_rejects = p->batch->reject_count;
+    if (runner == NULL || sl_step_runner_run(runner, p->batch, steps, &p->view) != SL_OK)
+        return false;
+    number_rejects(t, i);
+    count(s, steps);
+    sl_metric_add(w->engine->metric_dead[SL_CODE_REQUIRE], p->batch->reject_count - p->decoded_rejects);
+    for (uint32_t row = 0; row < p->batch->rows; row++)
+        counts->filtered += p->batch->verdict[row] == SL_VERDICT_FILTERED;
+    return true;
+}
