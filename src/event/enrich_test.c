@@ -20,12 +20,15 @@ static void column_and_its_objects_are_declared_as_a_steps(void **state) {
     (void)state;
     sl_schema *schema = event_schema();
     uint32_t field = 0;
-    assert_int_equal(sl_enrich_declare(schema, "device.os.family", SL_TYPE_STRING, &field, NULL), SL_OK);
+    assert_int_equal(
+        sl_enrich_declare(schema, "device.os.family", SL_TYPE_STRING, &field, NULL),
+        SL_OK);
     assert_int_equal(field, sl_schema_find(schema, "device.os.family"));
     assert_int_equal(schema->fields[field].origin, SL_ORIGIN_STEP);
     assert_int_equal(schema->fields[field].type, SL_TYPE_STRING);
     assert_true(schema->fields[field].nullable);
-    uint32_t os = sl_schema_find(schema, "device.os"), device = sl_schema_find(schema, "device");
+    uint32_t os = sl_schema_find(schema, "device.os"),
+             device = sl_schema_find(schema, "device");
     assert_int_equal(schema->fields[os].type, SL_TYPE_GROUP);
     assert_int_equal(schema->fields[device].origin, SL_ORIGIN_STEP);
     sl_schema_unref(schema);
@@ -35,7 +38,8 @@ static void objects_of_the_event_may_enclose_a_column(void **state) {
     (void)state;
     sl_schema *schema = event_schema();
     uint32_t field = 0, before = schema->count;
-    assert_int_equal(sl_enrich_declare(schema, "client.country", SL_TYPE_STRING, &field, NULL), SL_OK);
+    assert_int_equal(
+        sl_enrich_declare(schema, "client.country", SL_TYPE_STRING, &field, NULL), SL_OK);
     assert_int_equal(schema->count, before + 1);
     assert_int_equal(schema->fields[field].parent, sl_schema_find(schema, "client"));
     sl_schema_unref(schema);
@@ -45,17 +49,21 @@ static void a_column_declared_twice_is_one(void **state) {
     (void)state;
     sl_schema *schema = event_schema();
     uint32_t first = 0, second = 0;
-    assert_int_equal(sl_enrich_declare(schema, "geo.city", SL_TYPE_STRING, &first, NULL), SL_OK);
-    assert_int_equal(sl_enrich_declare(schema, "geo.city", SL_TYPE_STRING, &second, NULL), SL_OK);
+    assert_int_equal(sl_enrich_declare(schema, "geo.city", SL_TYPE_STRING, &first, NULL),
+                     SL_OK);
+    assert_int_equal(sl_enrich_declare(schema, "geo.city", SL_TYPE_STRING, &second, NULL),
+                     SL_OK);
     assert_int_equal(first, second);
     sl_schema_unref(schema);
 }
 
-static void refusal(const char *path, sl_type type, sl_status expected, const char *words) {
+static void refusal(const char *path, sl_type type, sl_status expected,
+                    const char *words) {
     sl_schema *schema = event_schema();
     uint32_t field = 0;
     sl_error error = {0};
-    assert_int_equal(sl_enrich_declare(schema, "geo.city", SL_TYPE_STRING, &field, NULL), SL_OK);
+    assert_int_equal(sl_enrich_declare(schema, "geo.city", SL_TYPE_STRING, &field, NULL),
+                     SL_OK);
     assert_int_equal(sl_enrich_declare(schema, path, type, &field, &error), expected);
     assert_int_equal(field, SL_NO_FIELD);
     if (strstr(error.text, words) == NULL)
@@ -87,7 +95,8 @@ static void a_full_schema_takes_no_more_columns(void **state) {
         sl_schema_add(schema, 0, name, (size_t)length, SL_TYPE_BOOL);
     }
     uint32_t field;
-    assert_int_equal(sl_enrich_declare(schema, "x", SL_TYPE_STRING, &field, NULL), SL_ELIMIT);
+    assert_int_equal(sl_enrich_declare(schema, "x", SL_TYPE_STRING, &field, NULL),
+                     SL_ELIMIT);
     sl_schema_unref(schema);
 }
 
@@ -95,9 +104,12 @@ static void each_enclosing_object_is_found_once(void **state) {
     (void)state;
     sl_schema *schema = event_schema();
     uint32_t fields[4] = {SL_NO_FIELD}, groups[SL_ENRICH_GROUPS_MAX];
-    assert_int_equal(sl_enrich_declare(schema, "d.a.x", SL_TYPE_STRING, &fields[1], NULL), SL_OK);
-    assert_int_equal(sl_enrich_declare(schema, "d.a.y", SL_TYPE_STRING, &fields[2], NULL), SL_OK);
-    assert_int_equal(sl_enrich_declare(schema, "d.b.x", SL_TYPE_STRING, &fields[3], NULL), SL_OK);
+    assert_int_equal(sl_enrich_declare(schema, "d.a.x", SL_TYPE_STRING, &fields[1], NULL),
+                     SL_OK);
+    assert_int_equal(sl_enrich_declare(schema, "d.a.y", SL_TYPE_STRING, &fields[2], NULL),
+                     SL_OK);
+    assert_int_equal(sl_enrich_declare(schema, "d.b.x", SL_TYPE_STRING, &fields[3], NULL),
+                     SL_OK);
     assert_int_equal(sl_enrich_groups(schema, fields, 4, groups), 3);
     assert_int_equal(groups[0], sl_schema_find(schema, "d.a"));
     assert_int_equal(groups[1], sl_schema_find(schema, "d"));
@@ -112,7 +124,8 @@ static void out_of_memory_is_told(void **state) {
         sl_schema *schema = event_schema();
         uint32_t field;
         sl_memory_fail_at(n);
-        sl_status status = sl_enrich_declare(schema, "a.b.c", SL_TYPE_STRING, &field, NULL);
+        sl_status status =
+            sl_enrich_declare(schema, "a.b.c", SL_TYPE_STRING, &field, NULL);
         failed = sl_memory_calls() >= n;
         sl_memory_fail_at(0);
         assert_int_equal(status, failed ? SL_ENOMEM : SL_OK);

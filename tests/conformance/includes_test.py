@@ -20,7 +20,7 @@ TOP = Path(os.environ.get("SLUICE_TOP") or Path(__file__).resolve().parents[2])
 
 # The folder whose contract a public header is.
 OWNERS = {
-    "core": "buffer csv files hash memory message metrics ring status time",
+    "core": "buffer csv files hash memory message metrics ring status text_cache time utf8",
     "event": "batch enrich schema value",
     "intake/http": "http http_intake",
     "log/journal": "journal",
@@ -93,7 +93,8 @@ LIBRARIES = {
     "libpq-fe.h": (["io"], "I/O"),
     "jansson.h": (["event/schema_json.c", "io/aws/replies.c", "sinks/warehouse/redshift/iam.c"],
                   "reads JSON Schema and replies of services; never events"),
-    "yaml.h": (["app/configuration"], "reads the configuration"),
+    "yaml.h": (["app/configuration", "steps/user_agent/read.c"], "reads the configuration; regexes.yaml"),
+    "pcre2.h": (["steps/user_agent"], "computes: the rules' expressions"),
     "llhttp.h": (["intake/http"], "computes: bytes to parts of a request"),
     "zlib.h": (["intake/http", "encode/parquet"], "computes: body codings, page checksums"),
     "zstd.h": (["intake/http", "encode/parquet", "encode/ndjson"], "computes: body codings, page codec, records as they came"),

@@ -1,0 +1,74 @@
+#include "sluice/utf8.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#define HIGH_BITS UINT64_C(0x8080808080808080)
+
+// Bytes without a high bit at the beginning, eight at a time.
+static size_t ascii_run(const uint8_t *p, size_t length) {
+    size_t i = 0;
+    for (; length - i >= 8; i += 8) {
+        uint64_t word;
+        memcpy(&word, p + i, 8);
+        if (word & HIGH_BITS)
+            break;
+    }
+    while (i < length && p[i] < 0x80)
+        i++;
+    return i;
+}
+
+bool sl_ascii_only(const void *text, size_t length) {
+    return ascii_run(text, length) == length;
+}
+
+static bool follows(const uint8_t *p, size_t count) {
+    for (size_t i = 1; i <= count; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return false;
+    return true;
+}
+
+// Length of the character that begins with a high bit; 0: there is none. The second
+// byte's range is what excludes longer forms than needed, surrogates, and what lies
+// beyond U+10FFFF.
+static size_t character(const uint8_t *p, size_t room) {
+    uint8_t first = p[0];
+    if (first >= 0xC2 && first <= 0xDF)
+        return room >= 2 && follows(p, 1) ? 2 : 0;
+    if (first >= 0xE0 && first <= 0xEF) {
+        if (room < 3 || !follows(p, 2))
+            return 0;
+        return (first == 0xE0 && p[1] < 0xA0) || (first == 0xED && p[1] > 0x9F) ? 0 : 3;
+    }
+    if (first >= 0xF0 && first <= 0xF4) {
+        if (room < 4 || !follows(p, 3))
+            return 0;
+        return (first == 0xF0 && p[1] < 0x90) || (first == 0xF4 && p[1] > 0x8F) ? 0 : 4;
+    }
+    return 0;
+}
+
+size_t sl_utf8_valid(const void *text, size_t length) {
+    const uint8_t *p = text;
+    size_t at = 0;
+    for (;;) {
+        at += ascii_run(p + at, length - at);
+        if (at == length)
+            return at;
+        size_t bytes = character(p + at, length - at);
+        if (bytes == 0)
+            return at;
+        at += bytes;
+    }
+}
+
+size_t sl_utf8_cut(const void *text, size_t length, size_t limit) {
+    if (length <= limit)
+        return length;
+    const uint8_t *p = text;
+    while (limit > 0 && (p[limit] & 0xC0) == 0x80)
+        limit--;
+    return limit;
+}
