@@ -12,6 +12,13 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define COLD __attribute__((noinline, cold))
+/* Behind `end` may stand what another thread writes at that moment, such as the checksums
+ * of the next record: nothing depends on it, which ThreadSanitizer can't know. */
+#ifdef __SANITIZE_THREAD__
+#define READS_BEYOND __attribute__((no_sanitize_thread))
+#else
+#define READS_BEYOND
+#endif
 
 /** What a member's value is taken for. Values of sl_type come first. */
 enum { KIND_UNKNOWN = SL_TYPE_BYTES };

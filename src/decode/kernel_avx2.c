@@ -9,7 +9,7 @@
 #define KERNEL sl_kernel_avx2
 #define STRIDE 32u
 
-TARGET static inline __m256i load32(const void *p) {
+READS_BEYOND TARGET static inline __m256i load32(const void *p) {
     return _mm256_loadu_si256((const __m256i *)p);
 }
 

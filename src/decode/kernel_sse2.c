@@ -9,7 +9,7 @@
 #define KERNEL sl_kernel_sse2
 #define STRIDE 16u
 
-static inline __m128i load16(const void *p) {
+READS_BEYOND static inline __m128i load16(const void *p) {
     return _mm_loadu_si128((const __m128i *)p);
 }
 

@@ -26,10 +26,11 @@ void engine_return(sl_engine *e, sl_ring *ring, void *item) {
 }
 
 void engine_return_half(sl_engine *e, sl_ring *ring, task *t) {
+    /* Counted first: once both are pushed the task is the loop's, who may free it. The last one to count wakes; the other
+     * may still be about to push by then, which the loop sees by the count (note_half()). */
+    bool last = atomic_fetch_sub_explicit(&t->halves, 1, memory_order_acq_rel) == 1;
     push_back(ring, t);
-    /* Both halves pushed before they count down (release), so who is last knows that the loop will find
-     * both (acquire). */
-    if (atomic_fetch_sub_explicit(&t->halves, 1, memory_order_acq_rel) == 1)
+    if (last)
         e->options.host.wake_loop(e->options.host.context);
 }
 
