@@ -45,13 +45,6 @@ static void *thread_main(void *context) {
     return NULL;
 }
 
-static void deliver(sl_target *target, const sl_delivery *delivery, sl_target_done_fn *done, void *context) {
-    sl_delivery_thread *d = (sl_delivery_thread *)(void *)target;
-    bool rows = delivery->kind == SL_TABLE_WINDOW || delivery->kind == SL_TABLE_ROWS;
-    sl_target *to = rows ? d->warehouse : d->lake;
-    to->deliver(to, delivery, done, context);
-}
-
 /* --- making the clients --- */
 
 static bool has_bucket(const char *to) {
@@ -69,8 +62,8 @@ static sl_status make_store(sl_delivery_thread *d, sl_error *error) {
     const sl_config *c = d->config;
     const sl_http_client_options http = {.ca_file = c->s3.ca_file};
     const sl_aws_credentials_options keys = {.region = c->s3.region};
-    sl_status status = sl_http_client_create(sl_loop_uv(d->loop), &http, &d->http, error);
-    if (status == SL_OK)
+    sl_status status = d->http != NULL ? SL_OK : sl_http_client_create(sl_loop_uv(d->loop), &http, &d->http, error);
+    if (status == SL_OK && d->credentials == NULL)
         status = sl_aws_credentials_create(sl_loop_uv(d->loop), d->http, &keys, &d->credentials, error);
     sl_http_field *tags = sl_calloc(c->s3.tag_count + 1, sizeof *tags);
     if (status == SL_OK && tags == NULL)
@@ -95,6 +88,26 @@ static sl_status make_store(sl_delivery_thread *d, sl_error *error) {
         status = sl_object_store_create(&store, &d->store, error);
     sl_free(tags);
     return status;
+}
+
+static sl_status make_lake(sl_delivery_thread *d, sl_error *error) {
+    sl_status status = d->store != NULL ? SL_OK : make_store(d, error);
+    const sl_s3_lake_options options = {.store = d->store};
+    return status == SL_OK ? sl_s3_lake_create(&options, &d->lake, error) : status;
+}
+
+/* No lake is in S3 any more, but a table that was taken out of the configuration may have entries for it. */
+static void deliver(sl_target *target, const sl_delivery *delivery, sl_target_done_fn *done, void *context) {
+    sl_delivery_thread *d = (sl_delivery_thread *)(void *)target;
+    bool rows = delivery->kind == SL_TABLE_WINDOW || delivery->kind == SL_TABLE_ROWS;
+    sl_error error;
+    sl_status status = rows || d->lake != NULL ? SL_OK : make_lake(d, &error);
+    if (status != SL_OK) {
+        done(context, SL_EIO, &error);
+        return;
+    }
+    sl_target *to = rows ? d->warehouse : d->lake;
+    to->deliver(to, delivery, done, context);
 }
 
 static void rules_of(void *context, const sl_delivery *delivery, sl_postgres_rules *rules) {
@@ -168,9 +181,8 @@ sl_status sl_delivery_create(const sl_config *config, sl_metrics *metrics, sl_cl
     sl_status status = sl_loop_create(&callbacks, &d->loop, error);
     if (status == SL_OK && (lake || config->warehouse.store == SL_STORE_REDSHIFT))
         status = make_store(d, error);
-    const sl_s3_lake_options options = {.store = d->store};
     if (status == SL_OK && lake)
-        status = sl_s3_lake_create(&options, &d->lake, error);
+        status = make_lake(d, error);
     if (status == SL_OK && warehouse)
         status = make_warehouse(d, error);
     if (status != SL_OK) {

@@ -24,6 +24,8 @@ sl_status sl_pg_rows_shape(sl_pg_loader *l, sl_error *error) {
     const sl_delivery *d = l->delivery;
     uint32_t widest;
     sl_spool_begin(&l->spool, l->spool.files, d);
+    if (d->entry->file_count == 0) /* All its events were refused, or late: only the ledger moves. */
+        return sl_warehouse_table_of_schema(SL_DIALECT_POSTGRES, d->target, d->schema, l->rules.id, &l->shape, error);
     sl_status status = widest_file(l, &widest, error);
     if (status == SL_OK)
         status = sl_spool_head(&l->spool, widest, error);
