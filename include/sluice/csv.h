@@ -3,8 +3,8 @@
  *
  * Rules    Rows end with LF, CRLF or the end of the text. A field that begins with the quote runs to the closing quote,
  *          which a comma or a row's end must follow; "" inside is one quote; line ends inside belong to it. A quote
- *          within an unquoted field, NUL, and bytes that aren't UTF-8 are errors. A CR is a line end only before LF. A
- *          byte order mark at the beginning is skipped. Empty lines are no rows.
+ *          further on in an unquoted field is text (RFC 4180 forbids it, and 36'37.8"N is common). NUL, and bytes that
+ *          aren't UTF-8 are errors. A CR is a line end only before LF. A byte order mark at the beginning is skipped. Empty lines are no rows.
  * Place    Lines from 1 as an editor counts them, columns in bytes from 1.
  * Threads  A reader belongs to its owner.
  */
