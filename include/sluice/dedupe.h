@@ -30,6 +30,7 @@
 #include "sluice/buffer.h"
 #include "sluice/files.h"
 #include "sluice/hash.h"
+#include "sluice/time.h"
 
 typedef struct sl_dedupe sl_dedupe;
 
@@ -39,6 +40,8 @@ typedef struct sl_dedupe_options {
     int64_t horizon_us;    /**< Above 0. */
     uint64_t memory_bytes; /**< 0: 256 MiB. */
     sl_budget *budget;     /**< What the memory is counted in besides; may be NULL. */
+    uint32_t run_claims;   /**< Claims in memory before they are written, at most 262,144; 0: as many. */
+    uint32_t slice_claims; /**< Claims up to which files are merged; 0: 10 million. */
 } sl_dedupe_options;
 
 /**
@@ -82,9 +85,8 @@ void sl_dedupe_release(sl_dedupe *store, int64_t watermark_us);
 /**
  * What follows from `position` on is different from what was judged before (types have widened, another configuration): forget
  * claims at or above. Reading the same again needs no call.
- * @return SL_OK, SL_ENOMEM (nothing changed).
  */
-SL_CHECKED sl_status sl_dedupe_rewind(sl_dedupe *store, uint64_t position);
+void sl_dedupe_rewind(sl_dedupe *store, uint64_t position);
 
 /** Claims to be written to a file, files to be merged or removed. One at a time. */
 typedef struct sl_dedupe_work sl_dedupe_work;
@@ -95,7 +97,8 @@ sl_dedupe_work *sl_dedupe_work_next(sl_dedupe *store);
  * @return SL_OK: done; SL_EAGAIN: call again; else it failed and leaves nothing behind. Then, in any case: work_done.
  */
 SL_CHECKED sl_status sl_dedupe_work_run(sl_dedupe_work *work, sl_error *error);
-/** The owner takes the result. Work that failed or was not ended comes again with the next sl_dedupe_work_next(). */
+/** The owner takes the result. Work that failed or was not ended comes again with the next sl_dedupe_work_next(); after a
+ * failure wait a little before asking. Merging may be left off at SL_EAGAIN: what is more urgent comes first, then its rest. */
 void sl_dedupe_work_done(sl_dedupe *store, sl_dedupe_work *work);
 
 /** All claims that were made before the cut began, to become durable with the cursors (I3). */
@@ -105,7 +108,7 @@ sl_dedupe_cut *sl_dedupe_cut_begin(sl_dedupe *store);
 /**
  * Write and sync. Any thread, but cuts of one store in the order they began, one after the other. May be called again.
  * @param[out] record  Appended: what the ledger must have in the transaction that moves the cursors, instead of what it had.
- *                     About 80 bytes for each file.
+ *                     About 40 bytes for each file.
  * @return SL_OK; SL_EIO, SL_ENOSPC, SL_ENOMEM: nothing is lost, try again (another file is taken where a sync failed).
  */
 SL_CHECKED sl_status sl_dedupe_cut_write(sl_dedupe_cut *cut, sl_buffer *record, sl_error *error);

@@ -1,0 +1,51 @@
+/* A Bloom filter in blocks of one cache line: 8 words, one bit in each, so a key costs one cache miss (Putze, Sanders, Singler,
+ * "Cache-, Hash- and Space-Efficient Bloom Filters", WEA 2007). The block comes from the hash's highest bits, the bits within it
+ * from its others. With 14 bits per key a word has 37 keys on average: (1 - e^(-37/64))^8 = 0.14 %, and 0.2 % for blocks
+ * that differ by chance. */
+#include "private.h"
+
+uint32_t filter_blocks(uint64_t claims, uint32_t bits_per_claim) {
+    return (uint32_t)((claims * bits_per_claim + 511) / 512 + 1);
+}
+
+bool filter_init(filter *f, uint32_t blocks) {
+    *f = (filter){.words = sl_aligned_alloc(64, filter_bytes(blocks)), .blocks = blocks};
+    if (f->words == NULL)
+        return false;
+    memset(f->words, 0, filter_bytes(blocks));
+    return true;
+}
+
+void filter_fini(filter *f) {
+    sl_free(f->words);
+    *f = (filter){0};
+}
+
+void filter_add(filter *f, uint64_t high, uint32_t low) {
+    uint64_t mask[8];
+    uint64_t *block = filter_block(f, high);
+    filter_mask(mask, high, low);
+    for (unsigned k = 0; k < 8; k++)
+        block[k] |= mask[k];
+}
+
+bool filter_has(const filter *f, uint64_t high, uint32_t low) {
+    uint64_t mask[8];
+    if (f->words == NULL)
+        return true;
+    filter_mask(mask, high, low);
+    return filter_passes(filter_block(f, high), mask);
+}
+
+uint32_t filter_sift(const filter *f, const question *questions, uint64_t (*masks)[8], uint32_t count,
+                     uint32_t *hits) {
+    uint32_t found = 0;
+    if (f->words != NULL)
+        for (uint32_t i = 0; i < count; i++)
+            __builtin_prefetch(filter_block(f, questions[i].high));
+    for (uint32_t i = 0; i < count; i++) {
+        hits[found] = i;
+        found += f->words == NULL || filter_passes(filter_block(f, questions[i].high), masks[i]);
+    }
+    return found;
+}
