@@ -482,6 +482,14 @@ static const struct {
      "configuration:1:39: streams.NAME.warehouse.strings: 'dead_leter' is not one of "
      "truncate, dead_letter (did you mean 'dead_letter'?)",
      SL_EINVAL},
+    {"streams: { s: { raw: true, warehouse: {} } }\n",
+     "configuration:1:22: stream s: raw needs a lake, whose neighbour it is: add `lake: {}`",
+     SL_EINVAL},
+    {"streams: { s: }\nwindows:\n  w: { of: s, every: 1m, measures: { n: count() },\n"
+     "    warehouse: { strings: dead_letter } }\n",
+     "configuration:4:27: window w: strings: a window's row is no event that could become "
+     "a dead letter; its texts are cut (truncate)",
+     SL_EINVAL},
     /* what later builds know */
     {"sources: { o: { kafka: { brokers: b } } }\n",
      "configuration:1:17: sources.o.kafka: this build doesn't have Kafka sources yet",
@@ -1397,7 +1405,7 @@ static void tables_are_made_by_sluice_unless_it_is_told_otherwise(void **state) 
     (void)state;
     sl_config *c = must_load(
         POSTGRES
-        "streams:\n  a: { raw: true, warehouse: { create: false, strings: "
+        "streams:\n  a: { raw: true, lake: {}, warehouse: { create: false, strings: "
         "dead_letter, table: shop.a } }\n  b: { warehouse: }\n  c:\n"
         "windows:\n  w: { of: a, every: 1m, measures: { n: count() }, warehouse: { "
         "create: False } }\n  v: { of: a, every: 1m, measures: { n: count() } }\n");

@@ -256,6 +256,10 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
     const sl_node *lake = sl_tree_child(node, "lake"),
                   *warehouse = sl_tree_child(node, "warehouse");
     stream->has_lake = lake || !warehouse;
+    if (stream->raw && !stream->has_lake)
+        sl_problem_add(&l->problems, sl_tree_child(node, "raw"), false, SL_EINVAL,
+                       "stream %s: raw needs a lake, whose neighbour it is: add `lake: {}`",
+                       stream->name);
     if (stream->has_lake && !stream->lake.to)
         stream->lake.to = sl_loader_join(l, l->config->lake.to, stream->name);
     if (warehouse && !stream->warehouse.name)

@@ -134,6 +134,13 @@ void sl_loader_finish_window(sl_loader *l, sl_config_window *window,
     if (!d->width_us)
         sl_problem_add(&l->problems, node, true, SL_EINVAL,
                        "window %s: needs `every`, such as 1m", d->name);
+    if (window->warehouse.strings == SL_STRINGS_DEAD_LETTER)
+        sl_problem_add(
+            &l->problems, sl_tree_child(sl_tree_child(node, "warehouse"), "strings"),
+            false, SL_EINVAL,
+            "window %s: strings: a window's row is no event that could become a dead "
+            "letter; its texts are cut (truncate)",
+            d->name);
     read_measures(l, window, node);
     if (!window->warehouse.name)
         window->warehouse.name = sl_loader_keep(l, d->name, strlen(d->name));
