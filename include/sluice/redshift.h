@@ -8,7 +8,10 @@
  *          rows are read with them, and compared under the lock; where another daemon has loaded meanwhile, all is done
  *          again, under the lock this time.
  * Tables   Created and given new columns unless `create` is off; always compared with what is brought, before anything is
- *          staged. Texts that are too long are cut at a character, which is counted.
+ *          staged. What was seen of a table is kept; when something doesn't fit, the table is looked at again first.
+ * Fitting  Texts that are too long for VARCHAR(n) are cut at a character, which is counted, or (SL_FIT_DEAD_LETTER) their rows
+ *          go to `sluice_dead_TABLE` (partition, position, column, part, row as JSON in pieces) in the same transaction.
+ *          Windows are always cut.
  * Retries  Conflicts (1023 and the like) and lost connections: here, with jitter, up to 5 times. Afterwards, and for
  *          everything that somebody can mend out there (a missing right, a column of another type): SL_EIO, SL_EDENIED,
  *          SL_EAGAIN…, all to be repeated. SL_ECONFLICT: the ledger stands elsewhere. SL_ECORRUPT: the spool is damaged.
@@ -35,6 +38,13 @@ typedef struct sl_redshift_iam {
     const char *endpoint;  /**< NULL: AWS in the region. */
 } sl_redshift_iam;
 
+/** What one table's configuration says. */
+typedef struct sl_redshift_rules {
+    bool create;          /**< Create the table, add columns. */
+    sl_fit_policy policy;
+    const char *id;       /**< Column that rows are kept by (upsert), or NULL: they are appended. */
+} sl_redshift_rules;
+
 typedef struct sl_redshift_options {
     sl_loop *loop;
     sl_http_client *http;            /**< For IAM. Borrowed, as are: */
@@ -48,11 +58,12 @@ typedef struct sl_redshift_options {
     sl_redshift_iam iam;
     const char *iam_role;   /**< COPY's: an ARN, several with ',' between them, or "default"; NULL: the credentials' keys. */
     const char *stage;      /**< "s3://bucket/prefix" */
-    bool create;            /**< Create tables, add columns. */
+    bool create;            /**< Of tables that `rules_of` says nothing else about, as is */
+    sl_fit_policy policy;
     uint32_t sessions_max;  /**< Connections at once; 0: 2. */
     uint64_t file_bytes;    /**< Of Parquet per staged object, about; 0: 64 MiB. */
-    /** Column that the rows of a table are kept by (upsert), or NULL; borrowed for the call. NULL: all append. */
-    const char *(*id)(void *context, const char *table);
+    /** Change the rules (they come as above, without id) for a delivery; their text lives until it is done. May be NULL. */
+    void (*rules_of)(void *context, const sl_delivery *delivery, sl_redshift_rules *rules);
     /** The live table was read: for those who check rows before they seal them. Borrowed for the call. May be NULL. */
     void (*live)(void *context, const char *table, const sl_live_table *live);
     void *context;

@@ -43,7 +43,7 @@ typedef struct sl_warehouse_fact {
     bool found;          /**< The table's ledger row exists. */
     uint64_t position;
     uint64_t loaded;     /**< Events that all loads brought, by the ledger's row. */
-    uint64_t rows;       /**< Events counted: sum of `_rows`, or number of rows. */
+    uint64_t rows;       /**< Events counted: sum of `_rows` less what other partitions brought, or number of rows. */
     uint64_t row_hash;   /**< Sum of the hashes of rows as they are now. */
     uint64_t altered;    /**< Rows whose content isn't what was written. */
     char first_altered[128]; /**< Which, for people. */

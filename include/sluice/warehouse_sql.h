@@ -93,6 +93,10 @@ void sl_warehouse_add_column(const sl_warehouse_table *table, const sl_warehouse
 /** "a","b",… : quoted names of all columns; `prefix` ("s.") stands before each, or "". */
 void sl_warehouse_columns(const sl_warehouse_table *table, const char *prefix, sl_buffer *out);
 
+/** Quoted name of the table beside it, for rows that don't fit (SL_FIT_DEAD_LETTER): "sluice_dead_TABLE".
+ *  @param target The table's name as configured. */
+void sl_warehouse_dead_table(const sl_warehouse_table *table, const char *target, sl_buffer *out);
+
 /* --- the ledger --- */
 
 /** What a load brings: for the check. */

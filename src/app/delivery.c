@@ -110,22 +110,28 @@ static void deliver(sl_target *target, const sl_delivery *delivery, sl_target_do
     to->deliver(to, delivery, done, context);
 }
 
-static void rules_of(void *context, const sl_delivery *delivery, sl_postgres_rules *rules) {
-    (void)context;
-    if (delivery->settings == NULL)
-        return;
-    rules->create = delivery->settings->create;
-    rules->id = delivery->kind == SL_TABLE_ROWS ? delivery->settings->id : NULL;
-    rules->policy = delivery->settings->strings == SL_STRINGS_TRUNCATE ? SL_FIT_TRUNCATE : SL_FIT_DEAD_LETTER;
+static sl_fit_policy policy_of(const sl_config_table *settings) {
+    return settings->strings == SL_STRINGS_TRUNCATE ? SL_FIT_TRUNCATE : SL_FIT_DEAD_LETTER;
 }
 
-/* @return the id of the stream whose rows go to `table`. */
-static const char *id_of(void *context, const char *table) {
-    const sl_config *c = ((sl_delivery_thread *)context)->config;
-    for (uint32_t i = 0; i < c->stream_count; i++)
-        if (c->streams[i].warehouse.name != NULL && strcmp(c->streams[i].warehouse.name, table) == 0)
-            return c->streams[i].warehouse.id;
-    return NULL;
+static void postgres_rules(void *context, const sl_delivery *delivery, sl_postgres_rules *rules) {
+    (void)context;
+    const sl_config_table *settings = delivery->settings;
+    if (settings == NULL)
+        return;
+    rules->create = settings->create;
+    rules->id = delivery->kind == SL_TABLE_ROWS ? settings->id : NULL;
+    rules->policy = policy_of(settings);
+}
+
+static void redshift_rules(void *context, const sl_delivery *delivery, sl_redshift_rules *rules) {
+    (void)context;
+    const sl_config_table *settings = delivery->settings;
+    if (settings == NULL)
+        return;
+    rules->create = settings->create;
+    rules->id = delivery->kind == SL_TABLE_ROWS ? settings->id : NULL;
+    rules->policy = policy_of(settings);
 }
 
 static sl_status make_warehouse(sl_delivery_thread *d, sl_error *error) {
@@ -138,7 +144,7 @@ static sl_status make_warehouse(sl_delivery_thread *d, sl_error *error) {
                                                                .password = c->warehouse.postgres.password,
                                                                .ca_file = c->warehouse.postgres.ca_file},
                                                     .create = true,
-                                                    .rules_of = rules_of};
+                                                    .rules_of = postgres_rules};
         return sl_postgres_target_create(&options, &d->warehouse, error);
     }
     sl_buffer user = SL_BUFFER_EMPTY;
@@ -156,8 +162,7 @@ static sl_status make_warehouse(sl_delivery_thread *d, sl_error *error) {
                                          .iam_role = c->warehouse.redshift.iam_role,
                                          .stage = c->warehouse.redshift.stage,
                                          .create = true,
-                                         .id = id_of,
-                                         .context = d};
+                                         .rules_of = redshift_rules};
     sl_status status = user.failed ? sl_error_set(error, SL_ENOMEM, "delivery: out of memory")
                                    : sl_redshift_create(&options, &d->warehouse, error);
     sl_buffer_fini(&user);

@@ -224,29 +224,61 @@ static void on_dead(void *context, sl_status status, const sl_postgres_result *r
         a->fact->rows += strtoull(sl_postgres_cell(result, 0, 0, NULL), NULL, 10);
 }
 
-/* Rows that didn't fit were loaded as well, beside the table. */
-static sl_status read_dead(audit *a, sl_error *error) {
-    sl_buffer name = SL_BUFFER_EMPTY;
-    sl_pg_dead_table(&a->shape, a->table, &name);
+/* Is there such a table? Redshift has no to_regclass: it is asked for the rows at once. */
+static sl_status find_dead(audit *a, const sl_buffer *name, bool *there, sl_error *error) {
+    *there = true;
+    if (a->dialect != SL_DIALECT_POSTGRES)
+        return SL_OK;
     sl_buffer_text(
         &a->text,
         "SELECT count(*) FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass(");
-    sl_dialect_literal(SL_DIALECT_POSTGRES, sl_buffer_cstr(&name), name.length, &a->text);
+    sl_dialect_literal(a->dialect, (const char *)name->bytes, name->length, &a->text);
     sl_buffer_byte(&a->text, ')');
     uint64_t before = a->fact->rows;
     sl_status status = run(a, on_dead, error);
-    bool there = a->fact->rows != before;
+    *there = a->fact->rows != before;
     a->fact->rows = before;
+    return status;
+}
+
+/* Rows that didn't fit were loaded as well, beside the table; in Redshift in several
+ * pieces. The transaction's last statement: where there is no such table, it has failed. */
+static sl_status read_dead(audit *a, sl_error *error) {
+    sl_buffer name = SL_BUFFER_EMPTY;
+    sl_warehouse_dead_table(&a->shape, a->table, &name);
+    bool there;
+    sl_status status = find_dead(a, &name, &there, error);
     if (status == SL_OK && there) {
-        sl_buffer_printf(&a->text, "SELECT count(*) FROM %s WHERE \"partition\" = ",
+        sl_buffer_printf(&a->text,
+                         "SELECT count(DISTINCT \"position\") FROM %s WHERE \"partition\" = ",
                          sl_buffer_cstr(&name));
-        sl_dialect_literal(SL_DIALECT_POSTGRES, a->partition, strlen(a->partition),
-                           &a->text);
+        sl_dialect_literal(a->dialect, a->partition, strlen(a->partition), &a->text);
         range(a, "position");
         status = run(a, on_dead, error);
     }
     sl_buffer_fini(&name);
-    return status;
+    return status == SL_ENOTFOUND ? SL_OK : status;
+}
+
+static void on_others(void *context, sl_status status, const sl_postgres_result *result,
+                      const sl_error *error) {
+    audit *a = context;
+    (void)error;
+    if (status != SL_OK || sl_postgres_rows(result) != 1)
+        return;
+    const char *text = sl_postgres_cell(result, 0, 0, NULL);
+    uint64_t others = text == NULL ? 0 : strtoull(text, NULL, 10);
+    a->fact->rows = a->fact->rows > others ? a->fact->rows - others : 0;
+}
+
+/* A window's rows count events of all daemons that load into the table; what others
+ * brought stands in the ledger. */
+static sl_status leave_others(audit *a, sl_error *error) {
+    sl_buffer_printf(&a->text,
+                     "SELECT SUM(\"rows\") FROM %s WHERE \"partition\" <> ",
+                     a->shape.ledger);
+    sl_dialect_literal(a->dialect, a->partition, strlen(a->partition), &a->text);
+    return run(a, on_others, error);
 }
 
 static sl_status read_all(audit *a, sl_error *error) {
@@ -275,8 +307,9 @@ static sl_status read_all(audit *a, sl_error *error) {
         status = sl_error_set(error, SL_ENOMEM, "%s: out of memory", a->table);
     if (status == SL_OK)
         status = read_rows(a, error);
-    bool dead = !a->window && a->dialect == SL_DIALECT_POSTGRES;
-    return status == SL_OK && dead ? read_dead(a, error) : status;
+    if (status != SL_OK)
+        return status;
+    return a->window ? leave_others(a, error) : read_dead(a, error);
 }
 
 static void setup_of(sl_dialect dialect, sl_buffer *out) {

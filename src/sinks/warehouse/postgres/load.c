@@ -312,25 +312,9 @@ static void do_move(sl_pg_loader *l) {
     send(l, STEP_MOVE);
 }
 
-void sl_pg_dead_table(const sl_warehouse_table *shape, const char *target,
-                      sl_buffer *out) {
-    sl_buffer name = SL_BUFFER_EMPTY, known = SL_BUFFER_EMPTY;
-    const char *dot = strchr(target, '.');
-    sl_buffer_printf(&name, "sluice_dead_%s", dot != NULL ? dot + 1 : target);
-    sl_dialect_name(SL_DIALECT_POSTGRES, sl_buffer_cstr(&name), &known);
-    if (*shape->schema != 0) {
-        sl_dialect_quote(SL_DIALECT_POSTGRES, shape->schema, out);
-        sl_buffer_byte(out, '.');
-    }
-    sl_dialect_quote(SL_DIALECT_POSTGRES, sl_buffer_cstr(&known), out);
-    out->failed = out->failed || name.failed || known.failed;
-    sl_buffer_fini(&name);
-    sl_buffer_fini(&known);
-}
-
 static void do_dead_table(sl_pg_loader *l) {
     sl_buffer_text(statement(l), "CREATE TABLE IF NOT EXISTS ");
-    sl_pg_dead_table(&l->shape, l->delivery->target, &l->text);
+    sl_warehouse_dead_table(&l->shape, l->delivery->target, &l->text);
     sl_buffer_text(&l->text,
                    " (\"partition\" TEXT NOT NULL, \"position\" BIGINT NOT NULL,"
                    " \"column\" TEXT NOT NULL, \"row\" TEXT NOT NULL,"
@@ -340,7 +324,7 @@ static void do_dead_table(sl_pg_loader *l) {
 
 static void do_dead(sl_pg_loader *l) {
     sl_buffer_text(statement(l), "COPY ");
-    sl_pg_dead_table(&l->shape, l->delivery->target, &l->text);
+    sl_warehouse_dead_table(&l->shape, l->delivery->target, &l->text);
     sl_buffer_text(&l->text, " (\"partition\",\"position\",\"column\",\"row\")"
                              " FROM STDIN (FORMAT binary)");
     send_copy(l, STEP_DEAD, sl_pg_dead_source);

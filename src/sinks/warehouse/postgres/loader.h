@@ -109,9 +109,6 @@ enum { SL_PG_DELTAS_MAX = 4096 };
 void sl_pg_load(sl_pg_loader *loader, const sl_delivery *delivery,
                 sl_target_done_fn *done, void *context);
 void sl_pg_forget(sl_pg_loader *loader);
-/** Quoted name of the table for rows that don't fit. */
-void sl_pg_dead_table(const sl_warehouse_table *shape, const char *target,
-                      sl_buffer *out);
 /** Statements that every session begins with. */
 void sl_pg_setup(sl_buffer *out, uint32_t statement_ms);
 

@@ -25,8 +25,8 @@ void encode_forget(job *j) {
         target_remove(j->of, sl_buffer_cstr(&j->manifest_key));
     sl_buffer_clear(&j->manifest_key);
     j->staged = j->uploaded = j->loaded = false;
+    dead_forget(j);
 }
-
 
 void encode_begin(job *j) {
     sl_error error;
@@ -57,21 +57,29 @@ void encode_begin(job *j) {
     encode_turn(j);
 }
 
-/* j->values: fitted, `_hash` as stored, to the stage. */
+/* j->values, fitted, `_hash` as stored, to the stage. Windows are cut whatever the policy says: their events have been
+ * counted. */
 static sl_status put_row(job *j, sl_error *error) {
-    bool any = false, changed;
+    sl_fit_policy policy = j->table.window ? SL_FIT_TRUNCATE : j->rules.policy;
+    uint64_t cut = 0;
     for (uint32_t i = 0; i < j->table.count; i++) {
         if (j->table.columns[i].role == SL_COLUMN_KEY)
             continue;
-        if (sl_warehouse_fit(SL_DIALECT_REDSHIFT, j->live[i], SL_FIT_TRUNCATE, &j->values[i],
-                             &j->arena, &changed) != SL_OK)
+        bool changed;
+        sl_status status = sl_warehouse_fit(SL_DIALECT_REDSHIFT, j->live[i], policy,
+                                            &j->values[i], &j->arena, &changed);
+        if (status == SL_ELIMIT) {
+            dead_row(j, i, &j->scratch);
+            return dead_check(j, i, error);
+        }
+        if (status != SL_OK)
             return sl_error_set(error, SL_ENOMEM, "out of memory");
-        any = any || changed;
-        j->cut_texts += changed;
+        cut += changed;
     }
-    for (uint32_t i = 0; i < j->table.count && any; i++)
+    for (uint32_t i = 0; i < j->table.count && cut != 0; i++)
         if (j->table.columns[i].role == SL_COLUMN_HASH)
             j->values[i].as.i64 = (int64_t)sl_warehouse_row_hash(&j->table, j->values);
+    j->cut_texts += cut;
     return stage_row(&j->stage, j->values, error);
 }
 

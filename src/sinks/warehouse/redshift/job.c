@@ -22,7 +22,7 @@ void job_answered(void *context, sl_status status, const sl_postgres_result *res
     job_fail(j, status, &own, status == SL_EAGAIN || status == SL_EIO);
 }
 
-void job_query(job *j, const char *what, job_step *then) {
+void job_query_to(job *j, const char *what, sl_postgres_done_fn *answered, job_step *then) {
     sl_error error;
     j->what = what;
     j->then = then;
@@ -32,7 +32,11 @@ void job_query(job *j, const char *what, job_step *then) {
         job_fail(j, SL_ENOMEM, &error, false);
         return;
     }
-    sl_postgres_query(j->session->connection, text, job_answered, j);
+    sl_postgres_query(j->session->connection, text, answered, j);
+}
+
+void job_query(job *j, const char *what, job_step *then) {
+    job_query_to(j, what, job_answered, then);
 }
 
 void job_query_text(job *j, const char *text, job_step *then) {
@@ -46,15 +50,18 @@ void job_fail_here(job *j, sl_status status, sl_error *error, bool passes) {
     job_fail(j, status, error, passes);
 }
 
-static uint64_t pause_ms(const job *j) {
-    int64_t now = j->of->options.clock.monotonic_us(j->of->options.clock.context);
-    uint64_t most = (uint64_t)PAUSE_MS << j->tries;
+uint64_t job_pause_ms(unsigned tries, uint64_t chance) {
+    uint64_t most = tries < 16 ? (uint64_t)PAUSE_MS << tries : PAUSE_MS_MAX;
     most = most > PAUSE_MS_MAX ? PAUSE_MS_MAX : most;
+    return 1 + chance % most;
+}
+
+static void again_later(job *j) {
     const struct {
         int64_t now;
         const job *j;
-    } seed = {now, j};
-    return 1 + sl_hash64(&seed, sizeof seed, 0) % most;
+    } seed = {j->of->options.clock.monotonic_us(j->of->options.clock.context), j};
+    sl_timer_start(j->timer, job_pause_ms(j->tries, sl_hash64(&seed, sizeof seed, 0)));
 }
 
 /* What anybody can mend out there comes again; the rest is for people. */
@@ -99,7 +106,7 @@ static void after_rollback(void *context, sl_status status,
     if (j->tries == UINT32_MAX)
         give_up(j);
     else
-        sl_timer_start(j->timer, pause_ms(j));
+        again_later(j);
 }
 
 void job_fail(job *j, sl_status status, const sl_error *error, bool passes) {
@@ -130,7 +137,7 @@ void job_fail(job *j, sl_status status, const sl_error *error, bool passes) {
     if (j->tries == UINT32_MAX)
         give_up(j);
     else
-        sl_timer_start(j->timer, pause_ms(j));
+        again_later(j);
 }
 
 /* --- start, connect --- */
@@ -184,12 +191,28 @@ void job_start(job *j) {
 
 /* --- the way on --- */
 
+/* Somebody may have widened a column since we looked. */
 void job_encoded(job *j) {
+    bool tight = j->cut_texts != 0 || j->dead_rows != 0;
+    if (tight && !j->fresh && !j->locked) {
+        job_table_again(j);
+        return;
+    }
+    j->known->tight = tight;
     if (j->cut_texts != 0) {
         sl_metric_add(j->of->cut_texts, (int64_t)j->cut_texts);
         sl_message(SL_LEVEL_WARN, "redshift", "values were cut to fit",
                    "table=%s values=%" PRIu64, j->delivery->table, j->cut_texts);
     }
+    if (j->dead_rows != 0)
+        sl_message(SL_LEVEL_WARN, "redshift", "rows don't fit, they go to the table for such rows",
+                   "table=%s rows=%" PRIu64, j->delivery->table, j->dead_rows);
+    job_go_on(j);
+}
+
+static void dead_table_made(job *j, const sl_postgres_result *result) {
+    (void)result;
+    j->dead_table = true;
     job_go_on(j);
 }
 
@@ -203,6 +226,8 @@ static void ended_reading(job *j, const sl_postgres_result *result) {
 void job_go_on(job *j) {
     if (j->in_transaction && !j->locked)
         job_query_text(j, "ROLLBACK", ended_reading); /* It only read. */
+    else if (j->dead_rows != 0 && !j->dead_table && j->rules.create)
+        job_dead_table(j, dead_table_made);
     else if (j->stage.count == 0)
         job_transaction(j);
     else if (!j->uploaded)

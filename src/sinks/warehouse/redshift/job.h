@@ -20,6 +20,7 @@ typedef struct known {
     uint64_t columns; /* hash of those that were compared */
     sl_live_table live;
     bool compared, swept;
+    bool tight; /* its last rows didn't fit: look at it before the next ones */
 } known;
 
 /** An object that nobody needs any more, or the list of a table's abandoned ones. */
@@ -87,9 +88,11 @@ struct job {
     sl_timer *timer;
     unsigned tries;
 
+    sl_redshift_rules rules;
     sl_warehouse_table table;
     bool table_made;
     known *known;
+    bool fresh; /* the live table was read for this job */
     const sl_live_column **live; /* of each column of `table` */
     unsigned ddl_tries;
 
@@ -117,6 +120,14 @@ struct job {
     bool source_ended;
     uint64_t cut_texts;
 
+    /* Rows that don't fit: INSERT statements, each with a 0 at its end. */
+    sl_buffer dead;
+    size_t dead_statement; /* where the last one begins */
+    size_t dead_sent;
+    uint64_t dead_rows;
+    bool dead_table; /* it is there */
+    job_step *then_dead;
+
     /* Uploads. */
     sl_buffer folder, manifest, manifest_key;
     uint32_t uploads; /* on their way */
@@ -141,9 +152,13 @@ void job_go_on(job *j);
 void job_encoded(job *j);
 /** Send j->text; `then` is called with its result, job_fail() otherwise. */
 void job_query(job *j, const char *what, job_step *then);
+void job_query_to(job *j, const char *what, sl_postgres_done_fn *answered, job_step *then);
 void job_query_text(job *j, const char *text, job_step *then);
 /** What a query's callback ends in: `then`, or the failure. */
 void job_answered(void *context, sl_status status, const sl_postgres_result *result, const sl_error *error);
+/** Before a load is tried again: of 0.1 s doubled with each try, 5 s at most, a part by chance, so that those who met don't
+ * meet again. */
+uint64_t job_pause_ms(unsigned tries, uint64_t chance);
 /** The attempt is over. @param passes Worth trying again at once. */
 void job_fail(job *j, sl_status status, const sl_error *error, bool passes);
 /** The same, with the table's name before the error. */
@@ -152,6 +167,11 @@ void job_fail_here(job *j, sl_status status, sl_error *error, bool passes);
 /* --- table.c --- */
 /** Make the table, or see that it is as it has to be; then look. */
 void job_table(job *j);
+
+/** Rows don't fit: read the table again, then stage them again by what it has now. */
+void job_table_again(job *j);
+/** Make `sluice_dead_TABLE`. */
+void job_dead_table(job *j, job_step *then);
 
 /* --- ledger.c --- */
 /** Read the ledger, and with it what rows of windows are merged with; stage the rows, where that isn't done. */
@@ -171,6 +191,14 @@ void encode_begin(job *j);
 void encode_turn(job *j);
 /** Drop what is staged: local files, and objects. */
 void encode_forget(job *j);
+
+/* --- dead.c --- */
+/** j->values doesn't fit into `column`: keep it for the transaction; dead_check() tells whether that could be done. */
+void dead_row(job *j, uint32_t column, sl_buffer *json);
+SL_CHECKED sl_status dead_check(const job *j, uint32_t column, sl_error *error);
+void dead_forget(job *j);
+/** Within the transaction: all of them; `then` follows. */
+void dead_send(job *j, job_step *then);
 
 /* --- upload.c --- */
 /** Objects that earlier processes left of this table, once. */

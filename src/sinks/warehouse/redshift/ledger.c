@@ -103,10 +103,22 @@ static void looked(job *j, const sl_postgres_result *result) {
     encode_begin(j);
 }
 
+static void ledger_read(void *context, sl_status status, const sl_postgres_result *result,
+                        const sl_error *error) {
+    const job *j = context;
+    sl_error own = {0};
+    if (error != NULL)
+        own = *error;
+    if (status == SL_ENOTFOUND && !j->rules.create)
+        (void)sl_error_context(
+            &own, "`create` is off, and `sluice ddl redshift` prints what is needed");
+    job_answered(context, status, result, &own);
+}
+
 void job_ask_ledger(job *j, job_step *then) {
     sl_buffer_clear(&j->text);
     statement_ledger_all(&j->table, &j->text);
-    job_query(j, "read the ledger", then);
+    job_query_to(j, "read the ledger", ledger_read, then);
 }
 
 static void look_locked(job *j, const sl_postgres_result *result) {

@@ -86,6 +86,12 @@ bool statement_delete(const sl_warehouse_table *table, sl_buffer *out);
 void statement_insert(const sl_warehouse_table *table, const sl_live_table *live, int64_t partition, sl_buffer *out);
 /** Rows of a window's table by `_key`: SELECT all columns … AND "_key" IN (; the caller appends literals and ')'. */
 void statement_select(const sl_warehouse_table *table, int64_t first_us, int64_t last_us, sl_buffer *out);
+/** CREATE TABLE IF NOT EXISTS of the table for rows that don't fit. @param target As configured. */
+void statement_dead_create(const sl_warehouse_table *table, const char *target, sl_buffer *out);
+/** INSERT INTO it … VALUES, and one row's piece after that; pieces are separated by ','. */
+void statement_dead_begin(const sl_warehouse_table *table, const char *target, sl_buffer *out);
+void statement_dead_row(const char *partition, int64_t position, const char *column, uint32_t part, const char *text,
+                        size_t length, sl_buffer *out);
 /** What the server noted of this session's last failed COPY; `n` 0: SYS_LOAD_ERROR_DETAIL, 1: STL_LOAD_ERRORS. */
 const char *statement_load_errors(unsigned n);
 /** {"entries":[…]} of a COPY of Parquet. */

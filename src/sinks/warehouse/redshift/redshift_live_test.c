@@ -3,32 +3,6 @@
 
 #include <inttypes.h>
 
-#define HERE "journal:11111111-aaaa"
-#define THERE "journal:22222222-bbbb"
-
-static void forget(world *w, const char *table) {
-    (void)ask(w, "DROP TABLE IF EXISTS %s", table);
-    (void)ask(w, "DROP TABLE IF EXISTS sluice_ledger_%s", table);
-}
-
-static void take(world *w, parcel p) {
-    if (deliver(w, &p) != SL_OK)
-        fail_msg("%s", w->error.text);
-    parcel_fini(w, &p);
-}
-
-/* Every event of 0 … count-1 once, with what it had. */
-static void check_rows(world *w, const char *table, int64_t count) {
-    assert_int_equal(ask_number(w, "SELECT COUNT(*) FROM %s", table), count);
-    assert_int_equal(ask_number(w, "SELECT COUNT(DISTINCT id) FROM %s", table), count);
-    assert_int_equal(ask_number(w, "SELECT COALESCE(SUM(price * 100), 0) FROM %s", table),
-                     101 * count * (count - 1) / 2);
-    assert_int_equal(ask_number(w, "SELECT COALESCE(SUM(amount * 8), 0) FROM %s", table),
-                     count * (count - 1) / 2);
-    assert_int_equal(ask_number(w, "SELECT SUM(rows) FROM sluice_ledger_%s", table), count);
-    assert_int_equal(staged_objects_at_last(w), 0);
-}
-
 static void event_rows_are_loaded_with_all_their_values(void **state) {
     world w;
     (void)state;
@@ -293,57 +267,6 @@ static void rows_with_an_id_replace_the_older(void **state) {
     world_close(&w);
 }
 
-static void texts_that_are_too_long_are_cut_at_a_character(void **state) {
-    world w;
-    (void)state;
-    world_open(&w, NULL);
-    forget(&w, "rs_cut");
-    take(&w, rows_parcel(&w, "rs_cut", HERE, 1, 0, 0, 0));
-    (void)ask(&w, "DROP TABLE rs_cut");
-    (void)ask(&w, "CREATE TABLE rs_cut (_partition BIGINT, _position BIGINT, _hash BIGINT, id VARCHAR(4),"
-                  " kind VARCHAR(1), \"user\" VARCHAR(65535), amount FLOAT8, price DECIMAL(12,2),"
-                  " \"at\" TIMESTAMP, paid BOOLEAN, \"day\" DATE, tags VARCHAR(5), number BIGINT, own INT)");
-    target_close(&w);
-    target_open(&w);
-    take(&w, rows_parcel(&w, "rs_cut", HERE, 2, 0, 20, 1));
-    assert_int_equal(ask_number(&w, "SELECT COUNT(*) FROM rs_cut"), 20);
-    assert_int_equal(ask_number(&w, "SELECT COUNT(*) FROM rs_cut WHERE kind = ''"), 5); /* ü has two bytes */
-    assert_int_equal(ask_number(&w, "SELECT MAX(OCTET_LENGTH(id)) FROM rs_cut"), 4);
-    world_close(&w);
-}
-
-static void another_columns_type_is_told_and_waits(void **state) {
-    world w;
-    (void)state;
-    world_open(&w, NULL);
-    forget(&w, "rs_type");
-    (void)ask(&w, "CREATE TABLE rs_type (id INT)");
-    parcel p = rows_parcel(&w, "rs_type", HERE, 1, 0, 10, 1);
-    assert_int_equal(deliver_once(&w, &p), SL_EIO);
-    assert_non_null(strstr(w.error.text, "\"id\""));
-    (void)ask(&w, "DROP TABLE rs_type");
-    assert_int_equal(deliver_once(&w, &p), SL_OK);
-    parcel_fini(&w, &p);
-    check_rows(&w, "rs_type", 10);
-    world_close(&w);
-}
-
-static void no_create(sl_redshift_options *options) { options->create = false; }
-
-static void without_create_a_missing_table_or_column_waits(void **state) {
-    world w;
-    (void)state;
-    world_open(&w, no_create);
-    forget(&w, "rs_none");
-    parcel p = rows_parcel(&w, "rs_none", HERE, 1, 0, 10, 1);
-    assert_int_equal(deliver_once(&w, &p), SL_EIO);
-    (void)ask(&w, "CREATE TABLE rs_none (id VARCHAR(100))");
-    assert_int_equal(deliver_once(&w, &p), SL_EIO);
-    assert_non_null(strstr(w.error.text, "ADD COLUMN"));
-    parcel_fini(&w, &p);
-    world_close(&w);
-}
-
 static void denied_role(sl_redshift_options *options) {
     options->iam_role = "arn:aws:iam::1:role/denied";
 }
@@ -465,48 +388,6 @@ static void a_damaged_spool_is_told_before_anything_is_staged(void **state) {
     world_close(&w);
 }
 
-static void types_that_widened_within_an_entry_become_the_wider(void **state) {
-    static const sl_rows_column was[] = {{"_position", SL_TYPE_INT64, 0, 0}, {"x", SL_TYPE_INT64, 0, 0}},
-                                is[] = {{"_position", SL_TYPE_INT64, 0, 0},
-                                        {"x", SL_TYPE_STRING, 0, 0},
-                                        {"y", SL_TYPE_DOUBLE, 0, 0}};
-    world w;
-    (void)state;
-    world_open(&w, NULL);
-    forget(&w, "rs_wide");
-    sl_schema *schema = sl_schema_create("wide");
-    (void)sl_schema_add(schema, 0, "x", 1, SL_TYPE_STRING);
-    (void)sl_schema_add(schema, 0, "y", 1, SL_TYPE_DOUBLE);
-    parcel p = parcel_of(&w, "rs_wide", HERE, 1, 0, 100);
-    p.delivery.schema = schema;
-    sl_buffer rows = SL_BUFFER_EMPTY;
-    sl_rows_begin(&rows, was, 2);
-    const sl_value old[] = {{.type = SL_TYPE_INT64, .as.i64 = 1}, {.type = SL_TYPE_INT64, .as.i64 = 42}};
-    sl_rows_add(&rows, old, 2);
-    parcel_file(&w, &p, &rows, 1);
-    sl_buffer_clear(&rows);
-    sl_rows_begin(&rows, is, 3);
-    const sl_value new[] = {{.type = SL_TYPE_INT64, .as.i64 = 2},
-                            {.type = SL_TYPE_STRING, .as.text = {(const uint8_t *)"abc", 3}},
-                            {.type = SL_TYPE_DOUBLE, .as.f64 = 0.5}};
-    sl_rows_add(&rows, new, 3);
-    parcel_file(&w, &p, &rows, 1);
-    sl_buffer_fini(&rows);
-    assert_int_equal(deliver(&w, &p), SL_OK);
-    parcel_fini(&w, &p);
-    assert_string_equal(ask(&w, "SELECT x FROM rs_wide WHERE _position = 1"), "42");
-    assert_string_equal(ask(&w, "SELECT y FROM rs_wide WHERE _position = 2"), "0.5");
-    /* The stream grows: so does the table. */
-    (void)sl_schema_add(schema, 0, "z", 1, SL_TYPE_BOOL);
-    p = parcel_of(&w, "rs_wide", HERE, 2, 100, 200);
-    p.delivery.schema = schema;
-    assert_int_equal(deliver(&w, &p), SL_OK);
-    parcel_fini(&w, &p);
-    assert_int_equal(ask_number(&w, "SELECT COUNT(*) FROM rs_wide WHERE z IS NULL"), 2);
-    sl_schema_unref(schema);
-    world_close(&w);
-}
-
 int main(void) {
     if (getenv("SLUICE_TEST_REDSHIFT") == NULL || getenv("SLUICE_TEST_S3_ENDPOINT") == NULL) {
         print_message("skipped: no Redshift double; tests/integration/redshift_test.py starts one\n");
@@ -522,16 +403,12 @@ int main(void) {
         cmocka_unit_test(every_fault_leaves_each_row_once),
         cmocka_unit_test(whatever_turn_a_daemon_ends_in_each_row_is_there_once),
         cmocka_unit_test(rows_with_an_id_replace_the_older),
-        cmocka_unit_test(texts_that_are_too_long_are_cut_at_a_character),
-        cmocka_unit_test(another_columns_type_is_told_and_waits),
-        cmocka_unit_test(without_create_a_missing_table_or_column_waits),
         cmocka_unit_test(a_refused_role_is_denied_and_waits),
         cmocka_unit_test(the_reason_of_a_refused_load_is_read_back),
         cmocka_unit_test(a_large_entry_goes_in_several_objects),
         cmocka_unit_test(many_tables_share_two_sessions),
         cmocka_unit_test(abandoned_objects_go_with_the_next_start),
         cmocka_unit_test(a_damaged_spool_is_told_before_anything_is_staged),
-        cmocka_unit_test(types_that_widened_within_an_entry_become_the_wider),
     };
     const char *only = getenv("SLUICE_ONLY");
     if (only != NULL)

@@ -41,9 +41,13 @@ static void ignored_signal(void *context, int number) {
     (void)number;
 }
 
-static const char *id_of(void *context, const char *table) {
+static void rules_of(void *context, const sl_delivery *delivery, sl_redshift_rules *rules) {
     world *w = context;
-    return strstr(table, "upsert") != NULL ? w->id : NULL;
+    rules->id = strstr(delivery->target, "upsert") != NULL ? w->id : NULL;
+    if (strstr(delivery->target, "_dead") != NULL)
+        rules->policy = SL_FIT_DEAD_LETTER;
+    if (strstr(delivery->target, "_none") != NULL)
+        rules->create = false;
 }
 static void live(void *context, const char *table, const sl_live_table *columns) {
     (void)table;
@@ -64,7 +68,7 @@ void target_open(world *w) {
                                    .server = {.url = need("SLUICE_TEST_REDSHIFT"), .statement_ms = 30000},
                                    .stage = w->stage,
                                    .create = true,
-                                   .id = id_of,
+                                   .rules_of = rules_of,
                                    .live = live,
                                    .context = w};
     if (change_options != NULL)
@@ -470,4 +474,29 @@ parcel window_parcel(world *w, const sl_window_plan *plan, const char *table, co
     parcel_file(w, &p, &d.rows, d.count);
     sl_buffer_fini(&d.rows);
     return p;
+}
+
+/* --- what tests do all the time --- */
+
+void forget(world *w, const char *table) {
+    (void)ask(w, "DROP TABLE IF EXISTS %s", table);
+    (void)ask(w, "DROP TABLE IF EXISTS sluice_ledger_%s", table);
+    (void)ask(w, "DROP TABLE IF EXISTS sluice_dead_%s", table);
+}
+
+void take(world *w, parcel p) {
+    if (deliver(w, &p) != SL_OK)
+        fail_msg("%s", w->error.text);
+    parcel_fini(w, &p);
+}
+
+void check_rows(world *w, const char *table, int64_t count) {
+    assert_int_equal(ask_number(w, "SELECT COUNT(*) FROM %s", table), count);
+    assert_int_equal(ask_number(w, "SELECT COUNT(DISTINCT id) FROM %s", table), count);
+    assert_int_equal(ask_number(w, "SELECT COALESCE(SUM(price * 100), 0) FROM %s", table),
+                     101 * count * (count - 1) / 2);
+    assert_int_equal(ask_number(w, "SELECT COALESCE(SUM(amount * 8), 0) FROM %s", table),
+                     count * (count - 1) / 2);
+    assert_int_equal(ask_number(w, "SELECT SUM(rows) FROM sluice_ledger_%s", table), count);
+    assert_int_equal(staged_objects_at_last(w), 0);
 }

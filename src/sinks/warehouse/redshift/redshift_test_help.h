@@ -12,6 +12,9 @@
 
 #include <cmocka.h>
 
+#define HERE "journal:11111111-aaaa"
+#define THERE "journal:22222222-bbbb"
+
 typedef struct world {
     sl_loop *loop;
     sl_http_client *http;
@@ -76,3 +79,10 @@ sl_window_plan *test_plan(const sl_schema *schema);
 parcel window_parcel(world *w, const sl_window_plan *plan, const char *table, const char *partition,
                      uint64_t sequence, int64_t first, int64_t count);
 void parcel_fini(world *w, parcel *p);
+
+/** Drop a table, and what is beside it. */
+void forget(world *w, const char *table);
+/** Deliver and free. */
+void take(world *w, parcel p);
+/** Every event of 0 … count-1 once, with what it had; and nothing is staged any more. */
+void check_rows(world *w, const char *table, int64_t count);

@@ -156,6 +156,31 @@ void statement_select(const sl_warehouse_table *table, int64_t first_us, int64_t
     sl_buffer_text(out, " AND \"_key\" IN (");
 }
 
+void statement_dead_create(const sl_warehouse_table *table, const char *target, sl_buffer *out) {
+    sl_buffer_text(out, "CREATE TABLE IF NOT EXISTS ");
+    sl_warehouse_dead_table(table, target, out);
+    sl_buffer_text(out, " (\"partition\" VARCHAR(512) NOT NULL, \"position\" BIGINT NOT NULL,"
+                        " \"column\" VARCHAR(512) NOT NULL, \"part\" BIGINT NOT NULL,"
+                        " \"row\" VARCHAR(65535) NOT NULL) SORTKEY(\"position\")");
+}
+
+void statement_dead_begin(const sl_warehouse_table *table, const char *target, sl_buffer *out) {
+    sl_buffer_text(out, "INSERT INTO ");
+    sl_warehouse_dead_table(table, target, out);
+    sl_buffer_text(out, " (\"partition\",\"position\",\"column\",\"part\",\"row\") VALUES ");
+}
+
+void statement_dead_row(const char *partition, int64_t position, const char *column,
+                        uint32_t part, const char *text, size_t length, sl_buffer *out) {
+    sl_buffer_byte(out, '(');
+    literal(partition, out);
+    sl_buffer_printf(out, ",%" PRId64 ",", position);
+    literal(column, out);
+    sl_buffer_printf(out, ",%" PRIu32 ",", part);
+    sl_dialect_literal(SL_DIALECT_REDSHIFT, text, length, out);
+    sl_buffer_byte(out, ')');
+}
+
 const char *statement_load_errors(unsigned n) {
     return n == 0 ? "SELECT error_code, TRIM(error_message), TRIM(column_name), TRIM(file_name)"
                     " FROM sys_load_error_detail WHERE session_id = pg_backend_pid()"

@@ -7,14 +7,14 @@ enum { DDL_TRIES = 20 };
 static sl_status make_table(job *j, sl_error *error) {
     const sl_delivery *d = j->delivery;
     const target *t = j->of;
-    const char *id = t->options.id == NULL || d->plan != NULL
-                         ? NULL
-                         : t->options.id(t->options.context, d->target);
+    j->rules = (sl_redshift_rules){.create = t->options.create, .policy = t->options.policy};
+    if (t->options.rules_of != NULL)
+        t->options.rules_of(t->options.context, d, &j->rules);
     sl_status status =
         d->plan != NULL ? sl_warehouse_table_of_window(SL_DIALECT_REDSHIFT, d->target,
                                                        d->plan, &j->table, error)
                         : sl_warehouse_table_of_schema(SL_DIALECT_REDSHIFT, d->target,
-                                                       d->schema, id, &j->table, error);
+                                                       d->schema, j->rules.id, &j->table, error);
     if (status != SL_OK)
         return status;
     j->table_made = true;
@@ -72,56 +72,75 @@ static void defined(void *context, sl_status status, const sl_postgres_result *r
 
 static void define(job *j, const char *what, job_step *then) {
     sl_error error;
-    j->what = what;
-    j->then = then;
-    const char *text = sl_buffer_cstr(&j->text);
-    if (j->text.failed || j->ddl_tries++ > DDL_TRIES + j->table.count) {
-        (void)sl_error_set(&error, j->text.failed ? SL_ENOMEM : SL_EIO,
-                           j->text.failed ? "out of memory"
-                                          : "the table doesn't come to be");
-        job_fail_here(j, error.status, &error, false);
+    if (j->ddl_tries++ > DDL_TRIES + j->table.count) {
+        (void)sl_error_set(&error, SL_EIO, "the table doesn't come to be");
+        job_fail_here(j, SL_EIO, &error, false);
         return;
     }
-    sl_postgres_query(j->session->connection, text, defined, j);
+    job_query_to(j, what, defined, then);
 }
 
 static void compared(job *j, const sl_postgres_result *result) {
     (void)result;
     known *k = j->known;
     k->columns = columns_hash(&j->table);
-    k->compared = true;
+    k->compared = j->fresh = true;
     if (j->of->options.live != NULL)
         j->of->options.live(j->of->options.context, j->delivery->target, &k->live);
     job_look(j);
 }
 
-/* Columns of ours that the table lacks are added; the rest must fit. */
-static void compare(job *j) {
-    sl_error error;
+/* Names, then what would help; SL_OK when nothing is missing. */
+static sl_status name_missing(job *j, sl_error *error) {
+    sl_buffer names = SL_BUFFER_EMPTY;
     sl_buffer_clear(&j->text);
     for (uint32_t i = 0; i < j->table.count; i++) {
         const sl_warehouse_column *c = &j->table.columns[i];
         if (sl_live_find(&j->known->live, c->name) != NULL)
             continue;
+        sl_buffer_printf(&names, "%scolumn \"%s\"", names.length != 0 ? ", " : "", c->name);
+        sl_buffer_text(&j->text, names.length != 0 && j->text.length != 0 ? "; " : "");
         sl_warehouse_add_column(&j->table, c, &j->text);
-        if (j->of->options.create) {
-            define(j, "add column", altered);
-            return;
-        }
-        (void)sl_error_set(&error, SL_EIO, "the table lacks column \"%s\": %s", c->name,
-                           sl_buffer_cstr(&j->text));
-        job_fail_here(j, SL_EIO, &error, false);
-        return;
     }
-    sl_status status = sl_live_check(&j->known->live, &j->table, &error);
+    sl_status status = names.length == 0
+                           ? SL_OK
+                           : sl_error_set(error, SL_EIO, "the table lacks %s: %s",
+                                          sl_buffer_cstr(&names), sl_buffer_cstr(&j->text));
+    sl_buffer_fini(&names);
+    return status;
+}
+
+/* @return true: a column is being added. */
+static bool add_missing(job *j) {
+    for (uint32_t i = 0; i < j->table.count; i++) {
+        const sl_warehouse_column *c = &j->table.columns[i];
+        if (sl_live_find(&j->known->live, c->name) != NULL)
+            continue;
+        sl_buffer_clear(&j->text);
+        sl_warehouse_add_column(&j->table, c, &j->text);
+        define(j, "add column", altered);
+        return true;
+    }
+    return false;
+}
+
+/* Columns of ours that the table lacks are added; the rest must fit. */
+static void compare(job *j) {
+    sl_error error;
+    if (j->rules.create && add_missing(j))
+        return;
+    sl_status status = j->rules.create ? SL_OK : name_missing(j, &error);
+    if (status == SL_OK)
+        status = sl_live_check(&j->known->live, &j->table, &error);
     if (status != SL_OK) {
         job_fail_here(j, status, &error, false);
         return;
     }
-    if (!j->of->options.create) {
+    if (!j->rules.create) {
         compared(j, NULL);
         return;
     }
+    sl_buffer_clear(&j->text);
     sl_warehouse_ledger_create(&j->table, &j->text);
     define(j, "create the ledger", compared);
 }
@@ -144,7 +163,7 @@ static void got_live(job *j, const sl_postgres_result *result) {
         job_fail_here(j, status, &error, false);
     } else if (live->count != 0) {
         compare(j);
-    } else if (j->of->options.create) {
+    } else if (j->rules.create) {
         sl_buffer_clear(&j->text);
         sl_warehouse_create(&j->table, &j->text);
         define(j, "create table", altered);
@@ -171,8 +190,31 @@ void job_table(job *j) {
         return;
     }
     j->ddl_tries = 0;
-    if (j->known->compared && j->known->columns == columns_hash(&j->table))
+    const known *k = j->known;
+    bool again = k->tight && !j->fresh;
+    if (k->compared && !again && k->columns == columns_hash(&j->table))
         job_look(j);
     else
         read_live(j);
+}
+
+static void ended_reading(job *j, const sl_postgres_result *result) {
+    (void)result;
+    j->in_transaction = false;
+    read_live(j);
+}
+
+void job_table_again(job *j) {
+    encode_forget(j);
+    j->ddl_tries = 0;
+    if (j->in_transaction)
+        job_query_text(j, "ROLLBACK", ended_reading);
+    else
+        read_live(j);
+}
+
+void job_dead_table(job *j, job_step *then) {
+    sl_buffer_clear(&j->text);
+    statement_dead_create(&j->table, j->delivery->target, &j->text);
+    define(j, "create the table for rows that don't fit", then);
 }

@@ -10,7 +10,9 @@ static void committed(void *context, sl_status status, const sl_postgres_result 
         target_finish(j, SL_OK, NULL);
         return;
     }
-    /* ROLLBACK instead: nothing was loaded. A lost reply: the ledger will tell. */
+    /* ROLLBACK instead: nothing was loaded, and a temporary table made under the lock is gone, too. A lost reply: the
+     * ledger will tell. */
+    j->loaded = j->loaded && !j->locked;
     sl_error own = *error;
     status = status == SL_ECONFLICT ? SL_EAGAIN : status;
     job_fail_here(j, status, &own, status == SL_EAGAIN || status == SL_EIO);
@@ -37,17 +39,24 @@ static void move_ledger(job *j, const sl_postgres_result *result) {
     job_query(j, "move the ledger", moved);
 }
 
+static void rows_inserted(job *j, const sl_postgres_result *result) {
+    if (j->dead_rows != 0)
+        dead_send(j, move_ledger);
+    else
+        move_ledger(j, result);
+}
+
 static void insert_rows(job *j, const sl_postgres_result *result) {
     (void)result;
     sl_buffer_clear(&j->text);
     statement_insert(&j->table, &j->known->live, j->partition, &j->text);
-    job_query(j, "insert", move_ledger);
+    job_query(j, "insert", rows_inserted);
 }
 
 static void merge(job *j) {
     sl_buffer_clear(&j->text);
     if (j->stage.count == 0)
-        move_ledger(j, NULL);
+        rows_inserted(j, NULL);
     else if (statement_delete(&j->table, &j->text))
         job_query(j, "delete", insert_rows);
     else

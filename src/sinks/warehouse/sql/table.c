@@ -378,6 +378,22 @@ void sl_warehouse_add_column(const sl_warehouse_table *table,
     define(table, &loose, out);
 }
 
+void sl_warehouse_dead_table(const sl_warehouse_table *table, const char *target,
+                             sl_buffer *out) {
+    sl_buffer name = SL_BUFFER_EMPTY, known = SL_BUFFER_EMPTY;
+    const char *dot = strchr(target, '.');
+    sl_buffer_printf(&name, "sluice_dead_%s", dot != NULL ? dot + 1 : target);
+    sl_dialect_name(table->dialect, sl_buffer_cstr(&name), &known);
+    if (*table->schema != 0) {
+        sl_dialect_quote(table->dialect, table->schema, out);
+        sl_buffer_byte(out, '.');
+    }
+    sl_dialect_quote(table->dialect, sl_buffer_cstr(&known), out);
+    out->failed = out->failed || name.failed || known.failed;
+    sl_buffer_fini(&name);
+    sl_buffer_fini(&known);
+}
+
 void sl_warehouse_columns(const sl_warehouse_table *table, const char *prefix,
                           sl_buffer *out) {
     for (uint32_t i = 0; i < table->count; i++) {
