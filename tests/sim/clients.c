@@ -83,6 +83,17 @@ static void put_bad(sim *s, const sim_request *r, sl_buffer *out) {
     sl_buffer_text(out, broken[sim_below(s, s->streams[r->stream].schema ? 5 : 2)]);
 }
 
+/* What a stream's steps keep from its tables. */
+static void put_stepped(sim *s, sim_request *r, uint32_t number, sl_buffer *out) {
+    if (!s->steps || r->stream != 0)
+        return;
+    r->unmet = sim_chance(s, 300) ? 1 + (uint32_t)sim_below(s, 3) : 0;
+    r->passed_over = sim_chance(s, 300) ? 1 + (uint32_t)sim_below(s, 3) : 0;
+    for (uint32_t i = 0; i < r->unmet + r->passed_over; i++)
+        sl_buffer_printf(out, "{\"id\":0,\"req\":%u,\"kind\":\"%s\",\"at\":\"2024-01-01T00:00:00Z\"}\n", number,
+                         i < r->unmet ? "unmet" : "over");
+}
+
 /* NDJSON, where a broken line costs itself alone. What nobody takes is refused event by event. */
 static void make_body(sim *s, sim_request *r, uint32_t number, uint32_t good, uint32_t bad) {
     sl_buffer out = SL_BUFFER_EMPTY;
@@ -103,6 +114,8 @@ static void make_body(sim *s, sim_request *r, uint32_t number, uint32_t good, ui
         sl_buffer_byte(&out, '\n');
         first = false;
     }
+    if (good != 0)
+        put_stepped(s, r, number, &out);
     if (out.failed)
         abort();
     r->good = s->streams[r->stream].routed ? good : 0;
@@ -149,7 +162,7 @@ static void request_new(sim *s) {
     make_body(s, r, number, good, bad);
     s->request_count++;
     s->totals.requests++;
-    s->totals.events += r->good + r->bad;
+    s->totals.events += r->good + r->bad + r->unmet + r->passed_over;
 }
 
 /* --- replies --- */
@@ -163,10 +176,10 @@ static void answered_in(sim *s, sim_request *r, uint32_t number, const sl_intake
         r->mismatch = false; /* The first one's record may be what was damaged. */
     if (r->mismatch)
         sim_fail(s, "request %u: another body under %s was answered %d", number, r->key, reply->status);
-    if (reply->accepted != r->good || reply->rejected != r->bad ||
-        reply->status != (r->good == 0 ? 400 : 200))
+    uint32_t accepted = r->good + r->unmet + r->passed_over;
+    if (reply->accepted != accepted || reply->rejected != r->bad || reply->status != (accepted == 0 ? 400 : 200))
         sim_fail(s, "request %u: %u accepted, %u rejected, status %d; it has %u good and %u broken events:\n%.2000s",
-                 number, reply->accepted, reply->rejected, reply->status, r->good, r->bad, r->body);
+                 number, reply->accepted, reply->rejected, reply->status, accepted, r->bad, r->body);
     r->in = true;
     if (r->key[0] != 0 && !s->calm && sim_chance(s, 150)) {
         sim_trace(s, "reply of %u is lost", number);

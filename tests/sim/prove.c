@@ -86,7 +86,7 @@ static void read_rows(sim *s, sl_sql *sql, const sim_stream *stream) {
     if (seen == NULL)
         abort();
     char text[128];
-    (void)snprintf(text, sizeof text, "SELECT id,kind,user FROM %s", stream->rows);
+    (void)snprintf(text, sizeof text, "SELECT id,kind,%s FROM %s", s->steps && stream->schema ? "who" : "user", stream->rows);
     sl_sql_statement *q = query(s, sql, text);
     while (next(s, q))
         row_found(s, stream, seen, sl_sql_int(q, 0), sl_sql_text(q, 1, NULL), sl_sql_text(q, 2, NULL));
@@ -198,9 +198,9 @@ static void check_sums(sim *s, uint32_t index, uint64_t rows, bool counted, uint
         if (r->stream != index)
             continue;
         good += r->in ? r->good : 0;
-        bad += r->in ? r->bad : 0;
+        bad += r->in ? r->bad + r->unmet : 0;
         maybe_good += !r->in && r->maybe ? r->good : 0;
-        maybe_bad += !r->in && r->maybe ? r->bad : 0;
+        maybe_bad += !r->in && r->maybe ? r->bad + r->unmet : 0;
     }
     bool resolved = s->streams[index].routed && !s->late && (s->by_request || s->streams[index].rows != NULL);
     if (resolved)

@@ -117,6 +117,9 @@ static void write_streams(sim *s, sl_buffer *out) {
                         "    add: [processed_at, source]\n");
     const char *raw = s->raw ? "    raw: true\n" : "";
     sl_buffer_text(out, raw);
+    if (s->steps)
+        sl_buffer_text(out, "    steps: [where: 'kind != \"over\"', require: {kind: 'kind != \"unmet\"'}, rename: {user: who},"
+                            " set: {cents: amount, large: 'amount > 50.0'}, drop: amount, rename: {cents: amount}]\n");
     if (s->late)
         sl_buffer_text(out, "    late_limit: 2m\n");
     sl_buffer_printf(out, "    lake: {partition_by: [%s]}\n", s->by_request ? "req, kind" : "kind, date, hour");
@@ -128,9 +131,9 @@ static void write_streams(sim *s, sl_buffer *out) {
         sl_buffer_text(out, "    lake: {partition_by: [req]}\n");
     sl_buffer_printf(out, "windows:\n"
                           "  per_minute: {of: clicks, every: 1m, by: [kind], lateness: %s, measures: {"
-                          "events: count(), total: sum(amount), users: unique(user)}}\n"
+                          "events: count(), total: sum(amount), users: unique(%s)}}\n"
                           "  free_counts: {of: free, every: 10s, measures: {events: count()}}\n",
-                     s->late ? "10s" : "5m");
+                     s->late ? "10s" : "5m", s->steps ? "who" : "user");
     sl_buffer_printf(out, "cut: {every: %s}\n", choose(s, cadence, 3));
 }
 
@@ -185,6 +188,7 @@ static void plan(sim *s) {
     s->late = !s->embedded && sim_chance(s, 100);
     s->heavy = sim_chance(s, 150);
     s->raw = !s->embedded && s->seed % 3 == 0; /* Nothing is drawn: all else stays what the seed made it. */
+    s->steps = !s->embedded && s->seed % 4 == 1;
     s->faulty = !sim_chance(s, 80);
     s->quarantine = s->faulty && sim_chance(s, 60);
     s->scarce = s->faulty && s->allocations;
