@@ -316,6 +316,7 @@ static sl_status keep(sl_dedupe *s, const sl_dedupe_event *e) {
 /* In the order of the log: what one event of the group claims, the next may bring again. */
 static sl_status settle(sl_dedupe *s, const sl_dedupe_event *events, uint32_t count, uint8_t *verdict,
                         uint32_t *settled) {
+    const run *asked = s->active;
     for (uint32_t i = 0; i < count; i++) {
         const sl_dedupe_event *e = &events[i];
         question *q = &s->questions[i];
@@ -327,15 +328,14 @@ static sl_status settle(sl_dedupe *s, const sl_dedupe_event *events, uint32_t co
         } else if (q->duplicate) {
             is = SL_VERDICT_DUPLICATE;
         } else if (!q->self) {
-            /* Claims of this group must be found by the rest of it, and they aren't any more in a run that ends. */
-            if (i != 0 && (s->active == NULL || s->active->count == 0 || run_ends(s, s->active, e)))
-                return SL_OK;
             sl_status status = keep(s, e);
             if (status != SL_OK)
                 return status;
         }
         verdict[e->row] = (uint8_t)is;
         ++*settled;
+        if (s->active != asked) /* What the others asked doesn't hold for the run that waits now: a new group. */
+            return SL_OK;
     }
     return SL_OK;
 }
