@@ -2,6 +2,7 @@
 
 #include "sluice/timer.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 static int digit(char c) {
@@ -22,12 +23,21 @@ static void user_of(const char *url, sl_buffer *out) {
     }
 }
 
+/* As AWS's own tools name them: for tests, and for endpoints within a VPC. */
+static const char *endpoint_of(const sl_config *config) {
+    const char *of_service = getenv(config->warehouse.redshift.workgroup != NULL ? "AWS_ENDPOINT_URL_REDSHIFT_SERVERLESS"
+                                                                                 : "AWS_ENDPOINT_URL_REDSHIFT");
+    const char *endpoint = of_service != NULL && *of_service != 0 ? of_service : getenv("AWS_ENDPOINT_URL");
+    return endpoint != NULL && *endpoint != 0 ? endpoint : NULL;
+}
+
 sl_redshift_iam sl_redshift_iam_of(const sl_config *config, sl_buffer *user) {
     user_of(config->warehouse.redshift.url, user);
     return (sl_redshift_iam){.cluster = config->warehouse.redshift.cluster,
                              .workgroup = config->warehouse.redshift.workgroup,
                              .user = user->length != 0 ? sl_buffer_cstr(user) : NULL,
-                             .region = config->warehouse.redshift.region};
+                             .region = config->warehouse.redshift.region,
+                             .endpoint = endpoint_of(config)};
 }
 
 typedef struct login {

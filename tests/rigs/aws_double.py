@@ -1,5 +1,5 @@
-"""A double of the places AWS credentials come from (IMDSv2, container endpoint, STS), and a door to a real S3 server that
-takes the temporary keys they give.
+"""A double of the places AWS credentials come from (IMDSv2, container endpoint, STS), of the two calls that give a
+database user for Redshift, and a door to a real S3 server that takes the temporary keys they give.
 
     double = AwsDouble()                                  on its own threads, until close() or the process's end
     double = AwsDouble(s3="http://127.0.0.1:9000", key=("id", "secret"))
@@ -8,7 +8,9 @@ takes the temporary keys they give.
     double.lifetime_s = 5                                 of the keys given from now on
     double.expire()                                       all temporary keys have expired now
     double.fail = {"instance": 503, "sts": 403, ...}      answer that code to all of these; 0: never answer
-    double.calls                                          Counter of "instance", "container", "sts AssumeRole", "s3 PUT" …
+    double.calls                                          Counter of "instance", "container", "sts AssumeRole", "s3 PUT",
+                                                          "redshift GetClusterCredentials", "redshift GetCredentials" …
+    double.database_password                              what those two give: for the cluster CLUSTER, the workgroup WORKGROUP
 
 Signatures are checked by code of its own: signature, region and service, age (15 minutes), session token, expiry, payload
 hash. At the door an expired key gets S3's 400 ExpiredToken, a wrong one 403; what passes is signed anew with the server's
@@ -35,6 +37,12 @@ ROLE = "arn:aws:iam::123456789012:role/sluice"
 ROLE_NAME = "sluice-instance"
 WEB_TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzbHVpY2UifQ.c2lnbmF0dXJl"
 CONTAINER_TOKEN = "Bearer of-the-container"
+CLUSTER, WORKGROUP = "sluice-cluster", "sluice-workgroup"
+SERVICES = ("s3", "sts", "redshift", "redshift-serverless")
+# Members of the requests as AWS publishes them (API Reference of Redshift, 2012-12-01, and of Redshift Serverless).
+CLUSTER_MEMBERS = {"Action", "Version", "DbUser", "DbName", "ClusterIdentifier", "DurationSeconds", "AutoCreate",
+                   "CustomDomainName"}
+WORKGROUP_MEMBERS = {"workgroupName": str, "dbName": str, "durationSeconds": int, "customDomainName": str}
 OWN = {"host", "connection", "content-length", "transfer-encoding", "expect", "accept-encoding"}
 
 
@@ -62,6 +70,7 @@ class AwsDouble:
     def __init__(self, s3=None, key=("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"), region="us-east-1"):
         self.s3, self.key, self.region = s3, key, region
         self.lifetime_s, self.fail, self.calls = 3600, {}, collections.Counter()
+        self.database_password = os.urandom(8).hex() + "+/='\"<&>"
         self.keys, self.sessions, self.lock = {}, {}, threading.Lock()
         self.directory = tempfile.mkdtemp(prefix="sluice-aws-")
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -118,7 +127,7 @@ class AwsDouble:
             raise Refused(403, "AccessDenied", "no signature")
         name, scope, signed, given = found.groups()
         parts, stamp, names = scope.split("/"), headers.get("x-amz-date", ""), signed.split(";")
-        if len(parts) != 4 or parts[1] != self.region or parts[2] not in ("s3", "sts") or parts[3] != "aws4_request":
+        if len(parts) != 4 or parts[1] != self.region or parts[2] not in SERVICES or parts[3] != "aws4_request":
             raise Refused(400, "AuthorizationHeaderMalformed", f"the credential scope {scope} is wrong")
         if not re.fullmatch(r"\d{8}T\d{6}Z", stamp) or stamp[:8] != parts[0]:
             raise Refused(403, "SignatureDoesNotMatch", "X-Amz-Date")
@@ -168,6 +177,44 @@ class AwsDouble:
                 f"<AccessKeyId>{name}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey>"
                 f"<SessionToken>{escape(token)}</SessionToken><Expiration>{expires}</Expiration>"
                 f"</Credentials></{action}Result>")
+
+    def cluster_credentials(self, headers, body):
+        """(user, XML inside the response)"""
+        if headers.get("content-type") != "application/x-www-form-urlencoded; charset=utf-8":
+            raise Refused(400, "MalformedQueryString", "content-type")
+        form = urllib.parse.parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True)
+        names, form = [n for n, _ in form], dict(form)
+        if form.get("Action") != "GetClusterCredentials" or form.get("Version") != "2012-12-01":
+            raise Refused(400, "InvalidAction", f"{form.get('Action')} of {form.get('Version')}")
+        self.calls["redshift GetClusterCredentials"] += 1
+        unknown = {n for n in names if n not in CLUSTER_MEMBERS and not re.fullmatch(r"DbGroups\.DbGroup\.\d+", n)}
+        if unknown or len(names) != len(form):
+            raise Refused(400, "MalformedQueryString", f"unknown or repeated: {sorted(unknown)}")
+        if not form.get("DbUser"):
+            raise Refused(400, "MissingParameter", "DbUser")
+        if not 900 <= int(form.get("DurationSeconds", "900")) <= 3600 or form.get("AutoCreate", "false") not in ("true", "false"):
+            raise Refused(400, "InvalidParameterValue", "DurationSeconds or AutoCreate")
+        if form.get("ClusterIdentifier") != CLUSTER:
+            raise Refused(404, "ClusterNotFound", f"Cluster {form.get('ClusterIdentifier')} not found.")
+        user = ("IAMA:" if form.get("AutoCreate") == "true" else "IAM:") + form["DbUser"]
+        return (f"<DbUser>{escape(user)}</DbUser><DbPassword>{escape(self.database_password, {chr(39): '&#39;'})}</DbPassword>"
+                f"<Expiration>{iso(time.time() + 900)}</Expiration>")
+
+    def workgroup_credentials(self, headers, body):
+        if headers.get("content-type") != "application/x-amz-json-1.1":
+            raise Refused(400, "SerializationException", "content-type")
+        if headers.get("x-amz-target") != "RedshiftServerless.GetCredentials":
+            raise Refused(400, "UnknownOperationException", str(headers.get("x-amz-target")))
+        self.calls["redshift GetCredentials"] += 1
+        given = json.loads(body)
+        wrong = [n for n, v in given.items() if type(v) is not WORKGROUP_MEMBERS.get(n)]
+        name = given.get("workgroupName", "")
+        if wrong or not 900 <= given.get("durationSeconds", 900) <= 3600 or not re.fullmatch(r"[a-z0-9-]{3,64}", name):
+            raise Refused(400, "ValidationException", f"{wrong or given}")
+        if name != WORKGROUP:
+            raise Refused(400, "ResourceNotFoundException", f"workgroup {name} not found")
+        now = time.time()
+        return {"dbUser": "IAMR:sluice", "dbPassword": self.database_password, "expiration": now + 900, "nextRefreshTime": now + 600}
 
     def forward(self, method, target, headers, body):
         """To the S3 server, signed with its own key pair: (status, headers, body)."""
@@ -229,13 +276,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         double, path = self.server.double, self.path.partition("?")[0]
         headers = {n.lower(): v for n, v in self.headers.items()}
         body = self.rfile.read(int(headers.get("content-length", 0)))
-        scope = re.search(r"Credential=\S+?/\d{8}/[^/]+/(\w+)/", headers.get("authorization", ""))
+        scope = re.search(r"Credential=\S+?/\d{8}/[^/]+/([\w-]+)/", headers.get("authorization", ""))
         if path.startswith("/latest/"):
             double.calls["instance"] += 1
             return self.failing("instance") or self.instance(double, path, headers)
         if path == "/container":
             double.calls["container"] += 1
             return self.failing("container") or self.container(double, headers)
+        if scope and scope[1].startswith("redshift"):
+            return self.failing("redshift") or self.redshift(double, headers, body)
         if double.s3 and not (self.command == "POST" and path == "/" and (scope is None or scope[1] == "sts")):
             double.calls["s3 " + self.command] += 1
             return self.failing("s3") or self.door(double, headers, body)
@@ -290,6 +339,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except Refused as e:
             self.answer(e.status, '<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>'
                                   f"<Code>{e.code}</Code><Message>{escape(e.message)}</Message></Error></ErrorResponse>")
+
+    def redshift(self, double, headers, body):
+        namespace, serverless = "http://redshift.amazonaws.com/doc/2012-12-01/", False
+        try:
+            serverless = double.check(self.command, self.path, headers, body) == "redshift-serverless"
+            if self.command != "POST" or self.path != "/":
+                raise Refused(404, "UnknownOperationException", f"{self.command} {self.path}")
+            if serverless:
+                return self.answer(200, json.dumps(double.workgroup_credentials(headers, body)),
+                                   [("Content-Type", "application/x-amz-json-1.1")])
+            self.answer(200, f'<GetClusterCredentialsResponse xmlns="{namespace}">\n  <GetClusterCredentialsResult>'
+                             f"{double.cluster_credentials(headers, body)}</GetClusterCredentialsResult>\n  <ResponseMetadata>"
+                             "<RequestId>1</RequestId></ResponseMetadata>\n</GetClusterCredentialsResponse>\n",
+                        [("Content-Type", "text/xml")])
+        except Refused as e:
+            if serverless or "x-amz-target" in headers:
+                return self.answer(e.status, json.dumps({"__type": e.code, "message": e.message}))
+            self.answer(e.status, f'<ErrorResponse xmlns="{namespace}"><Error><Type>Sender</Type><Code>{e.code}</Code>'
+                                  f"<Message>{escape(e.message)}</Message></Error><RequestId>1</RequestId></ErrorResponse>")
 
     def door(self, double, headers, body):
         try:

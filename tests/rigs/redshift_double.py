@@ -49,6 +49,7 @@ LISTEN_HOST = env("RSD_HOST", "127.0.0.1")
 LISTEN_PORT = int(env("RSD_PORT", "15439"))
 USER = env("RSD_USER", "sluice")               # what a client must say
 PASSWORD = env("RSD_PASSWORD", "sluice")
+IAM_PASSWORD = env("RSD_IAM_PASSWORD", "")     # of users IAM:…, IAMA:…, IAMR:…; empty: any
 DBNAME = env("RSD_DBNAME", "dev")              # Redshift's first database is called dev
 AUTH = env("RSD_AUTH", "md5")                  # md5 | password | trust | sha256 (Redshift's own, 13)
 SSL_MODE = env("RSD_SSL", "allow")             # allow | require (as require_ssl=true) | off
@@ -1589,7 +1590,7 @@ class Session:
         return True
 
     async def authenticate(self, user):
-        iam = user.startswith(("IAM:", "IAMA:", "IAMR:"))       # GetClusterCredentials' users: any password
+        iam = user.startswith(("IAM:", "IAMA:", "IAMR:"))       # of GetClusterCredentials, GetCredentials
         if AUTH == "trust":
             return
         if AUTH == "sha256":           # a user made with a SHA256 password: libpq stops at method 13
@@ -1603,12 +1604,13 @@ class Session:
         await self.drain()
         t, b = await self.read()
         given = b.rstrip(b"\0").decode("utf-8", "replace")
+        wanted = IAM_PASSWORD if iam else PASSWORD
         if AUTH == "password":
-            ok = given == PASSWORD
+            ok = given == wanted
         else:
-            inner = hashlib.md5((PASSWORD + user).encode()).hexdigest()
+            inner = hashlib.md5((wanted + user).encode()).hexdigest()
             ok = given == "md5" + hashlib.md5(inner.encode() + salt).hexdigest()
-        if t != b"p" or not ((iam and given) or (user == USER and ok)):
+        if t != b"p" or not given or not (ok or (iam and not IAM_PASSWORD)) or not (iam or user == USER):
             raise PgError("28000", 'password authentication failed for user "%s"' % user, severity="FATAL")
 
     def parameter_status(self, body):

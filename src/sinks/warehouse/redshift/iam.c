@@ -1,16 +1,17 @@
 /* Temporary database users.
  *
- * Clusters    POST / at redshift.REGION.amazonaws.com, AWS's query protocol: a form with Action=GetClusterCredentials and
- *             Version=2012-12-01; the reply is XML with DbUser (which has "IAM:" or "IAMA:" before it: log in with exactly
- *             that) and DbPassword.
- * Serverless  POST / at redshift-serverless.REGION.amazonaws.com, JSON 1.1: X-Amz-Target says
- *             RedshiftServerless.GetCredentials; the reply has dbUser and dbPassword.
- * Both live for 15 minutes here, which is for logging in; a session goes on beyond. */
+ * Clusters    POST / at redshift.REGION.amazonaws.com, AWS's query protocol: a form with
+ * Action=GetClusterCredentials and Version=2012-12-01; the reply is XML with DbUser
+ * (which has "IAM:" or "IAMA:" before it: log in with exactly that) and DbPassword.
+ * Serverless  POST / at redshift-serverless.REGION.amazonaws.com, JSON 1.1: X-Amz-Target
+ * says RedshiftServerless.GetCredentials; the reply has dbUser and dbPassword. Both live
+ * for 15 minutes here, which is for logging in; a session goes on beyond. */
 #include "private.h"
 
 #include <jansson.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define LIFE_SECONDS "900"
 
@@ -72,7 +73,7 @@ static void json_pair(sl_buffer *out, const char *name, const char *value) {
     sl_buffer_json_string(out, value, strlen(value));
 }
 
-static void write_body(const sl_redshift_iam *iam, sl_buffer *out) {
+void iam_body(const sl_redshift_iam *iam, sl_buffer *out) {
     sl_buffer_clear(out);
     if (iam->workgroup != NULL) {
         sl_buffer_text(out, "{\"durationSeconds\":" LIFE_SECONDS);
@@ -90,32 +91,55 @@ static void write_body(const sl_redshift_iam *iam, sl_buffer *out) {
         pair(out, "AutoCreate", "true");
 }
 
-/* url: with '/' at its end; host: what the Host header will say. */
-static void write_url(sl_redshift_login *l, const char *region) {
-    const sl_redshift_iam *iam = l->iam;
-    sl_buffer_clear(&l->url);
-    sl_buffer_clear(&l->host);
+void iam_url(const sl_redshift_iam *iam, const char *region, sl_buffer *url,
+             sl_buffer *hostname) {
+    sl_buffer_clear(url);
+    sl_buffer_clear(hostname);
     if (iam->endpoint == NULL) {
-        sl_buffer_printf(&l->host, "redshift%s.%s.amazonaws.com%s",
+        sl_buffer_printf(hostname, "redshift%s.%s.amazonaws.com%s",
                          iam->workgroup != NULL ? "-serverless" : "", region,
                          strncmp(region, "cn-", 3) == 0 ? ".cn" : "");
-        sl_buffer_printf(&l->url, "https://%s/", sl_buffer_cstr(&l->host));
+        sl_buffer_printf(url, "https://%s/", sl_buffer_cstr(hostname));
         return;
     }
     const char *host = strstr(iam->endpoint, "://");
     host = host == NULL ? iam->endpoint : host + 3;
     size_t length = strcspn(host, "/");
-    sl_buffer_append(&l->host, host, length);
-    (void)sl_buffer_cstr(&l->host);
-    sl_buffer_append(&l->url, iam->endpoint, (size_t)(host - iam->endpoint) + length);
-    sl_buffer_byte(&l->url, '/');
+    sl_buffer_append(hostname, host, length);
+    (void)sl_buffer_cstr(hostname);
+    sl_buffer_append(url, iam->endpoint, (size_t)(host - iam->endpoint) + length);
+    sl_buffer_byte(url, '/');
 }
 
-/* Text of the first <name>…</name>, its entities resolved. */
-static bool element(const sl_buffer *xml, const char *name, sl_buffer *out) {
+/* "&amp;", "&#39;", "&#x27;" at `from`, to `out`. @return its length; 0: it is none of
+ * these. */
+static size_t reference(const char *from, const char *end, sl_buffer *out) {
     static const struct {
-        const char *entity, *text;
-    } entities[] = {{"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&apos;", "'"}};
+        const char *name, *text;
+    } named[] = {
+        {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&apos;", "'"}};
+    size_t left = (size_t)(end - from);
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+        size_t length = strlen(named[i].name);
+        if (length <= left && memcmp(from, named[i].name, length) == 0) {
+            sl_buffer_text(out, named[i].text);
+            return length;
+        }
+    }
+    if (left < 4 || from[1] != '#')
+        return 0;
+    bool hex = from[2] == 'x';
+    char *stop;
+    unsigned long code = strtoul(from + (hex ? 3 : 2), &stop, hex ? 16 : 10);
+    if (stop >= end || *stop != ';' || code == 0 ||
+        code > 127) /* Names and passwords are ASCII. */
+        return 0;
+    sl_buffer_byte(out, (uint8_t)code);
+    return (size_t)(stop - from) + 1;
+}
+
+/* Text of the first <name>…</name>, its references resolved. `xml` ends with a 0. */
+static bool element(const sl_buffer *xml, const char *name, sl_buffer *out) {
     char open[64];
     (void)snprintf(open, sizeof open, "<%s>", name);
     const char *text = (const char *)xml->bytes;
@@ -127,12 +151,7 @@ static bool element(const sl_buffer *xml, const char *name, sl_buffer *out) {
     if (end == NULL)
         return false;
     while (from < end) {
-        size_t used = 0;
-        for (size_t i = 0; i < sizeof entities / sizeof *entities && used == 0; i++)
-            if (strncmp(from, entities[i].entity, strlen(entities[i].entity)) == 0) {
-                used = strlen(entities[i].entity);
-                sl_buffer_text(out, entities[i].text);
-            }
+        size_t used = *from == '&' ? reference(from, end, out) : 0;
         if (used == 0)
             sl_buffer_byte(out, (uint8_t)*from);
         from += used != 0 ? used : 1;
@@ -152,11 +171,21 @@ static bool member(const sl_buffer *body, const char *name, sl_buffer *out) {
 static void ask(void *context, sl_status status, const sl_aws_identity *identity,
                 const sl_error *error);
 
-/* What the service says is wrong, in its own words: a code and a sentence. Neither form holds secrets. */
-static void refused(sl_redshift_login *l, unsigned code, sl_buffer *body) {
+bool iam_reply(bool serverless, sl_buffer *body, sl_buffer *user, sl_buffer *password) {
+    (void)sl_buffer_cstr(body);
+    bool whole =
+        serverless
+            ? member(body, "dbUser", user) && member(body, "dbPassword", password)
+            : element(body, "DbUser", user) && element(body, "DbPassword", password);
+    return whole && !body->failed && user->length != 0 && password->length != 0;
+}
+
+/* In its own words: a code and a sentence. Neither form holds secrets. */
+sl_status iam_refusal(bool serverless, unsigned code, sl_buffer *body, bool *expired,
+                      sl_error *error) {
     sl_buffer kind = SL_BUFFER_EMPTY, text = SL_BUFFER_EMPTY;
     (void)sl_buffer_cstr(body);
-    if (l->iam->workgroup != NULL) {
+    if (serverless) {
         (void)member(body, "__type", &kind);
         if (!member(body, "message", &text))
             (void)member(body, "Message", &text);
@@ -165,13 +194,20 @@ static void refused(sl_redshift_login *l, unsigned code, sl_buffer *body) {
         (void)element(body, "Message", &text);
     }
     const char *name = sl_buffer_cstr(&kind);
-    bool expired = strstr(name, "Expired") != NULL;
+    *expired = strstr(name, "Expired") != NULL;
     bool later = code >= 500 || code == 429 || strstr(name, "Throttl") != NULL;
-    sl_error error;
-    (void)sl_error_set(&error, later ? SL_EIO : SL_EDENIED, "status %u %s: %s", code, name,
-                       sl_buffer_cstr(&text));
+    sl_status status = sl_error_set(
+        error, later ? SL_EIO : SL_EDENIED, "status %u%s%s%s%s", code,
+        *name != 0 ? " " : "", name, text.length != 0 ? ": " : "", sl_buffer_cstr(&text));
     sl_buffer_fini(&kind);
     sl_buffer_fini(&text);
+    return status;
+}
+
+static void refused(sl_redshift_login *l, unsigned code, sl_buffer *body) {
+    bool expired;
+    sl_error error;
+    (void)iam_refusal(l->iam->workgroup != NULL, code, body, &expired, &error);
     if (expired && !l->again) {
         l->again = true;
         sl_aws_credentials_expired(l->credentials, sl_buffer_cstr(&l->key_id));
@@ -195,17 +231,13 @@ static void replied(void *context, const sl_http_outcome *outcome) {
         return;
     }
     sl_buffer user = SL_BUFFER_EMPTY, password = SL_BUFFER_EMPTY;
-    (void)sl_buffer_cstr(outcome->body);
-    bool whole = l->iam->workgroup != NULL
-                     ? member(outcome->body, "dbUser", &user) &&
-                           member(outcome->body, "dbPassword", &password)
-                     : element(outcome->body, "DbUser", &user) &&
-                           element(outcome->body, "DbPassword", &password);
+    bool whole = iam_reply(l->iam->workgroup != NULL, outcome->body, &user, &password);
     if (whole) {
         const char *name = sl_buffer_cstr(&user), *secret = sl_buffer_cstr(&password);
         l->done(l->context, SL_OK, name, secret, NULL);
     } else {
-        (void)sl_error_set(&error, SL_EIO, "credentials for Redshift: a reply without them");
+        (void)sl_error_set(&error, SL_EIO,
+                           "credentials for Redshift: a reply without them");
         l->done(l->context, SL_EIO, NULL, NULL, &error);
     }
     if (password.length != 0)
@@ -225,13 +257,14 @@ static sl_status send_request(sl_redshift_login *l, const sl_aws_identity *ident
     sl_buffer_text(&l->region, region);
     sl_buffer_clear(&l->key_id);
     sl_buffer_text(&l->key_id, identity->keys.access_key_id);
-    write_body(l->iam, &l->body);
-    write_url(l, region);
+    iam_body(l->iam, &l->body);
+    iam_url(l->iam, region, &l->url, &l->host);
     char hash[SL_AWS_HASH_TEXT];
     sl_aws_hash_text(l->body.bytes, l->body.length, hash);
-    l->signer = (sl_aws_signer){.service = serverless ? "redshift-serverless" : "redshift",
-                                .region = sl_buffer_cstr(&l->region),
-                                .flags = SL_AWS_SERVICE};
+    l->signer =
+        (sl_aws_signer){.service = serverless ? "redshift-serverless" : "redshift",
+                        .region = sl_buffer_cstr(&l->region),
+                        .flags = SL_AWS_SERVICE};
     sl_http_field fields[8] = {
         {"content-type", serverless ? "application/x-amz-json-1.1"
                                     : "application/x-www-form-urlencoded; charset=utf-8"},
@@ -244,7 +277,8 @@ static sl_status send_request(sl_redshift_login *l, const sl_aws_identity *ident
                                     .field_count = count,
                                     .payload_hash = hash,
                                     .time_us = l->clock.wall_us(l->clock.context)};
-    if (l->body.failed || l->url.failed || l->host.failed || l->region.failed || l->key_id.failed)
+    if (l->body.failed || l->url.failed || l->host.failed || l->region.failed ||
+        l->key_id.failed)
         return sl_error_set(error, SL_ENOMEM, "out of memory");
     sl_status status =
         sl_aws_sign(&l->signer, &identity->keys, &request, &l->signed_request, error);

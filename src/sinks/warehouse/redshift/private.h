@@ -101,3 +101,13 @@ void manifest_text(const char *bucket, const staged_file *files, uint32_t count,
 
 /** PREFIX/TABLE-HASH/PARTITION/, of characters that S3 and URLs take as they are. */
 void stage_prefix(const char *prefix, size_t prefix_length, const char *table, const char *partition, sl_buffer *out);
+
+/* --- iam.c: the request's shape and the reply's --- */
+
+void iam_body(const sl_redshift_iam *iam, sl_buffer *out);
+/** @param url With '/' at its end. @param host What the Host header will say. */
+void iam_url(const sl_redshift_iam *iam, const char *region, sl_buffer *url, sl_buffer *host);
+/** @return false: it isn't whole. */
+bool iam_reply(bool serverless, sl_buffer *body, sl_buffer *user, sl_buffer *password);
+/** @return SL_EIO: may pass; SL_EDENIED. @param[out] expired The keys that it was signed with. */
+sl_status iam_refusal(bool serverless, unsigned code, sl_buffer *body, bool *expired, sl_error *error);
