@@ -1,0 +1,133 @@
+/** @file contract.h
+ * JSON Schema (draft 2020-12) as a stream's contract: compiled once, checked on the
+ * columns of a batch where that is enough, on a tree of the event's text where it isn't.
+ *
+ * Keywords All of core, applicator, unevaluated and validation; `format` is asserted.
+ * docs/schema.md has the list. An unknown keyword is an error at compile that names its
+ * JSON pointer; names that begin with "x-" are annotations. `definitions` and
+ * `dependencies` of older drafts work. Numbers  Compared exactly, whatever their
+ * length: 1.0 is 1, 0.1 is a tenth. Equal keys in one object: the last one counts, as it
+ * does for decoders. x-decimal A number, or a string that holds one; its digits must fit.
+ * `type` number, integer and string mean both forms beside it, as in the column that the
+ * decoder fills. Limits   Nesting SL_DEPTH_MAX; steps_max schemas tried per event;
+ * patterns have a limit of their own. What reaches a limit is refused (keyword "limit"),
+ * the same way each time. Memory   A checker's scratch grows and is kept: nothing is
+ * allocated per event in steady state. Threads  A contract and a split are immutable and
+ * shared; a checker has one owner. Source   JSON Schema draft 2020-12: core, validation.
+ * ECMA-262 for patterns.
+ */
+#pragma once
+
+#include "sluice/batch.h"
+
+typedef struct sl_contract sl_contract;
+typedef struct sl_contract_split sl_contract_split;
+typedef struct sl_contract_checker sl_contract_checker;
+
+/** A schema document that `$ref` may name. */
+typedef struct sl_contract_document {
+    const char *uri; /**< Absolute; its own `$id` counts as well. */
+    const char *text;
+    size_t length;
+} sl_contract_document;
+
+typedef struct sl_contract_options {
+    bool format_annotates;  /**< `format` is not asserted (and unknown ones are no error).
+                             */
+    bool unknown_annotates; /**< Unknown keywords are annotations. */
+    bool spaced_times;  /**< A date-time may have a space for its T, as the decoder reads
+                           it. Set it where batches are checked. */
+    uint32_t steps_max; /**< 0: 1,000,000. */
+    const sl_contract_document *documents; /**< Borrowed for the call. */
+    size_t document_count;
+} sl_contract_options;
+
+/**
+ * @param options NULL: all zero.
+ * @param[out] out Reference count 1; NULL on failure.
+ * @return SL_OK; SL_ESYNTAX (no JSON); SL_EINVAL (a keyword's value is wrong, a `$ref`
+ * leads nowhere or round in a circle); SL_EUNSUPPORTED (keyword, format, dialect,
+ * pattern); SL_ELIMIT; SL_ENOMEM. The error names the JSON pointer:
+ * "/properties/a/minimum: is not a number".
+ */
+SL_CHECKED sl_status sl_contract_compile(const char *json, size_t length,
+                                         const sl_contract_options *options,
+                                         sl_contract **out, sl_error *error);
+sl_contract *sl_contract_ref(const sl_contract *contract);
+void sl_contract_unref(const sl_contract *contract); /**< NULL is allowed. */
+
+/** Why an event is refused. Texts are the checker's, until its next call; lengths are in
+ * bytes. */
+typedef struct sl_contract_refusal {
+    const char *pointer; /**< JSON pointer (RFC 6901) of the place in the event; "" is the
+                            event itself. */
+    const char *
+        keyword; /**< "minimum"; "false" for a schema that is false; "syntax"; "limit". */
+    const char *rule;  /**< JSON pointer of the keyword in the schema (its document's URI
+                          before '#', when not the first). */
+    const char *value; /**< Start of the value there, as it stands, at most
+                          SL_CONTRACT_VALUE_MAX bytes. */
+    const char *message; /**< One sentence: "amount: -3 is less than the minimum 0". */
+    uint32_t pointer_length, rule_length, value_length, message_length;
+    uint32_t at; /**< First byte of the value, from the event's. */
+} sl_contract_refusal;
+#define SL_CONTRACT_VALUE_MAX 64u
+
+/**
+ * Which of the contract's assertions the decoder of `schema` has already enforced, which
+ * can be checked on columns, and which need the tree. One per version of the schema.
+ * @param schema Of the columns; referenced.
+ * @return SL_OK, SL_ENOMEM.
+ */
+SL_CHECKED sl_status sl_contract_split_create(const sl_contract *contract,
+                                              const sl_schema *schema,
+                                              sl_contract_split **out);
+sl_contract_split *sl_contract_split_ref(const sl_contract_split *split);
+void sl_contract_split_unref(const sl_contract_split *split); /**< NULL is allowed. */
+/** Has it a rule that sends every row to the tree? */
+bool sl_contract_split_needs_tree(const sl_contract_split *split);
+/** Is there nothing to check, because decoding is enough? */
+bool sl_contract_split_is_empty(const sl_contract_split *split);
+/** One line for each check, for people and tests: "column amount: minimum, maximum\n". */
+void sl_contract_split_describe(const sl_contract_split *split, sl_buffer *out);
+
+/** @param split NULL when only texts are checked; else of this contract. Both are
+ * referenced. @return SL_OK, SL_ENOMEM. */
+SL_CHECKED sl_status sl_contract_checker_create(const sl_contract *contract,
+                                                const sl_contract_split *split,
+                                                sl_contract_checker **out);
+void sl_contract_checker_destroy(sl_contract_checker *checker); /**< NULL is allowed. */
+size_t sl_contract_checker_memory(
+    const sl_contract_checker *checker); /**< Bytes of scratch held. */
+
+/**
+ * One event by its text, on the tree.
+ * @param text Any bytes, with SL_PADDING readable ones behind them.
+ * @param[out] refusal Filled when SL_EINVAL is returned.
+ * @return SL_OK: it fulfils the contract. SL_EINVAL: it doesn't, or is no JSON.
+ * SL_ENOMEM.
+ */
+SL_CHECKED sl_status sl_contract_check(sl_contract_checker *checker, const uint8_t *text,
+                                       size_t length, sl_contract_refusal *refusal);
+
+typedef struct sl_contract_refused {
+    uint32_t row;
+    sl_contract_refusal refusal;
+} sl_contract_refused;
+
+typedef struct sl_contract_counts {
+    uint64_t rows;  /**< Looked at. */
+    uint64_t trees; /**< Of them, those whose text was parsed. */
+    uint64_t refused;
+} sl_contract_counts;
+
+/**
+ * Rows [from, to) of a batch that was decoded with the split's schema. Rows whose verdict
+ * isn't KEEP are skipped. The batch is not changed.
+ * @param[out] refused  In order of rows; the checker's until its next call.
+ * @return SL_OK, SL_ENOMEM (nothing is known about the rows).
+ */
+SL_CHECKED sl_status sl_contract_run(sl_contract_checker *checker, const sl_batch *batch,
+                                     uint32_t from, uint32_t to,
+                                     const sl_contract_refused **refused, size_t *count);
+sl_contract_counts sl_contract_checker_counts(const sl_contract_checker *checker);
