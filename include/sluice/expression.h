@@ -58,5 +58,22 @@ const sl_column *sl_expression_run(sl_expression *expression, const sl_batch *ba
  * Only where the expression is a field alone does sl_batch_text() give the same.
  */
 const uint8_t *sl_expression_text(const sl_expression *expression, const sl_batch *batch, sl_span span);
+/**
+ * Evaluate, and write the result into columns[field] of rows whose verdict is SL_VERDICT_KEEP; the others
+ * keep what they have. A row that failed becomes null and is counted in `errors` (may be NULL). Texts that are part
+ * of the batch stay where they are, in `raw` or its arena; made ones are copied to the arena. Where `field` is
+ * a member of an object that a row lacks, the row gets the object, with this member alone. The expression may read `field`.
+ * @return SL_OK; SL_ETYPE: the field's type or scale isn't the result's, nothing changed; SL_ENOMEM: some rows may
+ *         have been written.
+ */
+SL_CHECKED sl_status sl_expression_assign(sl_expression *expression, sl_batch *batch,
+                                          uint32_t field, uint64_t *errors);
+/**
+ * Why the row's result is an error, for a dead letter: "`amount` is missing", "column 9: division by zero, or
+ * overflow". Evaluates the row anew; a column from sl_expression_run() stays as it is.
+ * @return SL_OK when it is none, SL_EINVAL with the text, SL_ENOMEM.
+ */
+SL_CHECKED sl_status sl_expression_explain(sl_expression *expression, const sl_batch *batch,
+                                           uint32_t row, sl_error *error);
 /** One row from values: values[i] for names[i]. The result borrows from the expression; null also when out of memory. */
 sl_value sl_expression_value(sl_expression *expression, const sl_value *values);

@@ -95,7 +95,7 @@ LIBRARIES = {
     "jansson.h": (["event/schema_json.c", "io/aws/replies.c", "sinks/warehouse/redshift/iam.c"],
                   "reads JSON Schema and replies of services; never events"),
     "yaml.h": (["app/configuration", "steps/user_agent/read.c"], "reads the configuration; regexes.yaml"),
-    "pcre2.h": (["steps/contract/regex.c", "steps/user_agent"], "computes: the rules' expressions"),
+    "pcre2.h": (["steps/contract/regex.c", "steps/expression", "steps/user_agent"], "computes: regular expressions"),
     "llhttp.h": (["intake/http"], "computes: bytes to parts of a request"),
     "zlib.h": (["intake/http", "encode/parquet"], "computes: body codings, page checksums"),
     "zstd.h": (["intake/http", "encode/parquet", "encode/ndjson"], "computes: body codings, page codec, records as they came"),

@@ -1,30 +1,8 @@
-// Column steps. Each fills `out` for rows 0..rows from its operands; `valid` 0 stands for
-// an error or a missing value and makes the result 0 too, except where && and || absorb
-// it.
-//
-// Cells that are not valid are undefined: arithmetic runs over them all the same
-// (branches cost more than sums), so it must be defined for every bit pattern.
+// Logic, comparisons and arithmetic: the steps of operators.
 
-#include "internal.h"
+#include "kernels.h"
 
 #include <math.h>
-
-__extension__ typedef __int128 wide;
-
-static void valid_of_one(const step *s, uint32_t rows) {
-    memcpy(s->out->valid, s->in[0]->valid, rows);
-}
-
-static void valid_of_both(const step *s, uint32_t rows) {
-    const uint8_t *a = s->in[0]->valid, *b = s->in[1]->valid;
-    uint8_t *restrict valid = s->out->valid;
-    for (uint32_t i = 0; i < rows; i++)
-        valid[i] = a[i] & b[i];
-}
-
-static void fail_if(const step *s, uint32_t row, bool failed) {
-    s->out->valid[row] = s->out->valid[row] && !failed;
-}
 
 // ---- Logic (langdef.md, "Logical Operators")
 // -------------------------------------------------
@@ -56,6 +34,16 @@ bool run_or(const step *s, uint32_t rows) {
     return true;
 }
 
+// What becomes of `in` a list that isn't constant: its elements' errors are not absorbed.
+bool run_or_strict(const step *s, uint32_t rows) {
+    const uint8_t *ta = s->in[0]->values.truth, *tb = s->in[1]->values.truth;
+    uint8_t *restrict truth = s->out->values.truth;
+    for (uint32_t i = 0; i < rows; i++)
+        truth[i] = (ta[i] | tb[i]) & 1;
+    valid_of_both(s, rows);
+    return true;
+}
+
 bool run_not(const step *s, uint32_t rows) {
     const uint8_t *a = s->in[0]->values.truth;
     uint8_t *restrict truth = s->out->values.truth;
@@ -81,6 +69,7 @@ CONDITION(i64, i64)
 CONDITION(f64, f64)
 CONDITION(truth, truth)
 CONDITION(text, text)
+CONDITION(list, list)
 
 // ---- Comparisons
 // -----------------------------------------------------------------------------
@@ -113,6 +102,7 @@ CONDITION(text, text)
         return true;                                                                     \
     }
 COMPARE(i64, int64_t, i64)
+COMPARE(u64, uint64_t, u64)
 COMPARE(f64, double, f64)
 COMPARE(truth, uint8_t, truth)
 
@@ -124,10 +114,6 @@ static int compare_texts(text a, text b) {
     uint32_t shorter = a.length < b.length ? a.length : b.length;
     int difference = memcmp(a.bytes, b.bytes, shorter);
     return difference != 0 ? difference : (a.length > b.length) - (a.length < b.length);
-}
-
-static bool equal_texts(text a, text b) {
-    return a.length == b.length && memcmp(a.bytes, b.bytes, a.length) == 0;
 }
 
 bool run_compare_text(const step *s, uint32_t rows) {
@@ -183,6 +169,42 @@ bool run_compare_i64_f64(const step *s, uint32_t rows) {
     for (uint32_t i = 0; i < rows; i++)
         s->out->values.truth[i] =
             s->out->valid[i] && (order_i64_f64(a[i], b[i]) & s->accept) != 0;
+    return true;
+}
+
+static unsigned order_u64_f64(uint64_t a, double b) {
+    if (isnan(b))
+        return ORDER_NONE;
+    if (b >= 0x1p64)
+        return ORDER_LESS;
+    if (b < 0)
+        return ORDER_GREATER;
+    double whole = trunc(b);
+    uint64_t w = (uint64_t)whole;
+    if (a != w)
+        return a < w ? ORDER_LESS : ORDER_GREATER;
+    return order_of(-(b > whole));
+}
+
+bool run_compare_u64_f64(const step *s, uint32_t rows) {
+    const uint64_t *a = s->in[0]->values.u64;
+    const double *b = s->in[1]->values.f64;
+    valid_of_both(s, rows);
+    for (uint32_t i = 0; i < rows; i++)
+        s->out->values.truth[i] =
+            s->out->valid[i] && (order_u64_f64(a[i], b[i]) & s->accept) != 0;
+    return true;
+}
+
+bool run_compare_i64_u64(const step *s, uint32_t rows) {
+    const int64_t *a = s->in[0]->values.i64;
+    const uint64_t *b = s->in[1]->values.u64;
+    for (uint32_t i = 0; i < rows; i++) {
+        uint64_t x = (uint64_t)a[i];
+        unsigned order = a[i] < 0 ? ORDER_LESS : order_of((x > b[i]) - (x < b[i]));
+        s->out->values.truth[i] = (order & s->accept) != 0;
+    }
+    valid_of_both(s, rows);
     return true;
 }
 
@@ -253,29 +275,48 @@ bool run_in_text(const step *s, uint32_t rows) {
 // ---- Whole numbers: overflow is an error (langdef.md, "Overflow")
 // ----------------------------
 
-bool run_add_i64(const step *s, uint32_t rows) {
-    const int64_t *a = s->in[0]->values.i64, *b = s->in[1]->values.i64;
-    valid_of_both(s, rows);
-    for (uint32_t i = 0; i < rows; i++)
-        fail_if(s, i, __builtin_add_overflow(a[i], b[i], &s->out->values.i64[i]));
-    return true;
-}
+#define CHECKED(name, type, member, builtin)                                             \
+    bool run_##name##_##member(const step *s, uint32_t rows) {                           \
+        const type *a = s->in[0]->values.member, *b = s->in[1]->values.member;           \
+        valid_of_both(s, rows);                                                          \
+        for (uint32_t i = 0; i < rows; i++)                                              \
+            fail_if(s, i, builtin(a[i], b[i], &s->out->values.member[i]));               \
+        return true;                                                                     \
+    }
+CHECKED(add, int64_t, i64, __builtin_add_overflow)
+CHECKED(subtract, int64_t, i64, __builtin_sub_overflow)
+CHECKED(multiply, int64_t, i64, __builtin_mul_overflow)
+CHECKED(add, uint64_t, u64, __builtin_add_overflow)
+CHECKED(subtract, uint64_t, u64, __builtin_sub_overflow)
+CHECKED(multiply, uint64_t, u64, __builtin_mul_overflow)
 
-bool run_subtract_i64(const step *s, uint32_t rows) {
-    const int64_t *a = s->in[0]->values.i64, *b = s->in[1]->values.i64;
-    valid_of_both(s, rows);
-    for (uint32_t i = 0; i < rows; i++)
-        fail_if(s, i, __builtin_sub_overflow(a[i], b[i], &s->out->values.i64[i]));
-    return true;
-}
+// Times and durations: a sum beyond the bounds is an error as overflow is.
+#define BOUNDED(name, builtin)                                                           \
+    bool run_##name##_bounded(const step *s, uint32_t rows) {                            \
+        const int64_t *a = s->in[0]->values.i64, *b = s->in[1]->values.i64;              \
+        int64_t *out = s->out->values.i64;                                               \
+        valid_of_both(s, rows);                                                          \
+        for (uint32_t i = 0; i < rows; i++) {                                            \
+            bool over = builtin(a[i], b[i], &out[i]);                                    \
+            fail_if(s, i, over || out[i] < s->unit_a || out[i] > s->unit_b);             \
+        }                                                                                \
+        return true;                                                                     \
+    }
+BOUNDED(add, __builtin_add_overflow)
+BOUNDED(subtract, __builtin_sub_overflow)
 
-bool run_multiply_i64(const step *s, uint32_t rows) {
-    const int64_t *a = s->in[0]->values.i64, *b = s->in[1]->values.i64;
-    valid_of_both(s, rows);
-    for (uint32_t i = 0; i < rows; i++)
-        fail_if(s, i, __builtin_mul_overflow(a[i], b[i], &s->out->values.i64[i]));
-    return true;
-}
+#define UNSIGNED_DIVISION(name, operator)                                                \
+    bool run_##name##_u64(const step *s, uint32_t rows) {                                \
+        const uint64_t *a = s->in[0]->values.u64, *b = s->in[1]->values.u64;             \
+        valid_of_both(s, rows);                                                          \
+        for (uint32_t i = 0; i < rows; i++) {                                            \
+            s->out->values.u64[i] = b[i] != 0 ? a[i] operator b[i] : 0;                  \
+            fail_if(s, i, b[i] == 0);                                                    \
+        }                                                                                \
+        return true;                                                                     \
+    }
+UNSIGNED_DIVISION(divide, /)
+UNSIGNED_DIVISION(modulo, %)
 
 // The least int64 divided by -1 overflows; both that and a zero are errors.
 static bool divides(int64_t a, int64_t b) {
@@ -416,8 +457,15 @@ bool run_i64_to_f64(const step *s, uint32_t rows) {
     return true;
 }
 
+bool run_u64_to_f64(const step *s, uint32_t rows) {
+    for (uint32_t i = 0; i < rows; i++)
+        s->out->values.f64[i] = (double)s->in[0]->values.u64[i];
+    valid_of_one(s, rows);
+    return true;
+}
+
 bool run_scaled_to_f64(const step *s, uint32_t rows) {
-    double unit = (double)s->unit_a;
+    double unit = (double)s->unit_b;
     for (uint32_t i = 0; i < rows; i++)
         s->out->values.f64[i] = (double)s->in[0]->values.i64[i] / unit;
     valid_of_one(s, rows);
@@ -433,73 +481,19 @@ bool run_rescale(const step *s, uint32_t rows) {
     return true;
 }
 
-// ---- Texts
-// -----------------------------------------------------------------------------------
+// ---- math.greatest and math.least: `accept` says which order b must have to be taken
+// -------------------
 
-bool run_concatenate(const step *s, uint32_t rows) {
-    valid_of_both(s, rows);
-    for (uint32_t i = 0; i < rows; i++) {
-        text a = s->in[0]->values.text[i], b = s->in[1]->values.text[i];
-        s->out->values.text[i] = (text){.bytes = a.bytes, .length = 0};
-        if (!s->out->valid[i])
-            continue;
-        if (a.length > UINT32_MAX - b.length)
-            return false;
-        uint8_t *bytes = sl_arena_get(s->made, (size_t)a.length + b.length + 1);
-        if (bytes == NULL)
-            return false;
-        memcpy(bytes, a.bytes, a.length);
-        memcpy(bytes + a.length, b.bytes, b.length);
-        s->out->values.text[i] = (text){.bytes = bytes, .length = a.length + b.length};
-    }
-    return true;
-}
-
-// Of a string, size is its number of code points.
-bool run_size(const step *s, uint32_t rows) {
-    valid_of_one(s, rows);
-    for (uint32_t i = 0; i < rows; i++) {
-        text value = s->in[0]->values.text[i];
-        int64_t size = 0;
-        for (uint32_t k = 0; s->out->valid[i] && k < value.length; k++)
-            size += (value.bytes[k] & 0xc0) != 0x80;
-        s->out->values.i64[i] = size;
-    }
-    return true;
-}
-
-static bool starts_with(text a, text b) {
-    return a.length >= b.length && memcmp(a.bytes, b.bytes, b.length) == 0;
-}
-
-static bool ends_with(text a, text b) {
-    return a.length >= b.length &&
-           memcmp(a.bytes + (a.length - b.length), b.bytes, b.length) == 0;
-}
-
-static bool contains(text a, text b) {
-    if (b.length == 0)
-        return true;
-    while (a.length >= b.length) {
-        const uint8_t *first = memchr(a.bytes, b.bytes[0], a.length - b.length + 1);
-        if (first == NULL)
-            return false;
-        if (memcmp(first, b.bytes, b.length) == 0)
-            return true;
-        a.length -= (uint32_t)(first + 1 - a.bytes);
-        a.bytes = first + 1;
-    }
-    return false;
-}
-
-#define TEXT_TEST(name)                                                                  \
-    bool run_##name(const step *s, uint32_t rows) {                                      \
-        const text *a = s->in[0]->values.text, *b = s->in[1]->values.text;               \
-        valid_of_both(s, rows);                                                          \
+#define EXTREME(type, member)                                                            \
+    bool run_extreme_##member(const step *s, uint32_t rows) {                            \
+        const type *a = s->in[0]->values.member, *b = s->in[1]->values.member;           \
+        type *restrict out = s->out->values.member;                                      \
+        bool greatest = s->accept == ORDER_GREATER;                                      \
         for (uint32_t i = 0; i < rows; i++)                                              \
-            s->out->values.truth[i] = s->out->valid[i] && name(a[i], b[i]);              \
+            out[i] = (greatest ? b[i] > a[i] : b[i] < a[i]) ? b[i] : a[i];               \
+        valid_of_both(s, rows);                                                          \
         return true;                                                                     \
     }
-TEXT_TEST(starts_with)
-TEXT_TEST(ends_with)
-TEXT_TEST(contains)
+EXTREME(int64_t, i64)
+EXTREME(uint64_t, u64)
+EXTREME(double, f64)

@@ -60,10 +60,21 @@ static sl_status read_int(const compiler *c, const char *digits, bool negative,
     unsigned long long limit = (unsigned long long)INT64_MAX + (negative ? 1 : 0);
     if (errno == ERANGE || value > limit)
         return fault(c, SL_ETYPE, out->at, "the number is beyond 64 bits");
-    out->type = SL_TYPE_INT64;
+    out->type = TYPE_INT;
     out->value.i64 = negative ? (int64_t)(0 - value) : (int64_t)value;
     if (value < (unsigned long long)DECIMAL_LIMIT)
         out->exact = (exact){.fits = true, .digits = out->value.i64};
+    return SL_OK;
+}
+
+static sl_status read_uint(const compiler *c, const char *digits, node *out) {
+    bool hex = digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X');
+    errno = 0;
+    unsigned long long value = strtoull(digits, NULL, hex ? 16 : 10);
+    if (errno == ERANGE)
+        return fault(c, SL_ETYPE, out->at, "the number is beyond 64 bits");
+    out->type = TYPE_UINT;
+    out->value.u64 = value;
     return SL_OK;
 }
 
@@ -74,7 +85,9 @@ sl_status read_number(compiler *c, bool negative, node *out) {
         return out_of_memory(c);
     if (c->next.kind == TOKEN_INT)
         return read_int(c, digits, negative, out);
-    out->type = SL_TYPE_DOUBLE;
+    if (c->next.kind == TOKEN_UINT)
+        return read_uint(c, digits, out);
+    out->type = TYPE_DOUBLE;
     out->value.f64 = strtod(digits, NULL);
     out->exact = exact_of(digits, c->next.length);
     if (negative) {
@@ -86,6 +99,7 @@ sl_status read_number(compiler *c, bool negative, node *out) {
 
 typedef struct unescaper {
     const compiler *c;
+    bool bytes; // b'…': \x and \ooo are bytes, and there is no \u.
     uint32_t at, end;
     uint8_t *out;
     uint32_t length;
@@ -134,6 +148,10 @@ static sl_status unescape_digits(unescaper *u, unsigned count, int base) {
                          count, base);
         code = code * (uint32_t)base + (uint32_t)digit;
     }
+    if (u->bytes) {
+        u->out[u->length++] = (uint8_t)code;
+        return SL_OK;
+    }
     if (code == 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
         return fault(u->c, SL_ESYNTAX, from, "the escape is no character");
     put_code_point(u, code);
@@ -155,9 +173,9 @@ static sl_status unescape(unescaper *u) {
     u->at++;
     if (kind == 'x' || kind == 'X')
         return unescape_digits(u, 2, 16);
-    if (kind == 'u')
+    if (kind == 'u' && !u->bytes)
         return unescape_digits(u, 4, 16);
-    if (kind == 'U')
+    if (kind == 'U' && !u->bytes)
         return unescape_digits(u, 8, 16);
     return fault(u->c, SL_ESYNTAX, place, "there is no such escape");
 }
@@ -165,13 +183,14 @@ static sl_status unescape(unescaper *u) {
 sl_status read_string(compiler *c, node *out) {
     const char *from = c->text;
     uint32_t at = c->next.at, end = c->next.at + c->next.length;
-    bool raw = from[at] == 'r' || from[at] == 'R';
-    at += raw;
+    bool raw = false, bytes = c->next.kind == TOKEN_BYTES;
+    for (; from[at] != '"' && from[at] != '\''; at++)
+        raw = raw || from[at] == 'r' || from[at] == 'R';
     bool triple = end - at >= 6 && from[at + 1] == from[at] && from[at + 2] == from[at];
     uint32_t quotes = triple ? 3 : 1;
     // No escape is shorter than its UTF-8: \xHH has 4 bytes for at most 2, \UHHHHHHHH 10
     // for 4.
-    unescaper u = {.c = c, .at = at + quotes, .end = end - quotes};
+    unescaper u = {.c = c, .bytes = bytes, .at = at + quotes, .end = end - quotes};
     u.out = sl_arena_get(c->memory, c->next.length + 4u);
     if (u.out == NULL)
         return out_of_memory(c);
@@ -184,7 +203,7 @@ sl_status read_string(compiler *c, node *out) {
             u.out[u.length++] = (uint8_t)from[u.at++];
         }
     }
-    out->type = SL_TYPE_STRING;
+    out->type = bytes ? TYPE_BYTES : TYPE_STRING;
     out->value.text.bytes = u.out;
     out->value.text.length = u.length;
     return SL_OK;

@@ -8,12 +8,11 @@
 //   Addition       = Multiplication { ("+" | "-") Multiplication }
 //   Multiplication = Unary { ("*" | "/" | "%") Unary }
 //   Unary          = { "!" | "-" } Member
-//   Member         = Primary { "." NAME [ "(" [ Exprs ] ")" ] }
+//   Member         = Primary { "." NAME [ "(" [ Exprs ] ")" ] | "[" Expr "]" }
 //   Primary        = NAME [ "(" [ Exprs ] ")" ] | "(" Expr ")" | "[" [ Exprs ] "]" |
-//   literal
+//                    "{" [ Expr ":" Expr { "," Expr ":" Expr } ] "}" | literal
 //
-// A chain of names joined by dots is one path. What CEL has and sluice has not (maps,
-// indices, messages, unsigned numbers, bytes) is recognised and refused as unsupported.
+// A chain of names joined by dots is one path. Messages are recognised and refused.
 
 #include "internal.h"
 
@@ -29,11 +28,9 @@ static bool accept(compiler *c, token_kind kind, sl_status *status) {
 
 static const char *token_text(token_kind kind) {
     static const char *const texts[] = {
-        [TOKEN_CLOSE] = "`)`",
-        [TOKEN_CLOSE_LIST] = "`]`",
-        [TOKEN_COLON] = "`:`",
-        [TOKEN_NAME] = "a name",
-        [TOKEN_END] = "an operator or the end",
+        [TOKEN_CLOSE] = "`)`",     [TOKEN_CLOSE_LIST] = "`]`",
+        [TOKEN_CLOSE_MAP] = "`}`", [TOKEN_COLON] = "`:`",
+        [TOKEN_NAME] = "a name",   [TOKEN_END] = "an operator or the end",
     };
     return texts[kind];
 }
@@ -51,7 +48,7 @@ static sl_status expect(compiler *c, token_kind kind) {
     return c->next.kind == kind ? next_token(c) : unexpected(c, token_text(kind));
 }
 
-static node *new_node(compiler *c, node_kind kind, uint32_t at) {
+node *new_node(compiler *c, node_kind kind, uint32_t at) {
     node *made = sl_arena_get(c->memory, sizeof *made);
     if (made != NULL) {
         memset(made, 0, sizeof *made);
@@ -109,7 +106,7 @@ static sl_status parse_arguments(compiler *c, token_kind close, node **first) {
     return status == SL_OK ? expect(c, close) : status;
 }
 
-static sl_status set_path(compiler *c, node *n, const char *before, const token *name) {
+sl_status set_path(compiler *c, node *n, const char *before, const token *name) {
     const char *word = c->text + name->at;
     uint32_t length = name->length;
     if (*word == '`') {
@@ -156,12 +153,13 @@ static sl_status parse_literal(compiler *c, bool negative, node **out) {
         return out_of_memory(c);
     *out = made;
     sl_status status = SL_OK;
-    if (c->next.kind == TOKEN_INT || c->next.kind == TOKEN_FLOAT) {
+    if (c->next.kind == TOKEN_INT || c->next.kind == TOKEN_FLOAT ||
+        c->next.kind == TOKEN_UINT) {
         status = read_number(c, negative, made);
-    } else if (c->next.kind == TOKEN_STRING) {
+    } else if (c->next.kind == TOKEN_STRING || c->next.kind == TOKEN_BYTES) {
         status = read_string(c, made);
     } else if (c->next.kind != TOKEN_NULL) {
-        made->type = SL_TYPE_BOOL;
+        made->type = TYPE_BOOL;
         made->value.i64 = c->next.kind == TOKEN_TRUE;
     }
     return status == SL_OK ? next_token(c) : status;
@@ -183,14 +181,43 @@ static sl_status parse_list(compiler *c, node **out) {
     return status == SL_OK ? set_depth(c, made) : status;
 }
 
+// {key: value, …}, perhaps with a comma at the end.
+static sl_status parse_map(compiler *c, node **out) {
+    node *made = new_node(c, NODE_MAP, c->next.at);
+    if (made == NULL)
+        return out_of_memory(c);
+    *out = made;
+    node **key = &made->left, **value = &made->right;
+    sl_status status = next_token(c);
+    while (status == SL_OK && c->next.kind != TOKEN_CLOSE_MAP) {
+        status = parse_expression(c, key);
+        if (status == SL_OK)
+            status = expect(c, TOKEN_COLON);
+        if (status == SL_OK)
+            status = parse_expression(c, value);
+        if (status != SL_OK)
+            return status;
+        key = &(*key)->next;
+        value = &(*value)->next;
+        if (c->next.kind != TOKEN_COMMA)
+            break;
+        status = next_token(c);
+    }
+    if (status == SL_OK)
+        status = expect(c, TOKEN_CLOSE_MAP);
+    made->type = TYPE_MAP;
+    return status == SL_OK ? set_depth(c, made) : status;
+}
+
 static sl_status parse_primary(compiler *c, node **out) {
-    uint32_t at = c->next.at;
     switch ((int)c->next.kind) {
     case TOKEN_NAME:
         return parse_name(c, out);
     case TOKEN_INT:
+    case TOKEN_UINT:
     case TOKEN_FLOAT:
     case TOKEN_STRING:
+    case TOKEN_BYTES:
     case TOKEN_TRUE:
     case TOKEN_FALSE:
     case TOKEN_NULL:
@@ -199,12 +226,8 @@ static sl_status parse_primary(compiler *c, node **out) {
         return parse_parenthesis(c, out);
     case TOKEN_OPEN_LIST:
         return parse_list(c, out);
-    case TOKEN_UINT:
-        return fault(c, SL_EUNSUPPORTED, at, "unsigned numbers are not supported");
-    case TOKEN_BYTES:
-        return fault(c, SL_EUNSUPPORTED, at, "bytes are not supported");
     case TOKEN_OPEN_MAP:
-        return fault(c, SL_EUNSUPPORTED, at, "maps are not supported");
+        return parse_map(c, out);
     default:
         return unexpected(c, "a value");
     }
@@ -224,11 +247,46 @@ static sl_status parse_method(compiler *c, node *target, const token *name, node
     return status == SL_OK ? set_depth(c, made) : status;
 }
 
+static sl_status new_index(compiler *c, node *container, node *place, uint32_t at,
+                           node **out) {
+    node *made = new_node(c, NODE_INDEX, at);
+    if (made == NULL)
+        return out_of_memory(c);
+    made->left = container;
+    made->right = place;
+    *out = made;
+    return set_depth(c, made);
+}
+
+static sl_status parse_index(compiler *c, node **out) {
+    uint32_t at = c->next.at;
+    node *place = NULL;
+    sl_status status = next_token(c);
+    if (status == SL_OK)
+        status = parse_expression(c, &place);
+    if (status == SL_OK)
+        status = expect(c, TOKEN_CLOSE_LIST);
+    return status == SL_OK ? new_index(c, *out, place, at, out) : status;
+}
+
+// {'a': 1}.a is {'a': 1}['a'], and so is a member of what an index found.
+static sl_status parse_selection(compiler *c, const token *name, node **out) {
+    node *word = new_node(c, NODE_CONSTANT, name->at);
+    if (word == NULL)
+        return out_of_memory(c);
+    sl_status status = set_path(c, word, NULL, name);
+    word->type = TYPE_STRING;
+    word->value.text = (text){(const uint8_t *)word->path, word->path_length};
+    return status == SL_OK ? new_index(c, *out, word, name->at, out) : status;
+}
+
 static sl_status parse_member(compiler *c, node **out) {
     sl_status status = parse_primary(c, out);
     while (status == SL_OK) {
-        if (c->next.kind == TOKEN_OPEN_LIST)
-            return fault(c, SL_EUNSUPPORTED, c->next.at, "indices are not supported");
+        if (c->next.kind == TOKEN_OPEN_LIST) {
+            status = parse_index(c, out);
+            continue;
+        }
         if (c->next.kind == TOKEN_OPEN_MAP)
             return fault(c, SL_EUNSUPPORTED, c->next.at, "messages are not supported");
         if (!accept(c, TOKEN_DOT, &status) || status != SL_OK)
@@ -241,6 +299,8 @@ static sl_status parse_member(compiler *c, node **out) {
             status = parse_method(c, *out, &name, out);
         else if ((*out)->kind == NODE_NAME)
             status = set_path(c, *out, (*out)->path, &name);
+        else if ((*out)->kind == NODE_MAP || (*out)->kind == NODE_INDEX)
+            status = parse_selection(c, &name, out);
         else
             return fault(c, SL_ETYPE, name.at, "this value has no members");
     }
