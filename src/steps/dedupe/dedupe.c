@@ -70,8 +70,8 @@ static bool drop_oldest(sl_dedupe *s, uint64_t used_before) {
     return true;
 }
 
-bool store_make_room(sl_dedupe *s, uint64_t bytes) {
-    uint64_t recent = s->tick > RECENT_TICKS ? s->tick - RECENT_TICKS : 0;
+bool store_make_room(sl_dedupe *s, uint64_t bytes, bool must) {
+    uint64_t recent = must ? UINT64_MAX : s->tick > RECENT_TICKS ? s->tick - RECENT_TICKS : 0;
     while (!memory_take(&s->memory, bytes))
         if (!drop_oldest(s, recent))
             return false;
@@ -114,9 +114,10 @@ sl_status sl_dedupe_open(const sl_dedupe_options *options, const void *record, s
     *out = NULL;
     if (options->horizon_us <= 0)
         return sl_error_set(error, SL_EINVAL, "duplicates: a horizon above 0 is needed");
-    sl_dedupe *s = sl_calloc(1, sizeof *s);
+    sl_dedupe *s = sl_aligned_alloc(_Alignof(sl_dedupe), sizeof *s);
     if (s == NULL)
         return sl_error_set(error, SL_ENOMEM, "duplicates: out of memory");
+    memset(s, 0, sizeof *s);
     s->files = options->files;
     s->directory = sl_strdup(options->directory);
     s->horizon_us = options->horizon_us;
@@ -254,7 +255,7 @@ sl_status store_want_filter(sl_dedupe *s, slice *of, sl_error *error) {
     of->retry_tick = s->tick + RETRY_TICKS;
     for (uint32_t i = 0; i < of->file_count && status == SL_OK; i++) {
         key_file *f = of->files[i];
-        if (f->filter.words != NULL || !store_make_room(s, filter_bytes(f->filter_blocks)))
+        if (f->filter.words != NULL || !store_make_room(s, filter_bytes(f->filter_blocks), false))
             continue;
         status = key_file_load_filter(s->files, f, error);
         if (status != SL_OK)
@@ -291,6 +292,24 @@ static bool run_ends(const sl_dedupe *s, const run *r, const sl_dedupe_event *e)
            (uint64_t)e->watermark_us - (uint64_t)r->begin_watermark >= (uint64_t)s->span_us;
 }
 
+/* New claims go before filters. When there is no memory and nothing waits whose writing would make room, a first chunk is
+ * taken all the same: the store goes on, if only slowly. */
+static sl_status add_claim(sl_dedupe *s, run *r, const sl_dedupe_event *e) {
+    uint32_t low = (uint32_t)e->key.low;
+    sl_status status = run_add(r, e->key.high, low, e->position, e->time_us);
+    uint64_t room = (sizeof(claim) << CHUNK_BITS) + 2 * sizeof *r->slots * ((uint64_t)r->slot_mask + 1);
+    if (status == SL_EFULL && store_make_room(s, room, true)) {
+        memory_give(&s->memory, room);
+        status = run_add(r, e->key.high, low, e->position, e->time_us);
+    }
+    if (status == SL_EFULL && r->count == 0 && s->waiting == NULL) {
+        r->forced = true;
+        status = run_add(r, e->key.high, low, e->position, e->time_us);
+        r->forced = false;
+    }
+    return status;
+}
+
 static sl_status keep(sl_dedupe *s, const sl_dedupe_event *e) {
     if (s->active != NULL && s->active->count != 0 && run_ends(s, s->active, e)) {
         if (s->waiting_count >= RUNS_WAITING_MAX)
@@ -300,12 +319,7 @@ static sl_status keep(sl_dedupe *s, const sl_dedupe_event *e) {
     if (s->active == NULL && (s->active = run_create(&s->memory, s->run_claims)) == NULL)
         return SL_ENOMEM;
     run *r = s->active;
-    sl_status status = run_add(r, e->key.high, (uint32_t)e->key.low, e->position, e->time_us);
-    uint64_t room = CHUNK_CLAIMS * sizeof(claim) + 2 * sizeof *r->slots * ((uint64_t)r->slot_mask + 1);
-    if (status == SL_EFULL && store_make_room(s, room)) {
-        memory_give(&s->memory, room);
-        status = run_add(r, e->key.high, (uint32_t)e->key.low, e->position, e->time_us);
-    }
+    sl_status status = add_claim(s, r, e);
     if (status == SL_EFULL)
         (void)store_rotate(s); /* So that writing it makes room. */
     else if (r->begin_watermark == SL_NO_TIME)

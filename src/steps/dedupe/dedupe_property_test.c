@@ -244,7 +244,7 @@ static void cut_end(user *u) {
         sl_buffer_fini(&u->record);
         u->record = record;
         /* The slowest table moves to some place between. */
-        uint32_t to = once_in(3) ? u->cursor + pick(c.at - u->cursor + 1) : c.at;
+        uint32_t to = c.at > u->cursor && once_in(3) ? u->cursor + pick(c.at - u->cursor + 1) : c.at;
         to = to > u->at ? u->at : to; /* Whoever made the stream rewind has its cursor below. */
         u->cursor = once_in(4) || to < u->cursor ? u->cursor : to;
         if (u->cursor == EVENTS)

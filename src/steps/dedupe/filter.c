@@ -4,6 +4,28 @@
  * that differ by chance. */
 #include "private.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+/* Are all bits of the mask in the block? */
+#if defined(__SSE2__)
+static inline bool passes(const uint64_t block[8], const uint64_t mask[8]) {
+    const __m128i *b = (const __m128i *)(const void *)block, *m = (const __m128i *)(const void *)mask;
+    __m128i first = _mm_or_si128(_mm_andnot_si128(b[0], m[0]), _mm_andnot_si128(b[1], m[1]));
+    __m128i second = _mm_or_si128(_mm_andnot_si128(b[2], m[2]), _mm_andnot_si128(b[3], m[3]));
+    __m128i missing = _mm_cmpeq_epi8(_mm_or_si128(first, second), _mm_setzero_si128());
+    return _mm_movemask_epi8(missing) == 0xffff;
+}
+#else
+static inline bool passes(const uint64_t block[8], const uint64_t mask[8]) {
+    uint64_t missing = 0;
+    for (unsigned k = 0; k < 8; k++)
+        missing |= mask[k] & ~block[k];
+    return missing == 0;
+}
+#endif
+
 uint32_t filter_blocks(uint64_t claims, uint32_t bits_per_claim) {
     return (uint32_t)((claims * bits_per_claim + 511) / 512 + 1);
 }
@@ -21,20 +43,12 @@ void filter_fini(filter *f) {
     *f = (filter){0};
 }
 
-void filter_add(filter *f, uint64_t high, uint32_t low) {
-    uint64_t mask[8];
-    uint64_t *block = filter_block(f, high);
-    filter_mask(mask, high, low);
-    for (unsigned k = 0; k < 8; k++)
-        block[k] |= mask[k];
-}
-
 bool filter_has(const filter *f, uint64_t high, uint32_t low) {
-    uint64_t mask[8];
+    _Alignas(16) uint64_t mask[8];
     if (f->words == NULL)
         return true;
     filter_mask(mask, high, low);
-    return filter_passes(filter_block(f, high), mask);
+    return passes(filter_block(f, high), mask);
 }
 
 uint32_t filter_sift(const filter *f, const question *questions, uint64_t (*masks)[8], uint32_t count,
@@ -45,7 +59,7 @@ uint32_t filter_sift(const filter *f, const question *questions, uint64_t (*mask
             __builtin_prefetch(filter_block(f, questions[i].high));
     for (uint32_t i = 0; i < count; i++) {
         hits[found] = i;
-        found += f->words == NULL || filter_passes(filter_block(f, questions[i].high), masks[i]);
+        found += f->words == NULL || passes(filter_block(f, questions[i].high), masks[i]);
     }
     return found;
 }

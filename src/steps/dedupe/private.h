@@ -13,8 +13,8 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "claims lie in files as
 
 enum {
     RUN_CLAIMS_MAX = 1 << 18,
-    CHUNK_CLAIMS = 4096,
-    CHUNKS_MAX = RUN_CLAIMS_MAX / CHUNK_CLAIMS,
+    CHUNK_BITS = 12, /* 4,096 claims, fewer in a run of fewer. */
+    CHUNKS_MAX = RUN_CLAIMS_MAX >> CHUNK_BITS,
     RUNS_WAITING_MAX = 2,
     SLICE_CLAIMS = 40 * RUN_CLAIMS_MAX,
     FILTER_BITS = 14,      /* Per claim: one of 500 foreign keys passes. */
@@ -66,7 +66,13 @@ typedef struct extent {
     int64_t time_min, time_max;
 } extent;
 #define EXTENT_EMPTY ((extent){.position_min = UINT64_MAX, .time_min = INT64_MAX, .time_max = INT64_MIN})
-void extent_add(extent *e, uint64_t position, int64_t time_us);
+static inline void extent_add(extent *e, uint64_t position, int64_t time_us) {
+    e->claims++;
+    e->position_min = position < e->position_min ? position : e->position_min;
+    e->position_max = position > e->position_max ? position : e->position_max;
+    e->time_min = time_us < e->time_min ? time_us : e->time_min;
+    e->time_max = time_us > e->time_max ? time_us : e->time_max;
+}
 void extent_join(extent *e, const extent *more);
 bool extent_fits(const extent *e); /* Can one base hold it? */
 
@@ -116,18 +122,25 @@ void filter_fini(filter *f);
 static inline uint64_t *filter_block(const filter *f, uint64_t high) {
     return f->words + ((high >> 32) * f->blocks >> 32) * 8;
 }
+static inline uint64_t filter_bits(uint64_t high, uint32_t low) {
+    return (uint64_t)low << 32 | (uint32_t)high;
+}
 static inline void filter_mask(uint64_t mask[8], uint64_t high, uint32_t low) {
-    uint64_t bits = (uint64_t)low << 32 | (uint32_t)high;
+    uint64_t bits = filter_bits(high, low);
     for (unsigned k = 0; k < 8; k++)
         mask[k] = UINT64_C(1) << (bits >> 6 * k & 63);
 }
-static inline bool filter_passes(const uint64_t block[8], const uint64_t mask[8]) {
-    uint64_t missing = 0;
-    for (unsigned k = 0; k < 8; k++)
-        missing |= mask[k] & ~block[k];
-    return missing == 0;
+static inline void filter_add(filter *f, uint64_t high, uint32_t low) {
+    uint64_t *block = filter_block(f, high), bits = filter_bits(high, low);
+    block[0] |= UINT64_C(1) << (bits & 63);
+    block[1] |= UINT64_C(1) << (bits >> 6 & 63);
+    block[2] |= UINT64_C(1) << (bits >> 12 & 63);
+    block[3] |= UINT64_C(1) << (bits >> 18 & 63);
+    block[4] |= UINT64_C(1) << (bits >> 24 & 63);
+    block[5] |= UINT64_C(1) << (bits >> 30 & 63);
+    block[6] |= UINT64_C(1) << (bits >> 36 & 63);
+    block[7] |= UINT64_C(1) << (bits >> 42 & 63);
 }
-void filter_add(filter *f, uint64_t high, uint32_t low);
 bool filter_has(const filter *f, uint64_t high, uint32_t low);
 /* Which of `count` questions pass, late ones left out. @return how many; their numbers in `hits`. */
 uint32_t filter_sift(const filter *f, const question *questions, uint64_t (*masks)[8], uint32_t count,
@@ -143,7 +156,7 @@ typedef struct run {
     extent extent;
     int64_t begin_watermark;
     uint64_t valid_below;
-    uint32_t count, limit, chunk_claims;
+    uint32_t count, limit, chunk_bits;
     claim *chunks[CHUNKS_MAX];
     uint32_t *slots; /* 0, or tag and number + 1. */
     uint32_t slot_mask;
@@ -160,12 +173,17 @@ typedef struct run {
 run *run_create(memory *m, uint32_t limit);
 void run_destroy(run *r);
 static inline const claim *run_claim(const run *r, uint32_t i) {
-    return &r->chunks[i / r->chunk_claims][i % r->chunk_claims];
+    return &r->chunks[i >> r->chunk_bits][i & ((1u << r->chunk_bits) - 1)];
 }
-bool run_fits(const run *r, uint64_t position, int64_t time_us);
+static inline bool run_fits(const run *r, uint64_t position, int64_t time_us) {
+    return r->count == 0 || base_fits(&r->base, position, time_us);
+}
 /* @return SL_OK, SL_EFULL (memory). There must be room and it must fit. */
 sl_status run_add(run *r, uint64_t high, uint32_t low, uint64_t position, int64_t time_us);
-void run_prefetch(const run *r, uint64_t high);
+static inline void run_prefetch(const run *r, uint64_t high) {
+    if (r->slots != NULL)
+        __builtin_prefetch(&r->slots[(uint32_t)high & r->slot_mask]);
+}
 void run_search(const run *r, question *q);
 
 /* --- key_file.c --- */
@@ -264,13 +282,14 @@ struct sl_dedupe {
     uint64_t reads, reads_in_vain;
     sl_buffer scratch;
     question questions[GROUP];
-    uint64_t masks[GROUP][8];
+    _Alignas(64) uint64_t masks[GROUP][8];
 };
 
 sl_status store_path(const sl_dedupe *s, uint64_t number, bool tail, sl_buffer *out);
 void store_condemn(sl_dedupe *s, uint64_t number, bool tail);
 bool store_rotate(sl_dedupe *s); /* The active run waits to be written from now on. */
-bool store_make_room(sl_dedupe *s, uint64_t bytes); /* Takes memory, from filters that are used less if need be. */
+/* Takes memory, if need be from filters that were not used just now; from any when it `must`. */
+bool store_make_room(sl_dedupe *s, uint64_t bytes, bool must);
 void store_settle(sl_dedupe *s); /* What release() and a full memory ask for, as far as nobody is busy with it. */
 void run_unref(sl_dedupe *s, run *r);
 slice *slice_create(void);

@@ -7,14 +7,6 @@ enum { NUMBER_BITS = 19, SLOTS_MIN = 1024 };
 static_assert(RUN_CLAIMS_MAX < 1 << NUMBER_BITS, "numbers fit into slots");
 #define NUMBER_MASK ((UINT32_C(1) << NUMBER_BITS) - 1)
 
-void extent_add(extent *e, uint64_t position, int64_t time_us) {
-    e->claims++;
-    e->position_min = position < e->position_min ? position : e->position_min;
-    e->position_max = position > e->position_max ? position : e->position_max;
-    e->time_min = time_us < e->time_min ? time_us : e->time_min;
-    e->time_max = time_us > e->time_max ? time_us : e->time_max;
-}
-
 void extent_join(extent *e, const extent *more) {
     if (more->claims == 0)
         return;
@@ -64,7 +56,8 @@ run *run_create(memory *m, uint32_t limit) {
     r->begin_watermark = SL_NO_TIME;
     r->valid_below = UINT64_MAX;
     r->limit = limit;
-    r->chunk_claims = limit < CHUNK_CLAIMS ? limit : CHUNK_CLAIMS;
+    while (r->chunk_bits < CHUNK_BITS && 1u << r->chunk_bits < limit)
+        r->chunk_bits++;
     r->memory = m;
     r->tail_file = -1;
     return r;
@@ -73,16 +66,12 @@ run *run_create(memory *m, uint32_t limit) {
 void run_destroy(run *r) {
     for (uint32_t i = 0; i < CHUNKS_MAX && r->chunks[i] != NULL; i++) {
         sl_free(r->chunks[i]);
-        memory_give(r->memory, r->chunk_claims * sizeof(claim));
+        memory_give(r->memory, sizeof(claim) << r->chunk_bits);
     }
     if (r->slots != NULL)
         memory_give(r->memory, ((uint64_t)r->slot_mask + 1) * sizeof *r->slots);
     sl_free(r->slots);
     sl_free(r);
-}
-
-bool run_fits(const run *r, uint64_t position, int64_t time_us) {
-    return r->count == 0 || base_fits(&r->base, position, time_us);
 }
 
 static uint32_t tag_of(uint64_t high) { return (uint32_t)(high >> 20) & ~NUMBER_MASK; }
@@ -121,7 +110,7 @@ static bool grow_slots(run *r) {
 }
 
 static bool grow_chunks(run *r) {
-    uint64_t bytes = r->chunk_claims * sizeof(claim);
+    uint64_t bytes = sizeof(claim) << r->chunk_bits;
     if (!take(r, bytes))
         return false;
     claim *chunk = sl_malloc(bytes);
@@ -129,19 +118,19 @@ static bool grow_chunks(run *r) {
         memory_give(r->memory, bytes);
         return false;
     }
-    r->chunks[r->count / r->chunk_claims] = chunk;
+    r->chunks[r->count >> r->chunk_bits] = chunk;
     return true;
 }
 
 sl_status run_add(run *r, uint64_t high, uint32_t low, uint64_t position, int64_t time_us) {
-    uint32_t chunk = r->count / r->chunk_claims;
+    uint32_t chunk = r->count >> r->chunk_bits;
     if (r->chunks[chunk] == NULL && !grow_chunks(r))
         return SL_EFULL;
     if ((r->slots == NULL || 2 * (r->count + 1) > r->slot_mask + 1) && !grow_slots(r))
         return SL_EFULL;
     if (r->count == 0) /* Times may also lie before the first one. */
         r->base = (claim_base){position, (int64_t)((uint64_t)time_us - (DELTA_MAX >> 1))};
-    claim *c = &r->chunks[chunk][r->count % r->chunk_claims];
+    claim *c = &r->chunks[chunk][r->count & ((1u << r->chunk_bits) - 1)];
     c->high = high;
     c->low = low;
     claim_place(c, &r->base, position, time_us);
@@ -149,11 +138,6 @@ sl_status run_add(run *r, uint64_t high, uint32_t low, uint64_t position, int64_
     r->count++;
     extent_add(&r->extent, position, time_us);
     return SL_OK;
-}
-
-void run_prefetch(const run *r, uint64_t high) {
-    if (r->slots != NULL)
-        __builtin_prefetch(&r->slots[(uint32_t)high & r->slot_mask]);
 }
 
 void run_search(const run *r, question *q) {

@@ -252,20 +252,31 @@ static bool counts(const sl_dedupe_work *w, const claim *c, const claim_base *b,
 
 static uint32_t partition_of(const claim *c) { return (uint32_t)(c->high >> (64 - PARTITION_BITS)); }
 
+/* How many claims of the run go to each partition, and what lies in them. */
+static extent measure_run(const sl_dedupe_work *w, uint32_t *begins, bool all) {
+    const run *r = w->run;
+    extent left = all ? r->extent : EXTENT_EMPTY;
+    for (uint32_t i = 0; i < r->count; i++) {
+        const claim *c = run_claim(r, i);
+        if (!all && !counts(w, c, &r->base, w->run_valid_below))
+            continue;
+        begins[partition_of(c) + 2]++;
+        if (!all)
+            extent_add(&left, claim_position(c, &r->base), claim_time(c, &r->base));
+    }
+    for (uint32_t p = 2; p < PARTITIONS + 2; p++)
+        begins[p] += begins[p - 1];
+    return left;
+}
+
 /* The run's claims in the order of partitions, by the base of the file. */
 static sl_status sort_run(sl_dedupe_work *w, sl_error *error) {
     const run *r = w->run;
+    bool all = w->run_valid_below > r->extent.position_max && w->floor <= r->extent.time_min;
     uint32_t *begins = w->begins = sl_calloc(PARTITIONS + 2, sizeof *begins);
     if (begins == NULL)
         return no_memory(error);
-    extent left = EXTENT_EMPTY;
-    for (uint32_t i = 0; i < r->count; i++) {
-        const claim *c = run_claim(r, i);
-        if (!counts(w, c, &r->base, w->run_valid_below))
-            continue;
-        begins[partition_of(c) + 2]++;
-        extent_add(&left, claim_position(c, &r->base), claim_time(c, &r->base));
-    }
+    extent left = measure_run(w, begins, all);
     if (left.claims == 0)
         return SL_OK;
     w->sorted_bytes = left.claims * sizeof *w->sorted;
@@ -276,15 +287,14 @@ static sl_status sort_run(sl_dedupe_work *w, sl_error *error) {
     sl_status status = open_writer(w, &left, error);
     if (status != SL_OK)
         return status;
-    for (uint32_t p = 2; p < PARTITIONS + 2; p++)
-        begins[p] += begins[p - 1];
-    claim_base base = w->writer.file->base;
+    claim_base from = r->base, to = w->writer.file->base;
     for (uint32_t i = 0; i < r->count; i++) { /* begins[p + 1] moves from p's beginning to its end. */
-        claim c = *run_claim(r, i);
-        if (!counts(w, &c, &r->base, w->run_valid_below))
+        const claim *c = run_claim(r, i);
+        if (!all && !counts(w, c, &from, w->run_valid_below))
             continue;
-        claim_place(&c, &base, claim_position(&c, &r->base), claim_time(&c, &r->base));
-        w->sorted[begins[partition_of(&c) + 1]++] = c;
+        claim *at = &w->sorted[begins[partition_of(c) + 1]++];
+        *at = *c;
+        claim_place(at, &to, claim_position(c, &from), claim_time(c, &from));
     }
     return SL_EAGAIN;
 }
@@ -409,7 +419,7 @@ static slice *new_slice(sl_dedupe *s, const sl_dedupe_work *w) {
     made->closed = w->limit == 0;
     made->used_tick = s->tick;
     uint32_t blocks = filter_blocks(w->limit, FILTER_BITS);
-    if (!made->closed && store_make_room(s, filter_bytes(blocks)) && !filter_init(&made->filter, blocks))
+    if (!made->closed && store_make_room(s, filter_bytes(blocks), false) && !filter_init(&made->filter, blocks))
         memory_give(&s->memory, filter_bytes(blocks)); /* Without: the files' own filters are asked. */
     return made;
 }
