@@ -808,25 +808,185 @@ static void schema_names_are_checked(void **state) {
     end_bench(&b);
 }
 
+// ---- Results written into a batch
+// -------------------------------------------------------------
+
+static void only_kept_rows_are_assigned(void **state) {
+    (void)state;
+    bench b = new_bench();
+    sl_expression *e = on(&b, "amount * 2");
+    for (uint32_t r = 0; r < ROWS; r++)
+        b.batch->verdict[r] = r % 4 == 0 ? SL_VERDICT_FILTERED : SL_VERDICT_KEEP;
+    uint64_t errors = 0;
+    assert_int_equal(sl_expression_assign(e, b.batch, b.amount, &errors), SL_OK);
+    const sl_column *amount = &b.batch->columns[b.amount];
+    uint64_t expected_errors = 0;
+    for (uint32_t r = 0; r < ROWS; r++) {
+        bool kept = r % 4 != 0, there = r % 10 != 0;
+        assert_int_equal(amount->valid[r], there);
+        if (there || !kept)
+            assert_int_equal(amount->values.i64[r], kept ? 2 * r : r);
+        expected_errors += kept && !there;
+    }
+    assert_int_equal(errors, expected_errors);
+    sl_expression_destroy(e);
+    end_bench(&b);
+}
+
+static void parts_of_raw_stay_there_when_assigned(void **state) {
+    (void)state;
+    bench b = new_bench();
+    sl_expression *e = on(&b, "kind.substring(1, 4)");
+    assert_int_equal(sl_expression_assign(e, b.batch, b.kind, NULL), SL_OK);
+    const sl_span *spans = b.batch->columns[b.kind].values.span;
+    assert_true(spans[0].offset == 1 && spans[0].length == 3);
+    assert_true(spans[1299].offset == 9 && spans[1299].length == 3);
+    assert_int_equal(b.batch->arena.length, 0);
+    sl_expression_destroy(e);
+    end_bench(&b);
+}
+
+static void made_texts_are_kept_in_the_batch(void **state) {
+    (void)state;
+    bench b = new_bench();
+    sl_expression *upper = on(&b, "kind.upperAscii()"),
+                  *part = on(&b, "flag ? 'none' : kind.substring(1)");
+    assert_int_equal(sl_expression_assign(upper, b.batch, b.kind, NULL), SL_OK);
+    sl_expression_destroy(upper); // The texts are the batch's own by now.
+    sl_value cell = sl_value_of(b.batch, b.kind, 1299);
+    assert_int_equal(cell.as.text.length, 4);
+    assert_memory_equal(cell.as.text.bytes, "VIEW", 4);
+    size_t before = b.batch->arena.length;
+    assert_int_equal(sl_expression_assign(part, b.batch, b.kind, NULL), SL_OK);
+    cell = sl_value_of(b.batch, b.kind, 1299);
+    assert_memory_equal(cell.as.text.bytes, "IEW", 3);
+    cell = sl_value_of(b.batch, b.kind, 0);
+    assert_memory_equal(cell.as.text.bytes, "none", 4);
+    // Only the constant is new.
+    assert_true(b.batch->arena.length - before <= ROWS / 5 * 4);
+    sl_expression_destroy(part);
+    end_bench(&b);
+}
+
+static void a_member_brings_its_object(void **state) {
+    (void)state;
+    bench b = new_bench();
+    uint32_t zone = sl_schema_add(b.schema, b.geo, "zone", 4, SL_TYPE_STRING);
+    static const sl_record record = {0};
+    assert_int_equal(sl_batch_prepare(b.batch, b.schema, raw, &record), SL_OK);
+    b.batch->rows = 2;
+    for (uint32_t r = 0; r < 2; r++) {
+        b.batch->columns[b.amount].valid[r] = r == 1;
+        b.batch->columns[b.amount].values.i64[r] = 1;
+        b.batch->columns[b.city].valid[r] = 1; // Of an object that isn't there.
+    }
+    sl_expression *e = on(&b, "amount == 1 ? 'UTC' : ''");
+    uint64_t errors = 0;
+    assert_int_equal(sl_expression_assign(e, b.batch, zone, &errors), SL_OK);
+    assert_int_equal(errors, 1);
+    assert_false(sl_batch_present(b.batch, zone, 0));
+    assert_false(sl_batch_present(b.batch, b.geo, 0));
+    assert_true(sl_batch_present(b.batch, zone, 1));
+    assert_false(sl_batch_present(b.batch, b.city, 1));
+    sl_expression_destroy(e);
+    end_bench(&b);
+}
+
+static void a_field_of_another_type_is_not_assigned(void **state) {
+    (void)state;
+    bench b = new_bench();
+    sl_expression *e = on(&b, "amount + 1"), *price = on(&b, "price * 1.5");
+    assert_int_equal(sl_expression_assign(e, b.batch, b.kind, NULL), SL_ETYPE);
+    assert_int_equal(sl_expression_assign(e, b.batch, 0, NULL), SL_ETYPE);
+    assert_int_equal(sl_expression_assign(e, b.batch, 99, NULL), SL_ETYPE);
+    assert_int_equal(sl_expression_assign(price, b.batch, b.price, NULL), SL_ETYPE);
+    sl_expression_destroy(e);
+    sl_expression_destroy(price);
+    end_bench(&b);
+}
+
+static void null_that_was_meant_is_no_error(void **state) {
+    (void)state;
+    bench b = new_bench();
+    sl_expression *e = on(&b, "flag ? null : amount > 1000 ? amount : null");
+    uint64_t errors = 0;
+    const sl_column *out = sl_expression_run(e, b.batch, &errors);
+    uint64_t missing = 0;
+    for (uint32_t r = 0; r < ROWS; r++) {
+        missing += r % 10 == 0 && r % 5 != 0;
+        assert_int_equal(out->valid[r], r % 5 != 0 && r > 1000);
+    }
+    assert_int_equal(errors, missing);
+    sl_expression_destroy(e);
+    end_bench(&b);
+}
+
+static void explained(const char *text, const char *expected) {
+    bench b = new_bench();
+    sl_expression *e = on(&b, text);
+    sl_error error = {0};
+    sl_status status = sl_expression_explain(e, b.batch, 10, &error);
+    assert_int_equal(status, expected == NULL ? SL_OK : SL_EINVAL);
+    if (expected != NULL)
+        assert_string_equal(error.text, expected);
+    sl_expression_destroy(e);
+    end_bench(&b);
+}
+
+// Row 10: amount and geo are missing, price is 2.50, kind "purchase", flag true.
+static void a_row_without_an_answer_is_explained(void **state) {
+    (void)state;
+    explained("flag", NULL);
+    explained("flag || amount > 1", NULL);
+    explained("amount > 1", "`amount` is missing");
+    explained("kind == 'x' || geo.city == 'Oslo'", "`geo.city` is missing");
+    explained("flag && !(price > 1.0 && amount > 1)", "`amount` is missing");
+    explained("1 / (price > 1.0 ? 0 : 1) > 1", "column 3: division by zero, or overflow");
+    explained("'\u00e9' != kind && int(kind) > 1", "column 16: the text is no number");
+    explained("flag ? kind.charAt(9) : 'a'",
+              "column 13: the position is outside of the text");
+    explained("[1, 2][kind.size()] == 1", "column 7: the list is shorter");
+    explained("{'view': 1}[kind] == 1", "column 12: the map has no such key");
+    explained("amount in [1, 2]", "`amount` is missing");
+    explained("size([amount, 2]) == 2", "`amount` is missing");
+    explained("flag ? null : 1", NULL);
+}
+
 // ---- Allocation failures
 // ---------------------------------------------------------------------
 
-static bool everything(const bench *b) {
-    static const char text[] =
-        "(amount + 1 > 2 && kind in ['view', 'x'] || price >= 10.5) && "
-        "(flag ? kind + '!' : geo.city).size() > 3";
-    sl_expression *made = NULL, *e = NULL;
+static bool compiles_and_runs(const bench *b, const char *text) {
+    sl_expression *e = NULL;
     sl_error error = {0};
-    bool done = false;
     if (sl_expression_compile(text, b->schema, &e, &error) != SL_OK) {
         assert_int_equal(error.status, SL_ENOMEM);
         return false;
     }
-    if (sl_expression_compile("kind + '!'", b->schema, &made, &error) == SL_OK)
-        done = sl_expression_run(e, b->batch, NULL) != NULL &&
-               sl_expression_run(made, b->batch, NULL) != NULL;
+    bool done = sl_expression_run(e, b->batch, NULL) != NULL;
+    if (done && sl_expression_type(e) == SL_TYPE_STRING) {
+        sl_status status = sl_expression_assign(e, b->batch, b->city, NULL);
+        assert_true(status == SL_OK || status == SL_ENOMEM);
+        done = status == SL_OK;
+    }
     sl_expression_destroy(e);
-    sl_expression_destroy(made);
+    return done;
+}
+
+// Every step that makes texts or lists, and what is made when compiled.
+static bool everything(const bench *b) {
+    static const char *const texts[] = {
+        "(amount + 1 > 2 && kind in ['view', 'x'] || price >= 10.5) && "
+        "(flag ? kind + '!' : geo.city).size() > 3",
+        "kind.replace('e', '33') + string(amount) + string(price) + kind.reverse()",
+        "kind.upperAscii().split('E').join(string(double(amount))) + strings.quote(kind)",
+        "base64.encode(bytes(kind)) + string(base64.decode('YQ==')) + string(flag)",
+        "kind.matches('^(p|v).*e[a-z]$') && 1 in [1, amount] && {'a': 1}[kind] > 0",
+        "string(timestamp(amount)) + string(timestamp(amount) - timestamp(0))",
+        "timestamp(amount).getHours('Europe/Oslo') in [1, 2] ? [kind, 'a'][0] : null",
+        "(['a'] + kind.split('i')).join('-') == kind ? 'x' : geo['city']"};
+    bool done = true;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && done; i++)
+        done = compiles_and_runs(b, texts[i]);
     return done;
 }
 
@@ -836,6 +996,7 @@ static void any_failed_allocation_is_a_status(void **state) {
     uint64_t n = 0;
     bool done = false;
     do {
+        sl_buffer_clear(&b.batch->arena);
         sl_memory_fail_at(++n);
         done = everything(&b);
         assert_true(done == (sl_memory_calls() < n));
@@ -874,6 +1035,13 @@ int main(void) {
         cmocka_unit_test(fields_that_are_read_are_listed_once),
         cmocka_unit_test(a_widened_field_counts_as_missing),
         cmocka_unit_test(schema_names_are_checked),
+        cmocka_unit_test(only_kept_rows_are_assigned),
+        cmocka_unit_test(parts_of_raw_stay_there_when_assigned),
+        cmocka_unit_test(made_texts_are_kept_in_the_batch),
+        cmocka_unit_test(a_member_brings_its_object),
+        cmocka_unit_test(a_field_of_another_type_is_not_assigned),
+        cmocka_unit_test(null_that_was_meant_is_no_error),
+        cmocka_unit_test(a_row_without_an_answer_is_explained),
         cmocka_unit_test(any_failed_allocation_is_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
