@@ -504,9 +504,12 @@ static const column_check *guard(splitter *s, const plan_schema *schema, uint32_
     return k;
 }
 
-/** `value` where no member is there that isn't a column. */
-static const column_check *without_rest(splitter *s, unsigned value) {
-    if (s->schema->closed)
+/**
+ * `value` where no member of the group is there that isn't a column. Decoders of a closed schema
+ * refuse such a member at the root; below it they drop it.
+ */
+static const column_check *without_rest(splitter *s, unsigned value, uint32_t group) {
+    if (s->schema->closed && group == 0)
         return always(value);
     if (s->schema->rest == SL_NO_FIELD)
         return always(UNKNOWN);
@@ -524,7 +527,7 @@ static const column_check *present(splitter *s, const plan_name *name, uint32_t 
     uint32_t field =
         sl_schema_child(s->schema, group, (const char *)name->text, name->length);
     if (field == SL_NO_FIELD || !is_member(&s->schema->fields[field]))
-        return without_rest(s, SURELY_NOT);
+        return without_rest(s, SURELY_NOT, group);
     if (s->schema->fields[field].required)
         return always(SURELY);
     return make(s, COLUMN_PRESENT, field, "required");
@@ -592,7 +595,7 @@ static const column_check *members_check(splitter *s, const plan_op *op, uint32_
     for (uint32_t i = 0; i < m->pattern_count; i++)
         others = others || !is_anything(m->patterns[i].schema);
     if (others)
-        add(s, &l, without_rest(s, SURELY));
+        add(s, &l, without_rest(s, SURELY, group));
     return all_of(s, &l);
 }
 
@@ -611,7 +614,7 @@ static const column_check *names_check(splitter *s, const plan_op *op, uint32_t 
         if (at != TREE_NONE && !sl_check_value(s->checker, op->as.schema, at))
             add(s, &l, negate(s, make(s, COLUMN_PRESENT, f, NULL), "propertyNames"));
     }
-    add(s, &l, without_rest(s, SURELY));
+    add(s, &l, without_rest(s, SURELY, group));
     return s->split->contract->dynamic ? (sl_free(l.items), always(UNKNOWN))
                                        : all_of(s, &l);
 }
@@ -754,6 +757,9 @@ static const column_check *value_check(splitter *s, const plan_schema *schema,
         return always(UNKNOWN);
     if (field != 0 && s->schema->fields[field].type == SL_TYPE_JSON)
         return json_check(s, schema, field);
+    // x-decimal on another column than its own: the values there may be of either form.
+    if (schema->decimal && (field == 0 || s->schema->fields[field].type != SL_TYPE_DECIMAL))
+        return always(UNKNOWN);
     check_list l = {0};
     s->depth++;
     for (uint32_t i = 0; i < schema->count; i++)
