@@ -295,15 +295,18 @@ static sl_status take_segment(run *r, const uint8_t *bytes, size_t length, size_
 static sl_status read_tail(sl_dedupe *s, const char *path, run *r, sl_buffer *bytes, sl_error *error) {
     int file;
     size_t got = 0;
-    sl_buffer_clear(bytes);
-    if (!sl_buffer_reserve(bytes, r->tail_bytes))
-        return no_memory(error);
+    uint64_t size = 0;
     sl_status status = s->files->open(s->files, path, SL_FILE_READ, &file, error);
     if (status == SL_ENOTFOUND)
         return sl_error_set(error, SL_ECORRUPT, "tail %" PRIu64 " is missing", r->tail_number);
     if (status != SL_OK)
         return status;
-    status = s->files->read(s->files, file, bytes->bytes, r->tail_bytes, 0, &got, error);
+    status = s->files->size(s->files, file, &size, error);
+    sl_buffer_clear(bytes);
+    if (status == SL_OK && size >= r->tail_bytes && !sl_buffer_reserve(bytes, r->tail_bytes))
+        status = no_memory(error);
+    if (status == SL_OK && size >= r->tail_bytes)
+        status = s->files->read(s->files, file, bytes->bytes, r->tail_bytes, 0, &got, error);
     s->files->close(s->files, file);
     if (status == SL_OK && got != r->tail_bytes)
         status = sl_error_set(error, SL_ECORRUPT, "tail %" PRIu64 " is cut off", r->tail_number);
