@@ -45,15 +45,29 @@ static void seal_tail(uint8_t *bytes, size_t length) {
     }
 }
 
+// Keys of claims as they lie in the file, so that some are found.
+static uint32_t find_keys(const uint8_t *bytes, size_t length, sl_hash128 keys[16]) {
+    uint32_t found = 0, count;
+    for (size_t at = 16; at + 8 <= length && found < 16; at += 8 + (size_t)count * 24) {
+        memcpy(&count, bytes + at + 4, sizeof count);
+        if (count > (length - at - 8) / 24)
+            break;
+        for (uint32_t i = 0; i < count && found < 16; i++) {
+            memcpy(&keys[found].high, bytes + at + 8 + 24 * (size_t)i, 8);
+            memcpy(&keys[found++].low, bytes + at + 16 + 24 * (size_t)i, 4);
+        }
+    }
+    return found;
+}
+
 static void judge(sl_dedupe *store, const uint8_t *keys, size_t length) {
-    sl_dedupe_event events[16];
+    sl_dedupe_event events[16] = {0};
     uint8_t verdict[16];
     uint32_t done;
-    for (uint32_t i = 0; i < 16; i++) {
-        events[i] = (sl_dedupe_event){.position = 1000 * i, .time_us = i, .watermark_us = i, .row = i};
-        if (length >= 16 + 16 + 8 + 24 * (size_t)(i + 1)) // As it lies in the first buckets.
-            memcpy(&events[i].key.high, keys + 24 + 24 * (size_t)i, 8);
-    }
+    sl_hash128 known[16] = {0};
+    (void)find_keys(keys, length, known);
+    for (uint32_t i = 0; i < 16; i++)
+        events[i] = (sl_dedupe_event){known[i], 100000 + i, i, i, i};
     (void)!sl_dedupe_judge(store, events, 16, verdict, &done, &(sl_error){0});
     for (sl_dedupe_work *w; (w = sl_dedupe_work_next(store)) != NULL;) {
         sl_status status;
