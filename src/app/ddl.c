@@ -89,10 +89,11 @@ static void table_text(ddl *d, const sl_warehouse_table *table) {
     sl_buffer_text(d->out, ";\n");
 }
 
-static sl_status rows_table(ddl *d, const char *name, const sl_schema *schema) {
+static sl_status rows_table(ddl *d, const sl_config_table *config,
+                            const sl_schema *schema) {
     sl_warehouse_table table;
-    sl_status status =
-        sl_warehouse_table_of_schema(d->dialect, name, schema, NULL, &table, d->error);
+    sl_status status = sl_warehouse_table_of_schema(d->dialect, config->name, schema,
+                                                    config->id, &table, d->error);
     if (status != SL_OK)
         return status;
     table_text(d, &table);
@@ -285,7 +286,7 @@ static sl_status of_stream(ddl *d, const sl_config_stream *s) {
     } else {
         if (s->warehouse.name != NULL) {
             comment(d, "stream", s->name, s->schema != NULL);
-            status = rows_table(d, s->warehouse.name, schema);
+            status = rows_table(d, &s->warehouse, schema);
         }
         if (status == SL_OK)
             status = windows_of(d, s->name, schema, s->schema != NULL);

@@ -6,13 +6,15 @@ import json
 import math
 import os
 import random
+import re
+import subprocess
 import sys
 import time
 
 import rigs
 from outside import PG, Outside, address_of, proxies
 from support import (
-    Daemon, Sender, event, flush_until, noise, body, rows, run_tests, started, stopped, wait_for,
+    BINARY, Daemon, Sender, body, event, flush_until, noise, rows, run_tests, started, stopped, wait_for,
 )
 
 MEASURES = {
@@ -98,6 +100,99 @@ def test_two_daemons_give_the_rows_of_one(root):
     assert both.query("SELECT count(*) FROM sluice_ledger_per_minute") == [["2"]]
     for d in (*pair, single):
         stopped(d)
+
+
+def catalog(outside):
+    """Columns with their types, and indexes, of all tables but the schema's name."""
+    columns = outside.query("SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull FROM pg_attribute a"
+                            " JOIN pg_class c ON c.oid = a.attrelid WHERE a.attnum > 0 AND c.relkind = 'r'"
+                            f" AND c.relnamespace = '{outside.schema}'::regnamespace ORDER BY 1, a.attnum")
+    indexes = outside.query(f"SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = '{outside.schema}'")
+    return columns, sorted((t, d.split(" ON ")[1].replace(outside.schema, "")) for t, d in indexes)
+
+
+def reload(daemon):
+    (daemon.directory / "sluice.yaml").write_text(json.dumps(daemon.config))
+    before = daemon.metric("sluice_config_reloads_total")
+    daemon.process.send_signal(1)
+    wait_for("the reload", lambda: daemon.metric("sluice_config_reloads_total") > before)
+
+
+def test_printed_ddl_makes_the_tables_that_sluice_makes(root):
+    """Both by hand and by sluice, with a column that comes later; and `create: false` works on what was made by hand."""
+    ours, hand = Outside(root / "ours"), Outside(root / "hand")
+    daemons = []
+    for outside in (ours, hand):
+        config = windowed(outside, outside.root)
+        config["streams"]["events"]["id"] = "id"
+        daemon = Daemon(outside.root, config)
+        if outside is hand:
+            for table in (config["streams"]["events"]["warehouse"], *(w.setdefault("warehouse", {}) for w in config["windows"].values())):
+                table["create"] = False
+            (daemon.directory / "sluice.yaml").write_text(json.dumps(daemon.config))
+            done = subprocess.run([BINARY, "ddl", "postgres", "-c", daemon.directory / "sluice.yaml"], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            hand.query(done.stdout)
+        started(daemon)
+        assert daemon.request("POST", "/v1/events/events", body(0, 100))[0] == 200
+        flush_until(daemon)
+        daemons.append(daemon)
+    assert catalog(ours) == catalog(hand)
+    for outside, daemon in zip((ours, hand), daemons):
+        schema = daemon.config["streams"]["events"]["schema"]
+        schema["properties"] = {**schema["properties"], "more": {"type": "number", "x-decimal": [10, 3]}}
+        reload(daemon)
+        assert daemon.post([dict(event(i), more="1.500") for i in range(100, 200)], "/v1/events/events")[1]["accepted"] == 100
+        if outside is hand:
+            wait_for("the alarm", lambda: daemon.metric("sluice_table_stalled") == 1)
+            assert "more" in daemon.said().splitlines()[-1], daemon.said()[-2000:]
+            hand.query("ALTER TABLE event_rows ADD COLUMN more numeric(10,3)")
+        flush_until(daemon)
+        outside.check(daemon, 200)
+        assert outside.query("SELECT count(*), sum(more) FROM event_rows WHERE more IS NOT NULL") == [["100", "150.000"]]
+        stopped(daemon)
+    assert catalog(ours) == catalog(hand)
+
+
+def test_the_ledger_is_locked_first_and_alone(root):
+    """The server's own log of statements: staging outside of any transaction; in one, first the ledger's lock, of that one
+    table, then the check, the merge, the move, and COMMIT."""
+    server = rigs.own("postgres")
+    server.stop()
+    with open(server.directory / "postgres/data/postgresql.conf", "a") as f:
+        f.write("log_statement = 'all'\nlog_line_prefix = '[%p] %q%a '\n")
+    server.start()
+    outside = Outside(root, url=server["SLUICE_TEST_PG"])
+    daemon = started(Daemon(root, outside.configuration()))
+    for i in range(3):
+        assert daemon.request("POST", "/v1/events/events", body(i * 100, 100))[0] == 200
+        flush_until(daemon)
+    outside.check(daemon, 300)
+    stopped(daemon)
+    sessions = {}
+    for line in (server.directory / "postgres/log").read_text().splitlines():
+        found = re.match(r"\[(\d+)\] sluice LOG:  (?:statement|execute [^:]*): (.*)", line)
+        if found:
+            sessions.setdefault(found[1], []).append(found[2])
+    transactions, open_one = [], None
+    for statements in sessions.values():
+        for s in statements:
+            if re.match(r"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", s):  # audit
+                open_one = None
+            elif s.startswith("BEGIN"):
+                open_one = []
+            elif s.startswith(("COMMIT", "ROLLBACK")) and open_one is not None:
+                transactions.append(open_one + [s])
+                open_one = None
+            elif open_one is not None:
+                open_one.append(s)
+    loads = [t for t in transactions if any(s.startswith("INSERT") for s in t)]
+    assert len(loads) >= 6, transactions
+    for t in loads:
+        locks = [s for s in t if s.startswith("LOCK")]
+        assert t[0] == locks[0] and len(locks) == 1 and re.match(r'LOCK TABLE "sluice_ledger_\w+"', t[0]), t
+        assert t[1].startswith("SELECT") and "sluice_ledger_" in t[1], t
+        assert "sluice_ledger_" in t[-2] and re.match(r"UPDATE|INSERT", t[-2]) and t[-1] == "COMMIT", t
 
 
 def triggers(outside, table, state, every):
