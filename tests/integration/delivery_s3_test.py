@@ -198,6 +198,35 @@ def test_encryption_class_tags_and_checksums_go_along(root):
         stopped(daemon)
 
 
+def test_bucket_in_the_hosts_name(root):
+    """Virtual-host style, as AWS has it: the bucket is part of the name that is connected to and signed."""
+    with Door() as door:
+        store = Outside(root, endpoint=door.url).store
+        port = door.url.rsplit(":", 1)[1]
+        outside = Outside(root, endpoint=f"http://localhost:{port}")
+        forward = door.forward
+
+        def with_path(method, target, headers, body):
+            assert headers["host"] == f"{store.bucket}.localhost:{port}", headers["host"]
+            return forward(method, f"/{store.bucket}{target}", headers, body)
+
+        door.forward = with_path
+        daemon = door.daemon(root, outside, "keys", s3={"path_style": False}, workers=1)
+        daemon.config["streams"]["events"]["lake"].update({"codec": "none", "max_age": "1h", "target_size": "1GiB", "partition_by": ["kind"]})
+        started(daemon)
+        sent = [dict(event(i, text="t"), kind=KINDS[i % len(KINDS)]) for i in range(100)]
+        assert daemon.post(sent, "/v1/events/events")[1]["accepted"] == 100
+        daemon.flush()
+        sender = Sender(daemon, [b"\n".join(json.dumps(dict(json.loads(line), kind="one")).encode() for line in
+                                            noise(100 + i * 100, 100, 2000).splitlines()) for i in range(90)])
+        sender.run()
+        assert sender.statuses == {200: 90}
+        daemon.flush()
+        assert any("partNumber" in t for m, t, _ in door.seen)
+        outside.check(daemon, 9100)
+        stopped(daemon)
+
+
 def test_every_record_is_in_the_raw_zone_as_it_came(root):
     """Good ones, refused ones, in the order of bytes they were sent in; by the hour of arrival, zstd, NDJSON."""
     outside = Outside(root)
