@@ -51,6 +51,7 @@ OWNER = {name + ".h": folder for folder, names in OWNERS.items() for name in nam
 
 # (folder, header of another folder) -> why it may.
 KNOWS = {
+    ("steps/lookup", "decode.h"): "a line of NDJSON is JSON by the rules that events obey",
     ("steps/pipeline", "expression.h"): "conditions and values are expressions",
     ("window", "expression.h"): "conditions and arguments of measures are expressions, used as a library",
     ("intake/http", "intake.h"): "the port through which requests reach the engine",
