@@ -2,19 +2,20 @@
  * Expressions of the configuration: the Common Expression Language, typed against named columns,
  * compiled once and evaluated column-wise.
  *
- * Built    Literals, field paths (a key that is no identifier in `backticks`), == != < <= > >=, && || !, + - * / %
- *          (+ also joins strings), unary -, ?:, `in` a list of constants, has(), size(), startsWith(), endsWith(),
- *          contains(), timestamp("literal"). More of CEL comes with the event contract; what isn't built is
- *          SL_EUNSUPPORTED with its place.
+ * Built    The language of docs/expressions.md: CEL without messages, optional values, maps and lists of lists as values; list
+ *          macros on lists as they are written. What isn't built is SL_EUNSUPPORTED with its place.
  * Beyond   A number literal beside a decimal is that exact decimal; a string literal beside a date is a date;
- *          `name == null` is true where the member is absent or null.
+ *          `name == null` is true where the member is absent or null; `test ? x : null` gives null.
  * Errors   An error at a row (division by zero, overflow, a missing value) makes that row's result null and
- *          is counted; && and || absorb it as CEL says (false && error is false).
- * Numbers  int, double and decimal columns compare and mix: int op int is int (checked), anything with a double is
+ *          is counted; && and || absorb it as CEL says (false && error is false). null as an answer of the
+ *          outermost ?: isn't counted. What fails on every row is SL_ETYPE when compiled.
+ * Numbers  int, uint, double and decimal compare and mix: int op int is int (checked), anything with a double is
  *          double, decimals are compared and added exactly with each other and with ints. int / int is CEL's
  *          integer division, except in measures (`real_division`), where every `/` gives a double.
+ * Memory   Texts that a row makes come from an arena that is reset every 512 rows; one text is at most 16 MiB.
+ *          Time zones are read from /usr/share/zoneinfo when compiled.
  * Threads  A compiled expression is owned by one thread (it holds scratch columns).
- * Source   github.com/google/cel-spec, doc/langdef.md.
+ * Source   github.com/google/cel-spec, doc/langdef.md; cel-go's extensions "strings", "math" and "encoders".
  */
 #pragma once
 

@@ -43,16 +43,6 @@ static sl_status check_has(compiler *c, node *n) {
     return check_there(c, name);
 }
 
-static bool is_macro(const char *name) {
-    static const char *const macros[] = {
-        "all",    "exists",        "exists_one",   "existsOne",        "map",
-        "filter", "transformList", "transformMap", "transformMapEntry"};
-    for (size_t i = 0; i < sizeof macros / sizeof *macros; i++)
-        if (strcmp(macros[i], name) == 0)
-            return true;
-    return false;
-}
-
 static bool is_type_word(const char *name) {
     return strcmp(name, "type") == 0 || strcmp(name, "optional") == 0;
 }
@@ -103,7 +93,7 @@ static sl_status check_extreme(compiler *c, node *n, node *first, bool greatest)
 // ---- Functions
 // -------------------------------------------------------------------------------
 
-static type type_of_letter(char letter) {
+type type_of_letter(char letter) {
     switch (letter) {
     case 'b':
         return TYPE_BOOL;
@@ -325,10 +315,9 @@ sl_status check_call(compiler *c, node *n) {
     if (strcmp(n->path, "dyn") == 0)
         return check_dyn(c, n);
     if (n->method && is_macro(n->path))
-        return fault(c, SL_EUNSUPPORTED, n->at,
-                     "the macro `%s` is not supported; of lists there are `in`, [ ], "
-                     "size() and join()",
-                     n->path);
+        return check_macro(c, n);
+    if (strcmp(n->path, "format") == 0)
+        return check_format(c, n);
     if (is_type_word(n->path))
         return fault(c, SL_EUNSUPPORTED, n->at,
                      "`%s` is not supported: types are known when compiled", n->path);

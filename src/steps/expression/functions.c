@@ -148,6 +148,13 @@ const function *all_functions(size_t *count) {
     return functions;
 }
 
+const function *find_function(const char *name, const char *signature) {
+    const function *f = functions;
+    while (strcmp(f->name, name) != 0 || strcmp(f->signature, signature) != 0)
+        f++;
+    return f;
+}
+
 static bool same_but_case(const char *a, const char *b) {
     for (; *a != 0 && *b != 0; a++, b++)
         if (((*a ^ *b) & ~32) != 0)
@@ -156,7 +163,8 @@ static bool same_but_case(const char *a, const char *b) {
 }
 
 const char *nearest_function(const char *word) {
-    static const char *const others[] = {"has", "math.greatest", "math.least"};
+    static const char *const others[] = {"has",    "math.greatest", "math.least",
+                                         "format", "exists",        "all"};
     const char *name = NULL;
     uint32_t best = 3;
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {

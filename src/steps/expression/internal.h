@@ -109,8 +109,9 @@ typedef struct compiler {
     size_t name_count;
     bool real_division;
     uint32_t nesting;
-    token next;  /**< The token that the parser looks at. */
-    uint32_t at; /**< Where the lexer goes on. */
+    uint32_t copies; /**< Nodes that macros made. */
+    token next;      /**< The token that the parser looks at. */
+    uint32_t at;     /**< Where the lexer goes on. */
 } compiler;
 
 /** Sets the error's text with place and caret line. @return `status`. */
@@ -229,6 +230,9 @@ SL_CHECKED sl_status read_string(compiler *c, node *out);
 SL_CHECKED sl_status check(compiler *c, node *root);
 SL_CHECKED sl_status check_node(compiler *c, node *n);
 SL_CHECKED sl_status check_call(compiler *c, node *n);
+SL_CHECKED sl_status check_macro(compiler *c, node *n);
+SL_CHECKED sl_status check_format(compiler *c, node *n);
+bool is_macro(const char *name);
 /** Anything but null and a map. */
 SL_CHECKED sl_status want_value(const compiler *c, const node *n);
 /** Finds a name's type. */
@@ -329,6 +333,8 @@ struct function {
 
 /** All rows; `count` of them. */
 const function *all_functions(size_t *count);
+const function *find_function(const char *name, const char *signature); /**< Is there. */
+type type_of_letter(char letter);
 
 /** What a run puts into a vector before the steps. */
 typedef struct input {
@@ -407,6 +413,8 @@ kernel run_char_at, run_index_of, run_last_index_of, run_lower_ascii, run_upper_
     run_replace, run_split, run_substring, run_trim, run_reverse, run_quote,
     run_base64_encode, run_base64_decode;
 
+kernel run_format_double, run_format_int, run_format_uint, run_format_bool,
+    run_format_bytes;
 kernel run_same_i64, run_same_f64, run_same_truth, run_same_text;
 kernel run_text_to_bool, run_text_to_int, run_text_to_uint, run_text_to_double,
     run_text_to_timestamp, run_text_to_duration, run_bytes_to_text;

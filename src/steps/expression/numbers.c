@@ -237,7 +237,7 @@ static int print_double(double value, char *out, size_t size) {
     if (isnan(value))
         return snprintf(out, size, "NaN");
     if (isinf(value))
-        return snprintf(out, size, value < 0 ? "-Inf" : "+Inf");
+        return snprintf(out, size, value < 0 ? "-Infinity" : "Infinity");
     int length = 0;
     for (int digits = 15; digits <= 17; digits++) {
         length = snprintf(out, size, "%.*g", digits, value);
@@ -273,6 +273,87 @@ bool run_decimal_to_text(const step *s, uint32_t rows) {
                           (int)s->in[0]->scale, size % unit);
         if (!keep_printed(s, i, digits, n))
             return false;
+    }
+    return true;
+}
+
+// ---- Clauses of format(); unit_a says which
+// -----------------------------------------------------
+
+bool run_format_double(const step *s, uint32_t rows) {
+    char digits[512]; // 309 digits, a point and at most 100 more.
+    int precision = (int)(s->unit_a >> 8);
+    bool exponent = (s->unit_a & 255) == 'e';
+    valid_of_one(s, rows);
+    EACH_VALID(s, rows, i) {
+        double value = s->in[0]->values.f64[i];
+        int n = 0;
+        if (!isfinite(value))
+            n = print_double(value, digits, sizeof digits);
+        else if (exponent)
+            n = snprintf(digits, sizeof digits, "%.*e", precision, value);
+        else
+            n = snprintf(digits, sizeof digits, "%.*f", precision, value);
+        if (!keep_printed(s, i, digits, n))
+            return false;
+    }
+    return true;
+}
+
+// To base 2, 8, 16, or 16 with capitals where it is negative.
+static bool keep_based(const step *s, uint32_t row, bool minus, uint64_t value) {
+    const char *alphabet = s->unit_a < 0 ? "0123456789ABCDEF" : "0123456789abcdef";
+    uint64_t base = (uint64_t)(s->unit_a < 0 ? -s->unit_a : s->unit_a);
+    char digits[66];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = alphabet[value % base];
+        value /= base;
+    } while (value != 0);
+    if (minus)
+        digits[--at] = '-';
+    return keep_copy(s, digits + at, sizeof digits - at, &s->out->values.text[row]);
+}
+
+bool run_format_int(const step *s, uint32_t rows) {
+    valid_of_one(s, rows);
+    EACH_VALID(s, rows, i) {
+        int64_t value = s->in[0]->values.i64[i];
+        uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+        if (!keep_based(s, i, value < 0, size))
+            return false;
+    }
+    return true;
+}
+
+bool run_format_uint(const step *s, uint32_t rows) {
+    valid_of_one(s, rows);
+    EACH_VALID(s, rows, i)
+    if (!keep_based(s, i, false, s->in[0]->values.u64[i]))
+        return false;
+    return true;
+}
+
+bool run_format_bool(const step *s, uint32_t rows) {
+    valid_of_one(s, rows);
+    EACH_VALID(s, rows, i)
+    s->out->values.text[i] = text_of((s->in[0]->values.truth[i] & 1) ? "1" : "0", 1);
+    return true;
+}
+
+bool run_format_bytes(const step *s, uint32_t rows) {
+    const char *alphabet = s->unit_a < 0 ? "0123456789ABCDEF" : "0123456789abcdef";
+    valid_of_one(s, rows);
+    EACH_VALID(s, rows, i) {
+        text t = s->in[0]->values.text[i];
+        uint8_t *bytes = sl_arena_get(s->made, t.length * (size_t)2 + 1);
+        if (bytes == NULL)
+            return false;
+        for (uint32_t k = 0; k < t.length; k++) {
+            bytes[2 * (size_t)k] = (uint8_t)alphabet[t.bytes[k] >> 4];
+            bytes[2 * (size_t)k + 1] = (uint8_t)alphabet[t.bytes[k] & 15];
+        }
+        s->out->values.text[i] = text_of(bytes, t.length * (size_t)2);
     }
     return true;
 }
