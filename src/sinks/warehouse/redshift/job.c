@@ -115,7 +115,9 @@ void job_fail(job *j, sl_status status, const sl_error *error, bool passes) {
     job_cancel_uploads(j);
     sl_timer_stop(j->timer);
     j->encoding = false;
-    if (passes && j->tries < TRIES) {
+    /* 57014: our own patience has ended. Again at once would take as long. */
+    if (passes && j->tries < TRIES &&
+        strcmp(sl_postgres_sqlstate(j->session->connection), "57014") != 0) {
         j->tries++;
         sl_metric_add(j->of->retries, 1);
         sl_message(SL_LEVEL_WARN, "redshift", "trying again",

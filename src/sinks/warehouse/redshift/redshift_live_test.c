@@ -251,6 +251,48 @@ static void whatever_turn_a_daemon_ends_in_each_row_is_there_once(void **state) 
     world_close(&w);
 }
 
+/* Any one allocation of a delivery fails, on the loop's way through all modules that it takes. */
+static void out_of_memory_anywhere_leaves_each_row_once(void **state) {
+    world w;
+    (void)state;
+    world_open(&w, NULL);
+    forget(&w, "rs_memory");
+    forget(&w, "rs_memoryw");
+    sl_schema *schema = test_schema();
+    sl_window_plan *plan = test_plan(schema);
+    int64_t n = 0, failures = 0;
+    bool met[2] = {true, true};
+    for (uint64_t at = 1; met[0] || met[1]; at += at < 40 ? 1 : 7, n++) {
+        for (unsigned window = 0; window < 2; window++) {
+            parcel p = window ? window_parcel(&w, plan, "rs_memoryw", HERE, (uint64_t)n + 1, 5 * n, 5)
+                              : rows_parcel(&w, "rs_memory", HERE, (uint64_t)n + 1, 5 * n, 5, 1);
+            if (n % 10 == 9) { /* Also where nothing is connected or known. */
+                target_close(&w);
+                target_open(&w);
+            }
+            sl_memory_fail_at(at);
+            sl_status status = deliver_once(&w, &p);
+            met[window] = sl_memory_calls() >= at;
+            sl_memory_fail_at(0);
+            failures += status != SL_OK;
+            if (status != SL_OK && deliver(&w, &p) != SL_OK)
+                fail_msg("%s", w.error.text);
+            parcel_fini(&w, &p);
+        }
+    }
+    target_close(&w); /* Some objects could not be deleted: that is the next start's. */
+    target_open(&w);
+    take(&w, rows_parcel(&w, "rs_memory", HERE, (uint64_t)n + 1, 5 * n, 5, 1));
+    take(&w, window_parcel(&w, plan, "rs_memoryw", HERE, (uint64_t)n + 1, 5 * n, 5));
+    n++;
+    check_rows(&w, "rs_memory", 5 * n);
+    assert_int_equal(ask_number(&w, "SELECT SUM(events) FROM rs_memoryw"), 5 * n);
+    assert_true(failures > 20);
+    sl_window_plan_destroy(plan);
+    sl_schema_unref(schema);
+    world_close(&w);
+}
+
 static void rows_with_an_id_replace_the_older(void **state) {
     world w;
     (void)state;
@@ -311,6 +353,29 @@ static void the_reason_of_a_refused_load_is_read_back(void **state) {
     }
     take(&w, rows_parcel(&w, "rs_reason", HERE, 2, 10, 10, 1));
     check_rows(&w, "rs_reason", 20);
+    world_close(&w);
+}
+
+static void impatient(sl_redshift_options *options) { options->server.statement_ms = 1000; }
+
+/* COPY: ten minutes, were it not for our own patience; the double doesn't hear of the cancellation, so the connection goes.
+ * COMMIT: who gave it up doesn't know whether it will be done, and waits for the lock that it still holds. */
+static void statements_that_take_too_long_are_given_up_and_repeated(void **state) {
+    static const char *const slow[] = {"'^copy',1,'600000'", "'^commit',1,'8000'"};
+    world w;
+    (void)state;
+    world_open(&w, impatient);
+    forget(&w, "rs_slow");
+    int64_t n = 0;
+    for (size_t i = 0; i < sizeof slow / sizeof *slow; i++, n++) {
+        (void)ask(&w, "SELECT rsd_inject('delay',%s)", slow[i]);
+        parcel p = rows_parcel(&w, "rs_slow", HERE, (uint64_t)n + 1, 10 * n, 10, 1);
+        if (deliver(&w, &p) != SL_OK)
+            fail_msg("%s: %s", slow[i], w.error.text);
+        parcel_fini(&w, &p);
+        assert_int_equal(ask_number(&w, "SELECT rsd_left()"), 0);
+    }
+    check_rows(&w, "rs_slow", 10 * n);
     world_close(&w);
 }
 
@@ -402,9 +467,11 @@ int main(void) {
         cmocka_unit_test(windows_that_were_overtaken_are_read_again),
         cmocka_unit_test(every_fault_leaves_each_row_once),
         cmocka_unit_test(whatever_turn_a_daemon_ends_in_each_row_is_there_once),
+        cmocka_unit_test(out_of_memory_anywhere_leaves_each_row_once),
         cmocka_unit_test(rows_with_an_id_replace_the_older),
         cmocka_unit_test(a_refused_role_is_denied_and_waits),
         cmocka_unit_test(the_reason_of_a_refused_load_is_read_back),
+        cmocka_unit_test(statements_that_take_too_long_are_given_up_and_repeated),
         cmocka_unit_test(a_large_entry_goes_in_several_objects),
         cmocka_unit_test(many_tables_share_two_sessions),
         cmocka_unit_test(abandoned_objects_go_with_the_next_start),
