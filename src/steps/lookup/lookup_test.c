@@ -276,6 +276,19 @@ static void an_ndjson_file_is_a_table(void **state) {
     sl_lookup_unref(t);
 }
 
+static void an_object_is_no_value(void **state) {
+    (void)state;
+    sl_lookup *t = table_of(
+        &lines,
+        "{\"user_id\":\"a\",\"n\":[1,\"]\"],\"o\":{}}\n{\"user_id\":\"b\",\"n\":2}\n"
+        "{\"n\":7,\"user_id\":\"c\",\"n\":{\"n\":3}}\n");
+    assert_string_equal(types_of(t), "user_id string, n int64");
+    assert_string_equal(row_of(t, "a"), "\"a\" null");
+    assert_string_equal(row_of(t, "b"), "\"b\" 2");
+    assert_string_equal(row_of(t, "c"), "\"c\" null");
+    sl_lookup_unref(t);
+}
+
 static void json_strings_stay_strings(void **state) {
     (void)state;
     sl_lookup *t = table_of(
@@ -298,8 +311,8 @@ static void broken_ndjson_says_where(void **state) {
            "users: line 2, column 12: no JSON");
     refuse(&lines, "{\"user_id\":1}\n [1]\n", SL_ESYNTAX,
            "users: line 2, column 2: an object is expected");
-    refuse(&lines, "{\"user_id\":{\"a\":1}}\n", SL_ETYPE,
-           "users: line 1, column 12: an object or array can't be looked up");
+    refuse(&lines, "{\"user_id\":{\"a\":1}}\n", SL_ENOTFOUND,
+           "users: no column \"user_id\"; there is none");
     refuse(&lines, "{\"user_id\":\"a\\u0000\"}\n", SL_ESYNTAX,
            "users: line 1, column 14: a NUL character");
     refuse(&lines, "", SL_ENOTFOUND, "users: no column \"user_id\"; there is none");
@@ -689,6 +702,7 @@ int main(void) {
         cmocka_unit_test(wrong_definitions_are_refused),
         cmocka_unit_test(decimals_are_exact_or_refused),
         cmocka_unit_test(an_ndjson_file_is_a_table),
+        cmocka_unit_test(an_object_is_no_value),
         cmocka_unit_test(json_strings_stay_strings),
         cmocka_unit_test(broken_ndjson_says_where),
         cmocka_unit_test(a_typed_member_may_be_in_no_line),

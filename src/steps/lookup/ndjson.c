@@ -125,7 +125,7 @@ static void pass_nested(scan *s) {
 typedef struct member {
     cell cell;
     size_t offset;
-    bool escaped, nested;
+    bool escaped;
 } member;
 
 static sl_status value(scan *s, member *out) {
@@ -141,7 +141,6 @@ static sl_status value(scan *s, member *out) {
                       &out->escaped);
     case '{':
     case '[':
-        out->nested = true;
         pass_nested(s);
         return SL_OK;
     case 'n':
@@ -159,19 +158,6 @@ static sl_status value(scan *s, member *out) {
         s->at++;
     out->cell.length = (uint32_t)(s->at - begin);
     return SL_OK;
-}
-
-// Objects and arrays are no columns, unless somebody asked for that one by name.
-static bool asked_for(const sl_lookup_definition *definition, const uint8_t *name,
-                      size_t length) {
-    if (strlen(definition->key) == length && memcmp(definition->key, name, length) == 0)
-        return true;
-    for (uint32_t i = 0; i < definition->column_count; i++) {
-        const char *column = definition->columns[i].name;
-        if (strlen(column) == length && memcmp(column, name, length) == 0)
-            return true;
-    }
-    return false;
 }
 
 static sl_status place(scan *s, const uint8_t *name, size_t length, uint32_t *hint,
@@ -202,15 +188,15 @@ static sl_status one_member(scan *s, size_t offsets[SL_LOOKUP_COLUMNS_MAX],
         return status;
     if (escaped)
         name = s->c->unescaped.bytes + offset;
-    bool asked = asked_for(&s->c->loader->definition, name, length);
     spaces(s);
     s->at++; // The colon.
     spaces(s);
-    const uint8_t *at = s->at;
-    bool nested = *at == '{' || *at == '[';
-    if (nested && asked)
-        return wrong(s, at, SL_ETYPE, "an object or array can't be looked up");
-    if (!nested && (status = place(s, name, length, hint, &index)) != SL_OK)
+    // Objects and arrays make no column, and are null in one that has scalars elsewhere.
+    if (*s->at == '{' || *s->at == '[')
+        index = sl_lookup_content_column(s->c->loader, name, length, *hint);
+    else
+        status = place(s, name, length, hint, &index);
+    if (status != SL_OK)
         return status;
     if ((status = value(s, &m)) != SL_OK)
         return status;
