@@ -182,27 +182,18 @@ static uint8_t json_type(const column_check *k, const uint8_t *text, uint32_t le
     }
 }
 
-static uint8_t text_value(run *r, const column_check *k, const uint8_t *text,
-                          uint32_t length, bool padded) {
-    regex_answer answer;
-    switch ((int)k->kind) {
-    case COLUMN_LENGTH:
-        return fits_length(k, text, length) ? SURELY : SURELY_NOT;
-    case COLUMN_TEXTS:
-        return find_text(k, text, length, padded);
-    case COLUMN_FORMAT:
-        return k->as.format->check(text, length) ? SURELY : SURELY_NOT;
-    case COLUMN_JSON:
-        return json_value(r, k, text, length);
-    case COLUMN_JSON_TYPE:
-        return json_type(k, text, length);
-    default:
-        answer = sl_regex_match(k->as.pattern, r->checker->matcher, text, length);
-        return answer == REGEX_YES ? SURELY : answer == REGEX_NO ? SURELY_NOT : UNKNOWN;
-    }
+static uint8_t pattern_value(run *r, const column_check *k, const uint8_t *text,
+                             uint32_t length) {
+    regex_answer answer =
+        sl_regex_match(k->as.pattern, r->checker->matcher, text, length);
+    return answer == REGEX_YES ? SURELY : answer == REGEX_NO ? SURELY_NOT : UNKNOWN;
 }
 
-static void texts(run *r, const column_check *k, const sl_column *column, uint8_t *out) {
+/** One loop for each kind: `kind` is a constant where this is called. */
+static inline __attribute__((always_inline)) void text_loop(run *r, const column_check *k,
+                                                            const sl_column *column,
+                                                            uint8_t *out,
+                                                            column_kind kind) {
     const uint8_t *valid = column->valid + r->from;
     const sl_span *span = column->values.span + r->from;
     for (uint32_t i = 0; i < r->rows; i++) {
@@ -210,8 +201,20 @@ static void texts(run *r, const column_check *k, const sl_column *column, uint8_
             out[i] = SURELY;
             continue;
         }
-        out[i] = text_value(r, k, sl_batch_text(r->batch, span[i]), span[i].length,
-                            !(span[i].offset & SL_SPAN_ARENA));
+        const uint8_t *text = sl_batch_text(r->batch, span[i]);
+        const uint32_t length = span[i].length;
+        if (kind == COLUMN_LENGTH)
+            out[i] = fits_length(k, text, length) ? SURELY : SURELY_NOT;
+        else if (kind == COLUMN_TEXTS)
+            out[i] = find_text(k, text, length, !(span[i].offset & SL_SPAN_ARENA));
+        else if (kind == COLUMN_PATTERN)
+            out[i] = pattern_value(r, k, text, length);
+        else if (kind == COLUMN_FORMAT)
+            out[i] = k->as.format->check(text, length) ? SURELY : SURELY_NOT;
+        else if (kind == COLUMN_JSON_TYPE)
+            out[i] = json_type(k, text, length);
+        else
+            out[i] = json_value(r, k, text, length);
     }
 }
 
@@ -353,12 +356,22 @@ static void evaluate(run *r, const column_check *k, unsigned level) {
             out[i] = k->as.truth[column->values.truth[r->from + i] & 1];
         break;
     case COLUMN_LENGTH:
+        text_loop(r, k, column, out, COLUMN_LENGTH);
+        break;
     case COLUMN_TEXTS:
+        text_loop(r, k, column, out, COLUMN_TEXTS);
+        break;
     case COLUMN_PATTERN:
+        text_loop(r, k, column, out, COLUMN_PATTERN);
+        break;
     case COLUMN_FORMAT:
+        text_loop(r, k, column, out, COLUMN_FORMAT);
+        break;
     case COLUMN_JSON_TYPE:
+        text_loop(r, k, column, out, COLUMN_JSON_TYPE);
+        break;
     case COLUMN_JSON:
-        texts(r, k, column, out);
+        text_loop(r, k, column, out, COLUMN_JSON);
         break;
     }
 }

@@ -264,15 +264,23 @@ static bool email(const uint8_t *text, size_t length) {
 
 // ---- Identifiers
 
+/** 1: a hex digit, 2: a hyphen. */
+static const uint8_t uuid_class[256] = {
+    ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1,
+    ['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1, ['a'] = 1, ['b'] = 1,
+    ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1, ['A'] = 1, ['B'] = 1,
+    ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1, ['-'] = 2};
+
 static bool uuid(const uint8_t *text, size_t length) {
-    if (length != 36)
+    static const uint8_t form[36] = {1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1,
+                                     1, 2, 1, 1, 1, 1, 2, 1, 1, 1, 1, 2,
+                                     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    unsigned wrong = 0;
+    if (length != sizeof form)
         return false;
-    for (unsigned i = 0; i < 36; i++) {
-        bool hyphen = i == 8 || i == 13 || i == 18 || i == 23;
-        if (hyphen ? text[i] != '-' : !is_hex(text[i]))
-            return false;
-    }
-    return true;
+    for (unsigned i = 0; i < sizeof form; i++)
+        wrong |= (unsigned)(uuid_class[text[i]] ^ form[i]);
+    return wrong == 0;
 }
 
 static bool uri_reference(const uint8_t *text, size_t length) {

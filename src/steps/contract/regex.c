@@ -10,6 +10,7 @@
 #define MATCH_HEAP_KIB_MAX 1024u
 #define JIT_STACK_MAX (256u * 1024)
 #define WALK_STEPS_MAX 32u
+#define WALK_PREFIX_MAX 16u
 #define PATTERN_BYTES_MAX 65536u
 
 /** A character set with a count: bytes of ASCII, and whether everything beyond ASCII is
@@ -24,6 +25,8 @@ struct regex {
     uint32_t step_count;
     bool simple;
     bool open_end; /**< Without `$`. */
+    uint8_t prefix_length;
+    uint8_t prefix[WALK_PREFIX_MAX]; /**< What it begins with, as it stands. */
     walk_step steps[WALK_STEPS_MAX];
 };
 
@@ -699,11 +702,19 @@ static bool walk_is_certain(const regex *r) {
     return true;
 }
 
+static bool is_literal(uint8_t c) {
+    return c != 0 && c < 0x80 && strchr("^$.*+?()[]{}|\\", c) == NULL;
+}
+
 /** The pattern was translated before, so its syntax is right. */
 static void walk_compile(regex *r, const uint8_t *p, size_t length) {
     const uint8_t *end = p + length;
     if (length == 0 || *p++ != '^')
         return;
+    // Characters that no count follows: compared at once.
+    while (end - p >= 2 && r->prefix_length < WALK_PREFIX_MAX && is_literal(p[0]) &&
+           memchr("?+*{", p[1], 4) == NULL)
+        r->prefix[r->prefix_length++] = *p++;
     for (; p < end && !(*p == '$' && p + 1 == end);) {
         if (r->step_count == WALK_STEPS_MAX)
             return;
@@ -716,7 +727,7 @@ static void walk_compile(regex *r, const uint8_t *p, size_t length) {
             if (end - p < 2 || !walk_escape(p[1], s))
                 return;
             p += 2;
-        } else if (*p >= 0x80 || strchr("^$.*+?()[]{}|", *p) != NULL) {
+        } else if (!is_literal(*p)) {
             return;
         } else {
             add_range(s, *p, *p);
@@ -730,6 +741,10 @@ static void walk_compile(regex *r, const uint8_t *p, size_t length) {
 }
 
 static bool walk(const regex *r, const uint8_t *p, const uint8_t *end) {
+    if ((size_t)(end - p) < r->prefix_length ||
+        memcmp(p, r->prefix, r->prefix_length) != 0)
+        return false;
+    p += r->prefix_length;
     for (uint32_t i = 0; i < r->step_count; i++) {
         const walk_step *s = &r->steps[i];
         const uint8_t *begin = p;

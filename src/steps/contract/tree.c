@@ -2,9 +2,14 @@
 
 #include "sluice/hash.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #define TEXT_MAX (UINT32_C(1) << 30)
-#define SCAN_PAIRS 12u /**< Members up to which equal keys are looked for pair by pair.  \
-                        */
+#define SCAN_PAIRS                                                                       \
+    12u /**< Members up to which equal keys are looked for pair by pair.                 \
+         */
 
 static uint64_t load64(const uint8_t *p) {
     uint64_t x;
@@ -81,7 +86,14 @@ static uint32_t new_node(tree *t, json_kind kind) {
         t->nodes = nodes;
         t->capacity = more;
     }
-    t->nodes[t->count] = (tree_node){.kind = (uint8_t)kind};
+    // `as` is written by those that have a string or number.
+    tree_node *n = &t->nodes[t->count];
+    n->kind = (uint8_t)kind;
+    n->dead = false;
+    n->after = t->count + 1;
+    n->count = n->begin = n->length = n->key_length = 0;
+    n->key = NULL;
+    n->key_hash = 0;
     return t->count++;
 }
 
@@ -166,16 +178,20 @@ static const uint8_t *unescape(parser *r, const uint8_t *p, uint8_t *out,
 /** Skip what needs no look: no quote, backslash, control character or byte beyond ASCII.
  */
 static const uint8_t *plain_run(const uint8_t *p, const uint8_t *end) {
-    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
-    while (end - p >= 8) {
-        uint64_t x = load64(p);
-        uint64_t quote = x ^ (ones * '"'), slash = x ^ (ones * '\\');
-        uint64_t stop =
-            ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | (x - ones * 0x20) | x;
-        if ((stop & tops) != 0)
-            break;
-        p += 8;
+#if defined(__SSE2__)
+    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
+    const __m128i space = _mm_set1_epi8(0x20);
+    for (; end - p >= 16; p += 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+        // As signed bytes, those beyond ASCII are less than a space as well.
+        __m128i stop =
+            _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, slash)),
+                         _mm_cmplt_epi8(x, space));
+        unsigned found = (unsigned)_mm_movemask_epi8(stop);
+        if (found != 0)
+            return p + __builtin_ctz(found);
     }
+#endif
     while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\')
         p++;
     return p;
@@ -391,7 +407,6 @@ static uint32_t value(parser *r, unsigned depth) {
         r->status = SL_ENOMEM;
         return TREE_NONE;
     }
-    r->t->nodes[at].after = at + 1;
     if (!content(r, at, kind, depth))
         return TREE_NONE;
     r->t->nodes[at].begin = (uint32_t)(begin - r->t->text);
@@ -559,7 +574,6 @@ uint32_t sl_tree_push_string(tree *t, const uint8_t *bytes, uint32_t length) {
     uint32_t at = new_node(t, JSON_STRING);
     if (at == TREE_NONE)
         return at;
-    t->nodes[at].after = at + 1;
     t->nodes[at].as.string.bytes = bytes;
     t->nodes[at].as.string.length = length;
     return at;
