@@ -553,6 +553,9 @@ static sl_status start(daemon_state *d, sl_error *error) {
 }
 
 static void finish(daemon_state *d) {
+    sigset_t all; /* Without the loop a late TERM or HUP would kill, where a stop in order is nearly done. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
     stop_threads(d);
     sl_delivery_destroy(d->delivery);
     if (d->loop != NULL)
