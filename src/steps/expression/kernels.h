@@ -69,5 +69,10 @@ static inline bool keep_copy(const step *s, const void *bytes, size_t length, te
     return true;
 }
 
+/** First byte of `part` in `t` at or after byte `from`; UINT32_MAX: it isn't there. */
+uint32_t find_text(text t, text part, uint32_t from);
+/** Last one at or before `from`. */
+uint32_t find_last_text(text t, text part, uint32_t from);
+
 /** An empty text that has an address. */
 #define NO_TEXT ((text){.bytes = (const uint8_t *)"", .length = 0})

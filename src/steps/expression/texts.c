@@ -54,37 +54,7 @@ static bool ends_with(text a, text b) {
            memcmp(a.bytes + (a.length - b.length), b.bytes, b.length) == 0;
 }
 
-// Place of `b` in `a` from byte `from` on; UINT32_MAX: none.
-static uint32_t find(text a, text b, uint32_t from) {
-    if (b.length == 0)
-        return from;
-    while (a.length >= b.length && from <= a.length - b.length) {
-        const uint8_t *first =
-            memchr(a.bytes + from, b.bytes[0], a.length - b.length - from + 1);
-        if (first == NULL)
-            break;
-        from = (uint32_t)(first - a.bytes);
-        if (memcmp(first, b.bytes, b.length) == 0)
-            return from;
-        from++;
-    }
-    return UINT32_MAX;
-}
-
-static uint32_t find_last(text a, text b, uint32_t from) {
-    if (b.length > a.length)
-        return UINT32_MAX;
-    if (from > a.length - b.length)
-        from = a.length - b.length;
-    for (;; from--) {
-        if (memcmp(a.bytes + from, b.bytes, b.length) == 0)
-            return from;
-        if (from == 0)
-            return UINT32_MAX;
-    }
-}
-
-static bool contains(text a, text b) { return find(a, b, 0) != UINT32_MAX; }
+static bool contains(text a, text b) { return find_text(a, b, 0) != UINT32_MAX; }
 
 #define TEXT_TEST(name)                                                                  \
     bool run_##name(const step *s, uint32_t rows) {                                      \
@@ -147,7 +117,7 @@ static int64_t index_from(text t, text part, int64_t offset, bool last) {
         return offset;
     if (!byte_of(t, offset, &at) || at == t.length)
         return -1;
-    at = last ? find_last(t, part, at) : find(t, part, at);
+    at = last ? find_last_text(t, part, at) : find_text(t, part, at);
     return at == UINT32_MAX ? -1 : characters(text_of(t.bytes, at));
 }
 
@@ -294,7 +264,7 @@ bool run_reverse(const step *s, uint32_t rows) {
 // the end is one.
 static uint32_t next_place(text t, text part, uint32_t from, bool first) {
     if (part.length != 0)
-        return find(t, part, from);
+        return find_text(t, part, from);
     if (first)
         return 0;
     if (from >= t.length)
@@ -367,7 +337,7 @@ bool run_replace(const step *s, uint32_t rows) {
 static uint32_t cut(text t, text by, uint64_t limit, text *out) {
     uint32_t count = 0, begin = 0;
     while (count + 1 < limit) {
-        uint32_t end = find(t, by, begin);
+        uint32_t end = find_text(t, by, begin);
         if (by.length == 0) {
             end = begin < t.length ? begin + 1 : UINT32_MAX;
             while (end < t.length && continues_character(t.bytes[end]))
