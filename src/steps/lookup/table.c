@@ -398,9 +398,10 @@ sl_status sl_lookup_finish(sl_lookup_loader *loader, sl_lookup **out, sl_error *
     builder b = {.loader = loader, .error = error};
     b.table = sl_calloc(1, sizeof *b.table);
     b.cursor = sl_calloc(1, sizeof *b.cursor);
-    sl_status status = b.table != NULL && b.cursor != NULL && !loader->content.failed
-                           ? SL_OK
-                           : no_memory(error);
+    sl_status status =
+        b.table != NULL && b.cursor != NULL && sl_buffer_reserve(&loader->content, 1)
+            ? SL_OK
+            : no_memory(error);
     if (b.table != NULL) {
         atomic_init(&b.table->references, 1);
         sl_arena_init(&b.table->names, ARENA_BLOCK_BYTES);

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <jansson.h>
+#include <yaml.h>
 #include <zlib.h>
 
 static const char small[] =
@@ -533,6 +534,128 @@ static void published_device_cases_pass(void **state) {
     check_file("uap_device_half_a.jsonl.gz", keys, 3, 8054);
 }
 
+// ---- The cases that Debian's package brings for its own rules
+// ---------------------------------------------------
+
+#define PACKAGE "/usr/share/uap-core/"
+
+static char *slurp_package(const char *name, size_t *length) {
+    char path[256];
+    snprintf(path, sizeof path, "%s%s", PACKAGE, name);
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        print_message("skipped: no %s (package uap-core)\n", path);
+        return NULL;
+    }
+    sl_buffer bytes = SL_BUFFER_EMPTY;
+    char block[65536];
+    for (size_t got; (got = fread(block, 1, sizeof block, file)) != 0;)
+        sl_buffer_append(&bytes, block, got);
+    fclose(file);
+    *length = bytes.length;
+    return (char *)bytes.bytes;
+}
+
+typedef struct published_case {
+    char key[8][32], value[8][1024];
+    unsigned count;
+} published_case;
+
+static const char *member_of(const published_case *c, const char *key) {
+    for (unsigned i = 0; i < c->count; i++)
+        if (strcmp(c->key[i], key) == 0)
+            return c->value[i][0] != 0 ? c->value[i] : NULL;
+    return NULL;
+}
+
+static void check_published(sl_user_agent_step *step, const published_case *c,
+                            uint32_t list) {
+    static const char *const keys[LISTS][6] = {
+        {"family", "major", "minor", "patch"},
+        {"family", "major", "minor", "patch", "patch_minor"},
+        {"family", "brand", "model"}};
+    const char *text = member_of(c, "user_agent_string");
+    if (member_of(c, "js_ua") != NULL)
+        return;
+    if (text == NULL)
+        text = ""; // One case is the string of no length.
+    sl_user_agent_text parts[SL_UA_PARTS];
+    sl_user_agent_parse(step, text, strlen(text), true, parts);
+    for (uint32_t i = 0; i < sl_user_agent_lists[list].parts; i++)
+        expect_part(parts, sl_user_agent_lists[list].part[i].part,
+                    member_of(c, keys[list][i]), text);
+}
+
+// test_cases: a list of mappings from words to scalars. Nulls are empty, "~" or "null".
+static unsigned check_package_file(sl_user_agent_step *step, const char *name,
+                                   uint32_t list) {
+    size_t length = 0;
+    char *yaml = slurp_package(name, &length);
+    if (yaml == NULL)
+        return 0;
+    static published_case c;
+    yaml_parser_t parser;
+    yaml_event_t event;
+    assert_true(yaml_parser_initialize(&parser));
+    yaml_parser_set_input_string(&parser, (const unsigned char *)yaml, length);
+    unsigned cases = 0, depth = 0;
+    bool key = true, more = true;
+    while (more) {
+        assert_true(yaml_parser_parse(&parser, &event));
+        if (event.type == YAML_MAPPING_START_EVENT && ++depth == 2) {
+            c.count = 0;
+            key = true;
+        } else if (event.type == YAML_MAPPING_END_EVENT && depth-- == 2) {
+            check_published(step, &c, list);
+            cases++;
+        } else if (event.type == YAML_SCALAR_EVENT && depth == 2) {
+            const char *text = (const char *)event.data.scalar.value;
+            bool null = event.data.scalar.plain_implicit &&
+                        event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+                        (strcmp(text, "null") == 0 || strcmp(text, "~") == 0);
+            assert_true(c.count < 8);
+            if (key)
+                snprintf(c.key[c.count], sizeof c.key[0], "%s", text);
+            else
+                snprintf(c.value[c.count++], sizeof c.value[0], "%s", null ? "" : text);
+            key = !key;
+        }
+        more = event.type != YAML_STREAM_END_EVENT;
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    sl_free(yaml);
+    return cases;
+}
+
+static void cases_of_debians_package_pass(void **state) {
+    (void)state;
+    size_t length = 0;
+    char *yaml = slurp_package("regexes.yaml", &length);
+    if (yaml == NULL)
+        return;
+    sl_user_agent_rules *rules;
+    assert_int_equal(sl_user_agent_rules_load(yaml, length, &rules, NULL), SL_OK);
+    sl_free(yaml);
+    sl_user_agent_step *step = parser(rules);
+    unsigned cases = check_package_file(step, "tests/test_ua.yaml", LIST_BROWSER);
+    cases += check_package_file(step, "tests/test_os.yaml", LIST_OS);
+    cases += check_package_file(step, "tests/test_device.yaml", LIST_DEVICE);
+    cases += check_package_file(step, "test_resources/firefox_user_agent_strings.yaml",
+                                LIST_BROWSER);
+    cases += check_package_file(step, "test_resources/additional_os_tests.yaml", LIST_OS);
+    cases += check_package_file(step, "test_resources/opera_mini_user_agent_strings.yaml",
+                                LIST_BROWSER);
+    cases += check_package_file(step, "test_resources/podcasting_user_agent_strings.yaml",
+                                LIST_BROWSER);
+    cases +=
+        check_package_file(step, "test_resources/pgts_browser_list.yaml", LIST_BROWSER);
+    print_message("%u cases of Debian's uap-core\n", cases);
+    assert_true(cases > 1000);
+    sl_user_agent_step_destroy(step);
+    sl_user_agent_rules_unref(rules);
+}
+
 static int forget_published(void **state) {
     (void)state;
     sl_user_agent_rules_unref(published);
@@ -559,6 +682,7 @@ int main(void) {
         cmocka_unit_test(published_browser_cases_pass),
         cmocka_unit_test(published_os_cases_pass),
         cmocka_unit_test(published_device_cases_pass),
+        cmocka_unit_test(cases_of_debians_package_pass),
     };
     return cmocka_run_group_tests(tests, NULL, forget_published);
 }
