@@ -339,7 +339,7 @@ static sl_status recover_tail(sl_dedupe *s, const record_tail *t, uint64_t resum
     if (t->claims == 0 || t->claims > RUN_CLAIMS_MAX || t->bytes > (uint64_t)t->claims * BLOCK ||
         t->bytes < t->claims * sizeof(claim))
         return sl_error_set(error, SL_ECORRUPT, "the ledger's record is damaged");
-    run *r = run_create(&s->memory, t->claims);
+    run *r = run_create(&s->memory, t->claims, t->claims);
     if (r == NULL)
         return no_memory(error);
     r->forced = true;

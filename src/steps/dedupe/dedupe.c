@@ -121,7 +121,8 @@ sl_status sl_dedupe_open(const sl_dedupe_options *options, const void *record, s
     s->files = options->files;
     s->directory = sl_strdup(options->directory);
     s->horizon_us = options->horizon_us;
-    s->span_us = options->horizon_us / 8 > SL_MINUTE_US ? options->horizon_us / 8 : SL_MINUTE_US;
+    s->span_us = options->horizon_us / SLICES_IN_HORIZON;
+    s->span_us = s->span_us > SL_MINUTE_US ? s->span_us : SL_MINUTE_US;
     s->run_claims = within(options->run_claims, RUN_CLAIMS_MAX);
     s->slice_claims = options->slice_claims != 0 ? options->slice_claims : SLICE_CLAIMS;
     sl_budget_init(&s->memory.own, options->memory_bytes != 0 ? options->memory_bytes : MEMORY_DEFAULT);
@@ -180,6 +181,7 @@ bool store_rotate(sl_dedupe *s) {
         at = &(*at)->next;
     *at = r;
     s->active = NULL;
+    s->last_count = r->count;
     s->waiting_count++;
     return true;
 }
@@ -272,7 +274,9 @@ static sl_status search_slices(sl_dedupe *s, const scope *all, uint32_t count, s
         i->used_tick = s->tick;
         sl_status status = store_want_filter(s, i, error);
         const filter *f = slice_filter(i);
-        uint32_t found = filter_sift(f != NULL ? f : &(filter){0}, s->questions, s->masks, count, hits);
+        uint32_t found = f != NULL ? filter_sift(f, s->questions, s->masks, count, hits) : count;
+        for (uint32_t k = 0; k < count && f == NULL; k++)
+            hits[k] = k;
         for (uint32_t k = 0; k < found && status == SL_OK; k++) {
             question *q = &s->questions[hits[k]];
             if (!q->late && !q->duplicate)
@@ -303,6 +307,7 @@ static sl_status add_claim(sl_dedupe *s, run *r, const sl_dedupe_event *e) {
         status = run_add(r, e->key.high, low, e->position, e->time_us);
     }
     if (status == SL_EFULL && r->count == 0 && s->waiting == NULL) {
+        r->expected = 0;
         r->forced = true;
         status = run_add(r, e->key.high, low, e->position, e->time_us);
         r->forced = false;
@@ -316,7 +321,7 @@ static sl_status keep(sl_dedupe *s, const sl_dedupe_event *e) {
             return SL_EFULL;
         (void)store_rotate(s);
     }
-    if (s->active == NULL && (s->active = run_create(&s->memory, s->run_claims)) == NULL)
+    if (s->active == NULL && (s->active = run_create(&s->memory, s->run_claims, s->last_count)) == NULL)
         return SL_ENOMEM;
     run *r = s->active;
     sl_status status = add_claim(s, r, e);

@@ -192,10 +192,11 @@ sl_status key_writer_add(key_writer *w, const claim *claims, uint32_t count, sl_
         at += BUCKET_HEADER + head[1] * sizeof(claim);
     }
     w->out.length += length;
-    for (uint32_t i = 0; i < count; i++) {
-        filter_add(&f->filter, claims[i].high, claims[i].low);
-        extent_add(&f->extent, claim_position(&claims[i], &f->base), claim_time(&claims[i], &f->base));
-    }
+    filter_add_all(&f->filter, claims, count);
+    extent e = f->extent;
+    for (uint32_t i = 0; i < count; i++)
+        extent_add(&e, claim_position(&claims[i], &f->base), claim_time(&claims[i], &f->base));
+    f->extent = e;
     return flush(w, FLUSH_BYTES, error);
 }
 

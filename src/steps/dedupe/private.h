@@ -16,8 +16,9 @@ enum {
     CHUNK_BITS = 12, /* 4,096 claims, fewer in a run of fewer. */
     CHUNKS_MAX = RUN_CLAIMS_MAX >> CHUNK_BITS,
     RUNS_WAITING_MAX = 2,
-    SLICE_CLAIMS = 40 * RUN_CLAIMS_MAX,
-    FILTER_BITS = 14,      /* Per claim: one of 500 foreign keys passes. */
+    SLICE_CLAIMS = 64 * RUN_CLAIMS_MAX,
+    SLICES_IN_HORIZON = 6,
+    FILTER_BITS = 13,      /* Per claim: one of 350 foreign keys passes. */
     FILTER_BITS_SMALL = 8, /* Of files that are to be merged: one of 30 does. */
     PARTITION_BITS = 10,   /* Files are written and merged in 1,024 parts of the hash. */
     PARTITIONS = 1 << PARTITION_BITS,
@@ -141,8 +142,9 @@ static inline void filter_add(filter *f, uint64_t high, uint32_t low) {
     block[6] |= UINT64_C(1) << (bits >> 36 & 63);
     block[7] |= UINT64_C(1) << (bits >> 42 & 63);
 }
+void filter_add_all(filter *f, const claim *claims, uint32_t count);
 bool filter_has(const filter *f, uint64_t high, uint32_t low);
-/* Which of `count` questions pass, late ones left out. @return how many; their numbers in `hits`. */
+/* Which of `count` questions pass a filter that has words? @return how many; their numbers in `hits`. */
 uint32_t filter_sift(const filter *f, const question *questions, uint64_t (*masks)[8], uint32_t count,
                      uint32_t *hits);
 
@@ -156,7 +158,7 @@ typedef struct run {
     extent extent;
     int64_t begin_watermark;
     uint64_t valid_below;
-    uint32_t count, limit, chunk_bits;
+    uint32_t count, limit, expected, chunk_bits;
     claim *chunks[CHUNKS_MAX];
     uint32_t *slots; /* 0, or tag and number + 1. */
     uint32_t slot_mask;
@@ -170,7 +172,8 @@ typedef struct run {
     int tail_file;
 } run;
 
-run *run_create(memory *m, uint32_t limit);
+/* @param expected  Claims that will probably come. */
+run *run_create(memory *m, uint32_t limit, uint32_t expected);
 void run_destroy(run *r);
 static inline const claim *run_claim(const run *r, uint32_t i) {
     return &r->chunks[i >> r->chunk_bits][i & ((1u << r->chunk_bits) - 1)];
@@ -270,6 +273,7 @@ struct sl_dedupe {
     _Atomic uint64_t next_number;
     int64_t floor, watermark_us; /* Of release; the highest seen. */
     run *active, *waiting; /* `waiting`: oldest first. */
+    uint32_t last_count;   /* Of the run before the active one. */
     uint32_t waiting_count;
     slice *slices; /* Oldest first. */
     bool quiet;    /* Nothing has changed since there was nothing to merge. */

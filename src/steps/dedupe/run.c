@@ -47,7 +47,7 @@ bool memory_over(const memory *m) {
            (m->shared != NULL && sl_budget_used(m->shared) > m->shared->limit);
 }
 
-run *run_create(memory *m, uint32_t limit) {
+run *run_create(memory *m, uint32_t limit, uint32_t expected) {
     run *r = sl_calloc(1, sizeof *r);
     if (r == NULL)
         return NULL;
@@ -56,6 +56,7 @@ run *run_create(memory *m, uint32_t limit) {
     r->begin_watermark = SL_NO_TIME;
     r->valid_below = UINT64_MAX;
     r->limit = limit;
+    r->expected = expected;
     while (r->chunk_bits < CHUNK_BITS && 1u << r->chunk_bits < limit)
         r->chunk_bits++;
     r->memory = m;
@@ -92,6 +93,8 @@ static bool take(run *r, uint64_t bytes) {
 
 static bool grow_slots(run *r) {
     uint32_t size = r->slots == NULL ? SLOTS_MIN : 2 * (r->slot_mask + 1);
+    while (r->slots == NULL && size < 2 * r->expected)
+        size *= 2;
     if (!take(r, size * sizeof *r->slots))
         return false;
     uint32_t *slots = sl_calloc(size, sizeof *slots);

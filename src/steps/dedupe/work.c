@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+enum { SLICES_MERGED_LEAST = 4 };
+
 typedef enum work_kind { WORK_SPILL, WORK_MERGE, WORK_REMOVE } work_kind;
 
 typedef struct input {
@@ -123,14 +125,14 @@ static bool may_join(const sl_dedupe *s, const slice *older, const extent *joine
            both.claims <= s->slice_claims && extent_fits(&both) && span_ok(s, older->begin_time, time_max);
 }
 
-/* How many slices from `first` on belong together: those before a younger one that isn't much smaller than the older. A claim
- * that is written again is so in a file of at least 1.5 times the size, or its slice was not one file. */
+/* How many slices from `first` on belong together: four or more, none of them larger than twice what is younger. So claims are
+ * written again only into a file that is a good deal larger, and few times. */
 static uint32_t group_length(const sl_dedupe *s, const slice *first) {
     const slice *members[64];
     uint32_t count = 0;
     for (const slice *i = first; i != NULL && i->closed && !i->busy && count < 64; i = i->next)
         members[count++] = i;
-    for (uint32_t end = count; end > 1; end--) {
+    for (uint32_t end = count; end >= SLICES_MERGED_LEAST; end--) {
         extent joined = members[end - 1]->extent;
         uint32_t k = end - 1;
         while (k > 0 && may_join(s, members[k - 1], &joined, members[end - 1]->extent.time_max))
@@ -404,10 +406,8 @@ sl_status sl_dedupe_work_run(sl_dedupe_work *w, sl_error *error) {
 
 /* The open slice's filter gets the keys of the new file. */
 static void enter_keys(slice *to, const sl_dedupe_work *w) {
-    if (to->filter.words == NULL)
-        return;
-    for (uint32_t i = 0; i < w->begins[PARTITIONS]; i++)
-        filter_add(&to->filter, w->sorted[i].high, w->sorted[i].low);
+    if (to->filter.words != NULL)
+        filter_add_all(&to->filter, w->sorted, w->begins[PARTITIONS]);
 }
 
 static slice *new_slice(sl_dedupe *s, const sl_dedupe_work *w) {
