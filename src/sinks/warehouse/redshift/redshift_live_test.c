@@ -136,7 +136,7 @@ static void windows_that_were_overtaken_are_read_again(void **state) {
     sl_window_plan *plan = test_plan(schema);
     take(&w, window_parcel(&w, plan, "rs_over", HERE, 1, 0, 100));
     target_close(&w); /* And with it the session that has a stage. */
-    w.turns_left = 20;
+    w.turns_left = 3; /* A second each, where nothing happens. */
     sl_loop_run(w.loop);
     target_open(&w);
     parcel mine = window_parcel(&w, plan, "rs_over", HERE, 2, 100, 100);
@@ -262,7 +262,7 @@ static void out_of_memory_anywhere_leaves_each_row_once(void **state) {
     sl_window_plan *plan = test_plan(schema);
     int64_t n = 0, failures = 0;
     bool met[2] = {true, true};
-    for (uint64_t at = 1; met[0] || met[1]; at += at < 40 ? 1 : 7, n++) {
+    for (uint64_t at = 1; met[0] || met[1]; at += at < 40 ? 1 : 13, n++) {
         for (unsigned window = 0; window < 2; window++) {
             parcel p = window ? window_parcel(&w, plan, "rs_memoryw", HERE, (uint64_t)n + 1, 5 * n, 5)
                               : rows_parcel(&w, "rs_memory", HERE, (uint64_t)n + 1, 5 * n, 5, 1);
