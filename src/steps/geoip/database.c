@@ -77,20 +77,58 @@ static bool fill_ipv4(sl_geoip *db) {
     return true;
 }
 
+static void arrive(const sl_geoip *db, walk *w) {
+    // Where at < nodes, a damaged tree is deeper than an address.
+    w->found = w->at > db->nodes;
+    w->record = w->found ? w->at - db->nodes - SEPARATOR_BYTES : 0;
+}
+
+static void set_out(const sl_geoip *db, walk *w) {
+    bool v4 = w->bits == 32;
+    w->bit = v4 ? 96 + IPV4_BITS : 0;
+    w->at = v4 ? db->ipv4[(uint32_t)w->address[12] << 8 | w->address[13]] : 0;
+    if (!v4 && db->ip_version != 6)
+        w->at = db->nodes;
+}
+
+void sl_geoip_locate_all(const sl_geoip *db, walk *walks, size_t count) {
+    size_t node_bytes = db->record_bits / 4;
+    for (size_t i = 0; i < count; i++)
+        if (walks[i].bits == 32)
+            __builtin_prefetch(
+                &db->ipv4[(uint32_t)walks[i].address[12] << 8 | walks[i].address[13]]);
+    for (size_t i = 0; i < count; i++) {
+        set_out(db, &walks[i]);
+        if (walks[i].at < db->nodes)
+            __builtin_prefetch(db->file + walks[i].at * node_bytes);
+    }
+    for (size_t moving = count; moving != 0;) {
+        moving = 0;
+        for (size_t i = 0; i < count; i++) {
+            walk *w = &walks[i];
+            if (w->at >= db->nodes || w->bit >= 128)
+                continue;
+            w->at = record_of(db, w->at,
+                              (unsigned)w->address[w->bit / 8] >> (7 - w->bit % 8) & 1u);
+            w->bit++;
+            moving++;
+            if (w->at < db->nodes)
+                __builtin_prefetch(db->file + w->at * node_bytes);
+        }
+    }
+    for (size_t i = 0; i < count; i++)
+        arrive(db, &walks[i]);
+}
+
 bool sl_geoip_locate(const sl_geoip *db, const uint8_t address[16], unsigned bits,
                      uint32_t *record) {
-    uint32_t at;
-    if (bits == 32)
-        at = descend(db, db->ipv4[(uint32_t)address[12] << 8 | address[13]], address + 12,
-                     IPV4_BITS, 32);
-    else if (db->ip_version == 6)
-        at = descend(db, 0, address, 0, 128);
-    else
-        return false;
-    if (at <= db->nodes)
-        return false; // Nothing known, or a tree that is deeper than an address.
-    *record = at - db->nodes - SEPARATOR_BYTES;
-    return true;
+    walk w = {.bits = bits};
+    memcpy(w.address, address, sizeof w.address);
+    set_out(db, &w);
+    w.at = descend(db, w.at, address, w.bit, 128);
+    arrive(db, &w);
+    *record = w.record;
+    return w.found;
 }
 
 bool sl_geoip_find(const sl_geoip *db, const uint8_t address[16], unsigned bits,

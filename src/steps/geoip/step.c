@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#define LOT 64u
+#define TEXTS_ROOM 1024u      /**< For all texts of a record. */
 #define ADDRESS_BYTES_MAX 64u /**< Longer texts are none. */
 
 /** A place of the cache: a record of the database, decoded. */
@@ -106,6 +108,8 @@ typedef struct run {
     uint32_t groups[SL_ENRICH_GROUPS_MAX];
     size_t group_count;
     sl_enrich_counts counts;
+    walk lot[LOT];
+    size_t lot_count;
 } run;
 
 static void aim(run *r) {
@@ -143,19 +147,31 @@ static void fill(run *r, uint32_t row, const place *p) {
 }
 
 static bool copy_texts(run *r, place *p) {
+    uint8_t texts[TEXTS_ROOM];
+    size_t length = 0;
     sl_batch *batch = r->batch;
-    p->offset = sl_batch_keep_text(batch, "", 0).offset;
-    for (unsigned i = 0; i < SL_GEOIP_PARTS; i++)
-        if (p->answer.text[i].length != 0)
-            sl_batch_keep_text(batch, p->answer.text[i].bytes, p->answer.text[i].length);
+    for (unsigned i = 0; i < SL_GEOIP_PARTS; i++) {
+        uint32_t more = p->answer.text[i].length;
+        if (more > sizeof texts - length) { // Names are short; these texts aren't names.
+            p->answer.present &= ~(UINT32_C(1) << i);
+            continue;
+        }
+        if (more != 0)
+            memcpy(texts + length, p->answer.text[i].bytes, more);
+        length += more;
+    }
+    p->offset = sl_batch_keep_text(batch, texts, length).offset;
     p->stamp = batch->arena.failed ? 0 : r->step->stamp;
     return !batch->arena.failed;
 }
 
-static place *place_of(sl_geoip_step *step, uint32_t record) {
+static size_t place_number(const sl_geoip_step *step, uint32_t record) {
     // Fibonacci hashing: offsets of records are no random numbers.
-    place *p =
-        &step->places[(record * UINT32_C(0x9E3779B1)) >> 8 & (step->place_count - 1)];
+    return (record * UINT32_C(0x9E3779B1)) >> 8 & (step->place_count - 1);
+}
+
+static place *place_of(sl_geoip_step *step, uint32_t record) {
+    place *p = &step->places[place_number(step, record)];
     if (p->record == record + 1) {
         step->figures.cache_hits++;
         return p;
@@ -166,27 +182,37 @@ static place *place_of(sl_geoip_step *step, uint32_t record) {
     return p;
 }
 
-static bool one_row(run *r, uint32_t row, const uint8_t *text, uint32_t length) {
+static bool one_lot(run *r) {
     sl_geoip_step *step = r->step;
-    uint8_t address[16];
-    unsigned bits;
-    if (length > ADDRESS_BYTES_MAX ||
-        !sl_geoip_address((const char *)text, length, address, &bits)) {
-        step->figures.unreadable++;
-        r->counts.misses++;
-        return true;
+    sl_geoip_locate_all(step->database, r->lot, r->lot_count);
+    for (size_t i = 0; i < r->lot_count; i++)
+        if (r->lot[i].found)
+            __builtin_prefetch(&step->places[place_number(step, r->lot[i].record)]);
+    for (size_t i = 0; i < r->lot_count; i++) {
+        if (!r->lot[i].found) {
+            r->counts.misses++;
+            continue;
+        }
+        place *p = place_of(step, r->lot[i].record);
+        if (p->stamp != step->stamp && !copy_texts(r, p))
+            return false;
+        r->counts.hits++;
+        fill(r, r->lot[i].row, p);
     }
-    uint32_t record;
-    if (!sl_geoip_locate(step->database, address, bits, &record)) {
-        r->counts.misses++;
-        return true;
-    }
-    place *p = place_of(step, record);
-    if (p->stamp != step->stamp && !copy_texts(r, p))
-        return false;
-    r->counts.hits++;
-    fill(r, row, p);
+    r->lot_count = 0;
     return true;
+}
+
+static bool one_row(run *r, uint32_t row, const uint8_t *text, uint32_t length) {
+    walk *w = &r->lot[r->lot_count];
+    w->row = row;
+    if (length > ADDRESS_BYTES_MAX ||
+        !sl_geoip_address((const char *)text, length, w->address, &w->bits)) {
+        r->step->figures.unreadable++;
+        r->counts.misses++;
+        return true;
+    }
+    return ++r->lot_count < LOT || one_lot(r);
 }
 
 static void next_stamp(sl_geoip_step *step) {
@@ -217,7 +243,7 @@ sl_status sl_geoip_step_run(sl_geoip_step *step, sl_batch *batch,
             good = one_row(&r, row, sl_batch_text(batch, column->values.span[row]),
                            column->values.span[row].length);
     }
-    if (!good)
+    if (!good || !one_lot(&r))
         return SL_ENOMEM;
     counts->rows += r.counts.rows;
     counts->hits += r.counts.hits;
