@@ -27,6 +27,7 @@ typedef struct sl_csv {
     uint32_t count, capacity;
     uint32_t line;            /**< Where the next row begins. */
     uint32_t row_line;        /**< Where the last row began. */
+    size_t row_begin;         /**< Offset of the last row in the `text` that it was read from. */
     bool begun;               /**< Past the place of a byte order mark. */
     sl_buffer unescaped;
 } sl_csv;

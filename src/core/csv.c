@@ -246,6 +246,7 @@ sl_status sl_csv_row(sl_csv *csv, const uint8_t *text, size_t length, bool last,
     if (*used == length)
         return SL_ENOTFOUND;
     csv->row_line = csv->line;
+    csv->row_begin = *used;
     const uint8_t *begin = text + *used;
     scan s = {.csv = csv,
               .text = begin,

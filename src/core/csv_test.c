@@ -157,6 +157,7 @@ static void cells_know_where_they_begin(void **state) {
     sl_csv_init(&csv);
     assert_int_equal(sl_csv_row(&csv, text, length, true, &used, NULL), SL_OK);
     assert_int_equal(csv.row_line, 2);
+    assert_int_equal(csv.row_begin, 1);
     assert_int_equal(csv.cells[0].line, 2);
     assert_int_equal(csv.cells[0].column, 1);
     assert_int_equal(csv.cells[1].line, 3);
