@@ -33,9 +33,13 @@ static void open_fixture(fixture *f, const char *contract, const char *columns,
     if (sl_contract_compile(contract, strlen(contract), &options, &f->contract, &error) !=
         SL_OK)
         fail_msg("%s: %s", contract, error.text);
-    if (sl_schema_from_json("s", columns, strlen(columns), with_rest, &f->schema,
-                            &error) != SL_OK)
-        fail_msg("%s: %s", columns, error.text);
+    sl_status status =
+        columns != NULL
+            ? sl_schema_from_json("s", columns, strlen(columns), with_rest, &f->schema,
+                                  &error)
+            : sl_contract_columns(f->contract, "s", with_rest, &f->schema, &error);
+    if (status != SL_OK)
+        fail_msg("%s: %s", columns == NULL ? contract : columns, error.text);
     assert_int_equal(sl_contract_split_create(f->contract, f->schema, &f->split), SL_OK);
     assert_int_equal(sl_contract_checker_create(f->contract, f->split, &f->checker),
                      SL_OK);
@@ -231,18 +235,6 @@ static void doubles_at_a_limit_are_told_by_their_text(void **state) {
     }
 }
 
-// ---- Generated contracts and events
-
-static uint64_t seed;
-static uint32_t below(uint32_t limit) {
-    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (uint32_t)((seed >> 33) % limit);
-}
-static const char *pick(const char *const *list, uint32_t count) {
-    return list[below(count)];
-}
-#define PICK(list) pick(list, sizeof list / sizeof *list)
-
 static const char *const columns_list[] = {
     "{\"required\":[\"s\",\"g\"],\"properties\":{\"s\":{\"type\":\"string\"},\"n\":{"
     "\"type\":\"integer\"},"
@@ -265,6 +257,134 @@ static const char *const columns_list[] = {
     "{\"required\":[\"n\"],\"properties\":{\"n\":{\"type\":\"integer\"},\"s\":{\"type\":"
     "\"string\"}}}",
 };
+static char *stored(sl_schema *schema) {
+    sl_buffer out = SL_BUFFER_EMPTY;
+    sl_schema_store(schema, &out);
+    char *text = strdup(sl_buffer_cstr(&out));
+    sl_buffer_fini(&out);
+    sl_schema_unref(schema);
+    return text;
+}
+
+static char *columns_of(const char *text, bool with_rest) {
+    sl_contract *contract;
+    sl_schema *schema;
+    sl_error error = {.text = ""};
+    if (sl_contract_compile(text, strlen(text), &options, &contract, &error) != SL_OK ||
+        sl_contract_columns(contract, "s", with_rest, &schema, &error) != SL_OK)
+        fail_msg("%s: %s", text, error.text);
+    sl_contract_unref(contract);
+    return stored(schema);
+}
+
+static void a_plain_schema_gives_the_same_columns_as_ever(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "{}",
+        "{\"properties\":{}}",
+        "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"a\":{"
+        "\"type\":"
+        "\"integer\"}}}",
+        "{\"required\":[\"b\",\"g\"],\"properties\":{\"a\":{},\"b\":{\"type\":["
+        "\"string\",\"null\"]},"
+        "\"c\":true,\"l\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"o\":{"
+        "\"type\":"
+        "\"object\"},\"g\":{\"type\":\"object\",\"required\":[\"x\"],\"properties\":{"
+        "\"x\":{\"type\":"
+        "[\"number\",\"integer\"]},\"m\":{\"type\":[\"number\",\"string\"],\"x-decimal\":"
+        "[10,3]}}}}}",
+    };
+    for (size_t i = 0;
+         i < sizeof texts / sizeof *texts + sizeof columns_list / sizeof *columns_list;
+         i++) {
+        const char *text = i < sizeof texts / sizeof *texts
+                               ? texts[i]
+                               : columns_list[i - sizeof texts / sizeof *texts];
+        for (int with_rest = 0; with_rest < 2; with_rest++) {
+            sl_schema *schema;
+            sl_error error = {.text = ""};
+            if (sl_schema_from_json("s", text, strlen(text), with_rest, &schema,
+                                    &error) != SL_OK)
+                fail_msg("%s: %s", text, error.text);
+            char *want = stored(schema), *found = columns_of(text, with_rest);
+            assert_string_equal(found, want);
+            free(want);
+            free(found);
+        }
+    }
+}
+
+static void columns_come_through_references_and_all_of(void **state) {
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"{\"$ref\":\"#/$defs/"
+         "e\",\"$defs\":{\"m\":{\"type\":\"number\",\"x-decimal\":[9,2],\"minimum\":0},"
+         "\"e\":{\"required\":[\"a\"],\"properties\":{\"a\":{\"$ref\":\"#/$defs/m\"}}}}}",
+         "{\"required\":[\"a\"],\"properties\":{\"a\":{\"type\":\"number\",\"x-decimal\":"
+         "[9,2]}}}"},
+        {"{\"allOf\":[{\"properties\":{\"a\":{\"type\":[\"integer\",\"string\"]}}},{"
+         "\"required\":[\"a\"],"
+         "\"properties\":{\"b\":{\"enum\":[\"x\",\"y\"]},\"a\":{\"type\":[\"integer\","
+         "\"null\"]}}}]}",
+         "{\"required\":[\"a\"],\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{"
+         "\"type\":\"string\"}}}"},
+        {"{\"properties\":{\"a\":{\"enum\":[1,2,null]},\"b\":{\"const\":true},\"c\":{"
+         "\"enum\":[1,2.5]},"
+         "\"d\":{\"enum\":[1,\"x\"]},\"e\":false,\"\":{\"type\":\"string\"},\"f\":{"
+         "\"type\":\"null\"}}}",
+         "{\"properties\":{\"a\":{\"type\":[\"integer\",\"null\"]},\"b\":{\"type\":"
+         "\"boolean\"},\"c\":{"
+         "\"type\":\"number\"},\"d\":{},\"f\":{}}}"},
+        {"{\"type\":\"object\",\"properties\":{\"v\":{\"type\":\"integer\"},\"next\":{\"$"
+         "ref\":\"#\"}}}",
+         "{\"properties\":{\"v\":{\"type\":\"integer\"},\"next\":{\"type\":\"object\"}}"
+         "}"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        char *found = columns_of(pairs[i][0], true),
+             *want = columns_of(pairs[i][1], true);
+        assert_string_equal(found, want);
+        free(found);
+        free(want);
+    }
+}
+
+static void a_contract_that_makes_no_columns_says_why(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"{\"type\":\"array\"}", "/: an event is an object"},
+        {"{\"properties\":{\"_rest\":{}}}",
+         "/properties/_rest: the name `_rest` is taken for unknown members"},
+        {"{\"properties\":{\"a\":{\"x-decimal\":[3,1]}}}",
+         "/properties/a/x-decimal: goes with number, integer or string alone"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sl_contract *contract;
+        sl_schema *schema;
+        sl_error error = {.text = ""};
+        assert_int_equal(sl_contract_compile(cases[i][0], strlen(cases[i][0]), &options,
+                                             &contract, &error),
+                         SL_OK);
+        assert_int_not_equal(sl_contract_columns(contract, "s", true, &schema, &error),
+                             SL_OK);
+        assert_null(schema);
+        assert_string_equal(error.text, cases[i][1]);
+        sl_contract_unref(contract);
+    }
+}
+
+// ---- Generated contracts and events
+
+static uint64_t seed;
+static uint32_t below(uint32_t limit) {
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)((seed >> 33) % limit);
+}
+static const char *pick(const char *const *list, uint32_t count) {
+    return list[below(count)];
+}
+#define PICK(list) pick(list, sizeof list / sizeof *list)
+
 static const char *const names[] = {"s", "n", "x", "b", "t", "d", "m",
                                     "l", "o", "g", "k", "h", "z", "u"};
 static const char *const values[] = {"0",
@@ -547,6 +667,18 @@ static void put_event(sl_buffer *out) {
     sl_buffer_text(out, "}\n");
 }
 
+static bool gives_columns(const char *text) {
+    sl_contract *contract;
+    sl_schema *schema;
+    if (sl_contract_compile(text, strlen(text), &options, &contract, NULL) != SL_OK)
+        return false;
+    bool good = sl_contract_columns(contract, "s", true, &schema, NULL) == SL_OK;
+    if (good)
+        sl_schema_unref(schema);
+    sl_contract_unref(contract);
+    return good;
+}
+
 static void agree(fixture *f, const char *contract, const char *columns,
                   uint64_t tally[3]) {
     const uint32_t rows = f->batch->rows;
@@ -572,8 +704,9 @@ static void agree(fixture *f, const char *contract, const char *columns,
         if (good != run_good || kept[row] == (good ? SURELY_NOT : SURELY))
             fail_msg(
                 "contract %s\ncolumns %s\nevent %.*s\ntree %s %s, run %s, columns say %u",
-                contract, columns, (int)length, (const char *)text, good ? "good" : "bad",
-                why.message, run_good ? "good" : "bad", kept[row]);
+                contract, columns == NULL ? "its own" : columns, (int)length,
+                (const char *)text, good ? "good" : "bad", why.message,
+                run_good ? "good" : "bad", kept[row]);
         if (!run_good)
             assert_string_equal(refused[next++].refusal.message, why.message);
     }
@@ -600,7 +733,10 @@ static void columns_and_tree_agree_on_generated_events(void **state) {
         sl_buffer_byte(&contract, '}');
         for (int i = 0; i < 60; i++)
             put_event(&events);
-        const char *columns = PICK(columns_list);
+        // Columns of its own, or such as it knows nothing of.
+        const char *columns = below(2) && gives_columns(sl_buffer_cstr(&contract))
+                                  ? NULL
+                                  : PICK(columns_list);
         fixture f;
         open_fixture(&f, sl_buffer_cstr(&contract), columns, below(4) != 0);
         decode(&f, sl_buffer_cstr(&events));
@@ -642,7 +778,11 @@ static void every_allocation_of_a_split_and_a_run_may_fail(void **state) {
         const sl_contract_refused *refused;
         size_t count = 0;
         sl_memory_fail_at(n);
-        sl_status status = sl_contract_split_create(f.contract, f.schema, &split);
+        sl_schema *columns = NULL;
+        sl_status status = sl_contract_columns(f.contract, "s", true, &columns, NULL);
+        sl_schema_unref(columns);
+        if (status == SL_OK)
+            status = sl_contract_split_create(f.contract, f.schema, &split);
         if (status == SL_OK)
             status = sl_contract_checker_create(f.contract, split, &checker);
         if (status == SL_OK)
@@ -676,6 +816,9 @@ int main(void) {
         cmocka_unit_test(a_null_where_the_schema_has_none_is_found),
         cmocka_unit_test(rows_of_a_range_are_checked_and_others_left_alone),
         cmocka_unit_test(doubles_at_a_limit_are_told_by_their_text),
+        cmocka_unit_test(a_plain_schema_gives_the_same_columns_as_ever),
+        cmocka_unit_test(columns_come_through_references_and_all_of),
+        cmocka_unit_test(a_contract_that_makes_no_columns_says_why),
         cmocka_unit_test(columns_and_tree_agree_on_generated_events),
         cmocka_unit_test(every_allocation_of_a_split_and_a_run_may_fail),
     };
