@@ -3,11 +3,14 @@
 
 #include "split.h"
 
+#include <assert.h>
 #include <math.h>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
+
+#define SLICE_ROWS 256u
 
 typedef struct run {
     sl_contract_checker *checker;
@@ -224,6 +227,8 @@ static void guard(run *r, const column_check *k, unsigned level) {
     const uint8_t *valid = r->batch->columns[k->field].valid + r->from;
     uint8_t *out = reg(r, level);
     evaluate(r, k->parts[0], level);
+    if (memchr(valid, 0, r->rows) == NULL)
+        return;
     if (k->null_good) {
         for (uint32_t i = 0; i < r->rows; i++)
             out[i] = valid[i] ? out[i] : SURELY;
@@ -409,18 +414,10 @@ static bool keep_refusal(sl_contract_checker *c, uint32_t row) {
     return !c->texts.failed;
 }
 
-sl_status sl_contract_run(sl_contract_checker *c, const sl_batch *batch, uint32_t from,
-                          uint32_t to, const sl_contract_refused **refused,
-                          size_t *count) {
-    *refused = NULL;
-    *count = 0;
-    c->refused_count = 0;
-    sl_buffer_clear(&c->texts);
-    if (from >= to)
-        return SL_OK;
-    c->counts.rows += to - from;
-    if (sl_contract_split_is_empty(c->split))
-        return SL_OK;
+/** Rows [from, to), few enough for their text to stay in the cache from check to check.
+ */
+static sl_status run_slice(sl_contract_checker *c, const sl_batch *batch, uint32_t from,
+                           uint32_t to) {
     const uint8_t *answers = NULL;
     if (!sl_contract_split_needs_tree(c->split)) {
         sl_status status = sl_split_evaluate(c, batch, from, to, &answers);
@@ -437,6 +434,28 @@ sl_status sl_contract_run(sl_contract_checker *c, const sl_batch *batch, uint32_
                           batch->row_length[row]);
         if (status == SL_ENOMEM || (status != SL_OK && !keep_refusal(c, row)))
             return SL_ENOMEM;
+    }
+    return SL_OK;
+}
+
+sl_status sl_contract_run(sl_contract_checker *c, const sl_batch *batch, uint32_t from,
+                          uint32_t to, const sl_contract_refused **refused,
+                          size_t *count) {
+    *refused = NULL;
+    *count = 0;
+    c->refused_count = 0;
+    sl_buffer_clear(&c->texts);
+    assert(batch->schema->count == c->split->schema->count);
+    if (from >= to)
+        return SL_OK;
+    c->counts.rows += to - from;
+    if (sl_contract_split_is_empty(c->split))
+        return SL_OK;
+    for (uint32_t at = from; at < to; at += SLICE_ROWS) {
+        sl_status status =
+            run_slice(c, batch, at, to - at > SLICE_ROWS ? at + SLICE_ROWS : to);
+        if (status != SL_OK)
+            return status;
     }
     for (uint32_t i = 0; i < c->refused_count; i++)
         sl_refusal_place(c, &c->refused[i].refusal);

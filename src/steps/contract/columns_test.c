@@ -4,6 +4,7 @@
 
 #include "sluice/decode.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -753,6 +754,54 @@ static void columns_and_tree_agree_on_generated_events(void **state) {
                 tally[0] > 10 * rounds / 10);
 }
 
+typedef struct worker {
+    pthread_t thread;
+    const sl_contract *contract;
+    const sl_contract_split *split;
+    const sl_batch *batch;
+    size_t refused;
+} worker;
+
+static void *work(void *context) {
+    worker *w = context;
+    for (int i = 0; i < 50; i++) {
+        sl_contract_checker *checker;
+        const sl_contract_refused *refused;
+        if (sl_contract_checker_create(w->contract, w->split, &checker) != SL_OK ||
+            sl_contract_run(checker, w->batch, 0, w->batch->rows, &refused,
+                            &w->refused) != SL_OK)
+            return NULL;
+        sl_contract_checker_destroy(checker);
+    }
+    return w;
+}
+
+static void threads_share_a_contract(void **state) {
+    (void)state;
+    fixture f;
+    open_fixture(
+        &f,
+        "{\"properties\":{\"s\":{\"pattern\":\"(a|b)+c\"},\"n\":{\"minimum\":2},\"l\":{"
+        "\"uniqueItems\":true}},\"minProperties\":2}",
+        columns_list[1], true);
+    assert_int_equal(
+        decode(&f, "{\"s\":\"abc\",\"n\":3}\n{\"s\":\"ab\",\"n\":3}\n{\"s\":\"ac\","
+                   "\"n\":1}\n{\"s\":\"ac\",\"l\":[1,1]}\n{\"s\":\"ac\"}"),
+        5);
+    worker workers[4] = {{0}};
+    for (size_t i = 0; i < 4; i++) {
+        workers[i] = (worker){.contract = f.contract, .split = f.split, .batch = f.batch};
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        void *done = NULL;
+        assert_int_equal(pthread_join(workers[i].thread, &done), 0);
+        assert_ptr_equal(done, &workers[i]);
+        assert_int_equal(workers[i].refused, 4);
+    }
+    close_fixture(&f);
+}
+
 static void every_allocation_of_a_split_and_a_run_may_fail(void **state) {
     (void)state;
     const char *schema =
@@ -820,6 +869,7 @@ int main(void) {
         cmocka_unit_test(columns_come_through_references_and_all_of),
         cmocka_unit_test(a_contract_that_makes_no_columns_says_why),
         cmocka_unit_test(columns_and_tree_agree_on_generated_events),
+        cmocka_unit_test(threads_share_a_contract),
         cmocka_unit_test(every_allocation_of_a_split_and_a_run_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
