@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Other integration tests again, with daemons that look after their memory (asan) and their threads (tsan). They are taken
+as tests/run has built them; where they are missing or older than a source they prove nothing, and are passed over."""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+ROOT = Path(os.environ.get("SLUICE_TMP") or tempfile.mkdtemp(prefix="sluice-sanitizers-"))
+TESTS = {"asan": ("delivery_test",), "tsan": ("delivery_test", "stop_test")}
+REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:")
+
+
+def newest_source():
+    return max(p.stat().st_mtime for d in ("src", "include") for p in (TOP / d).rglob("*.[ch]") if "_test" not in p.name)
+
+
+def without_randomisation():
+    """ThreadSanitizer of this age can't place its shadow otherwise."""
+    how = ["setarch", platform.machine(), "-R"]
+    return how if subprocess.run([*how, "true"], capture_output=True).returncode == 0 else []
+
+
+def run(preset, binary, name):
+    """@return whether it passed; the sanitizer's word counts, also of daemons that were killed later."""
+    directory = ROOT / f"{preset}-{name}"
+    directory.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    command = [*(without_randomisation() if preset == "tsan" else []), sys.executable, TOP / f"tests/integration/{name}.py"]
+    done = subprocess.run(command, env={**os.environ, "SLUICE_BIN": str(binary), "SLUICE_TMP": str(directory)},
+                          capture_output=True, text=True)
+    if done.returncode == 77:
+        print(f"{preset} {name}: skipped: {(done.stdout.strip().splitlines() or ['?'])[-1]}", flush=True)
+        return True
+    found = [log for log in directory.rglob("daemon.log") if any(r in log.read_text(errors="replace") for r in REPORTS)]
+    if done.returncode == 0 and not found:
+        print(f"{preset} {name}: {time.monotonic() - began:.0f} s", flush=True)
+        return True
+    print(f"{preset} {name}: exit {done.returncode}, reports in {', '.join(map(str, found)) or 'no log'}")
+    print((done.stdout + done.stderr)[-5000:], flush=True)
+    for log in found[:1]:
+        text = log.read_text(errors="replace")
+        at = min(text.find(r) for r in REPORTS if r in text)
+        print(text[max(0, at - 200):at + 4000], flush=True)
+    return False
+
+
+def main():
+    at, results = newest_source(), []
+    for preset, names in TESTS.items():
+        binary = TOP / "build" / preset / "src/app/sluice"
+        if not binary.exists() or binary.stat().st_mtime < at:
+            print(f"{preset}: build/{preset} has no daemon of these sources")
+            continue
+        results += [run(preset, binary, name) for name in names]
+    sys.exit(77 if not results else 0 if all(results) else 1)
+
+
+main()
