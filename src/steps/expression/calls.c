@@ -32,9 +32,9 @@ static sl_status check_has(compiler *c, node *n) {
     if (name->kind == NODE_INDEX && name->left->kind == NODE_MAP &&
         is_literal(name->right, TYPE_STRING))
         return check_has_key(c, n, name->left, name->right);
-    if (name->kind == NODE_INDEX && name->left->kind == NODE_NAME) {
-        sl_status status = check_node(c, name); // object['member']
-        if (status != SL_OK && status != SL_EUNSUPPORTED)
+    if (name->kind == NODE_INDEX) {
+        sl_status status = check_object(c, name); // object['member']
+        if (status != SL_OK)
             return status;
     }
     if (name->kind != NODE_NAME)

@@ -652,7 +652,7 @@ static sl_status check_member(compiler *c, node *n) {
 }
 
 // Objects whose member is asked for become names first, innermost first.
-static sl_status check_object(compiler *c, node *n) {
+sl_status check_object(compiler *c, node *n) {
     node *object = n->left;
     if (object->kind == NODE_INDEX && object->left->kind != NODE_MAP) {
         sl_status status = check_object(c, object);

@@ -362,6 +362,44 @@ static void deep_and_long_texts_are_refused(void **state) {
     sl_buffer_fini(&text);
 }
 
+static void macros_do_not_unroll_for_ever(void **state) {
+    (void)state;
+    sl_buffer text = {0};
+    for (int i = 0; i < 40; i++)
+        sl_buffer_text(&text, "[1, 2, 3, 4].all(v, ");
+    sl_buffer_text(&text, "v > 0");
+    for (int i = 0; i < 40; i++)
+        sl_buffer_text(&text, ")");
+    refused(sl_buffer_cstr(&text), SL_ELIMIT, "the macros would unroll too far");
+    sl_buffer_fini(&text);
+}
+
+static void a_hostile_match_is_an_error_of_its_row(void **state) {
+    (void)state;
+    sl_buffer text = {0};
+    sl_buffer_text(&text, "'");
+    for (int i = 0; i < 40; i++)
+        sl_buffer_text(&text, "a");
+    sl_buffer_text(&text, "'.matches('^(a+)+$') && (s + '");
+    for (int i = 0; i < 40; i++)
+        sl_buffer_text(&text, "a");
+    sl_buffer_text(&text, "!').matches('(a+)+$')");
+    is(sl_buffer_cstr(&text), "null");
+    sl_buffer_fini(&text);
+}
+
+static void what_grows_too_large_is_an_error_of_its_row(void **state) {
+    (void)state;
+    // Eight times sixteen-fold would be 2^32 times as long.
+    sl_buffer text = {0};
+    sl_buffer_text(&text, "s");
+    for (int i = 0; i < 8; i++)
+        sl_buffer_text(&text, ".replace('', '0123456789abcdef')");
+    sl_buffer_text(&text, ".size() > 0 || yes");
+    is(sl_buffer_cstr(&text), "true");
+    sl_buffer_fini(&text);
+}
+
 static void expressions_of_too_many_parts_are_refused(void **state) {
     (void)state;
     sl_buffer text = {0};
@@ -790,6 +828,28 @@ static void a_widened_field_counts_as_missing(void **state) {
     end_bench(&b);
 }
 
+static void members_may_be_named_in_brackets(void **state) {
+    (void)state;
+    bench b = new_bench();
+    uint32_t inner = sl_schema_add(b.schema, b.geo, "at.x", 4, SL_TYPE_GROUP);
+    sl_schema_add(b.schema, inner, "lat", 3, SL_TYPE_DOUBLE);
+    sl_expression *e = on(&b, "geo['at.x']['lat'] > 1.0 || has(geo['at.x'])");
+    size_t count = 0;
+    sl_expression_fields(e, &count);
+    assert_int_equal(count, 2);
+    sl_expression_destroy(e);
+    sl_error error = {0};
+    assert_int_equal(sl_expression_compile("geo[kind] == 1", b.schema, &e, &error),
+                     SL_ETYPE);
+    assert_non_null(strstr(error.text, "named by a constant string"));
+    assert_int_equal(sl_expression_compile("geo['town']", b.schema, &e, &error),
+                     SL_ENOTFOUND);
+    assert_int_equal(sl_expression_compile("geo['at.x']", b.schema, &e, &error),
+                     SL_ETYPE);
+    assert_non_null(strstr(error.text, "is an object"));
+    end_bench(&b);
+}
+
 static void schema_names_are_checked(void **state) {
     (void)state;
     bench b = new_bench();
@@ -889,6 +949,31 @@ static void a_member_brings_its_object(void **state) {
     assert_true(sl_batch_present(b.batch, zone, 1));
     assert_false(sl_batch_present(b.batch, b.city, 1));
     sl_expression_destroy(e);
+    end_bench(&b);
+}
+
+static void every_type_is_assigned(void **state) {
+    (void)state;
+    bench b = new_bench();
+    uint32_t ratio = sl_schema_add(b.schema, 0, "ratio", 5, SL_TYPE_DOUBLE);
+    static const sl_record record = {0};
+    assert_int_equal(sl_batch_prepare(b.batch, b.schema, raw, &record), SL_OK);
+    b.batch->rows = 1;
+    sl_expression *truth = on(&b, "1 < 2"), *real = on(&b, "1.5 * 2.0"),
+                  *empty = on(&b, "''"), *cents = on(&b, "has(price) ? price : 1.25");
+    assert_int_equal(sl_expression_assign(truth, b.batch, b.flag, NULL), SL_OK);
+    assert_int_equal(sl_expression_assign(real, b.batch, ratio, NULL), SL_OK);
+    assert_int_equal(sl_expression_assign(empty, b.batch, b.kind, NULL), SL_OK);
+    assert_int_equal(sl_expression_assign(cents, b.batch, b.price, NULL), SL_OK);
+    const sl_column *c = b.batch->columns;
+    assert_true(c[b.flag].valid[0] && c[b.flag].values.truth[0] == 1);
+    assert_true(c[ratio].valid[0] && c[ratio].values.f64[0] > 2.9);
+    assert_true(c[b.kind].valid[0] && c[b.kind].values.span[0].length == 0);
+    assert_int_equal(c[b.price].values.i64[0], 125);
+    sl_expression_destroy(truth);
+    sl_expression_destroy(real);
+    sl_expression_destroy(empty);
+    sl_expression_destroy(cents);
     end_bench(&b);
 }
 
@@ -1035,6 +1120,11 @@ int main(void) {
         cmocka_unit_test(fields_that_are_read_are_listed_once),
         cmocka_unit_test(a_widened_field_counts_as_missing),
         cmocka_unit_test(schema_names_are_checked),
+        cmocka_unit_test(members_may_be_named_in_brackets),
+        cmocka_unit_test(macros_do_not_unroll_for_ever),
+        cmocka_unit_test(a_hostile_match_is_an_error_of_its_row),
+        cmocka_unit_test(what_grows_too_large_is_an_error_of_its_row),
+        cmocka_unit_test(every_type_is_assigned),
         cmocka_unit_test(only_kept_rows_are_assigned),
         cmocka_unit_test(parts_of_raw_stay_there_when_assigned),
         cmocka_unit_test(made_texts_are_kept_in_the_batch),

@@ -238,6 +238,8 @@ SL_CHECKED sl_status want_value(const compiler *c, const node *n);
 /** Finds a name's type. */
 SL_CHECKED sl_status check_there(const compiler *c, node *n);
 bool resolve(const compiler *c, node *n);
+/** An index on an object becomes a name; others stay as they are. */
+SL_CHECKED sl_status check_object(compiler *c, node *n);
 /** The type that holds numbers of both (or equal types). @return false: there is none. */
 bool unify(type a, type b, type *out);
 /** One type for all from `first` on. */
