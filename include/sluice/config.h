@@ -48,6 +48,7 @@ typedef struct sl_config_stream {
     char *event_time;     /**< Field path or NULL. */
     bool processed_at, source; /**< `add: [processed_at, source]`. */
     int64_t late_limit_us;/**< 0: none. */
+    int64_t dedupe_us;    /**< Horizon within which `id` is unique; 0: not looked at. */
     sl_step_definition *steps;
     uint32_t step_count;
     sl_steps *plan;       /**< Of the steps; NULL: none. */
@@ -62,6 +63,15 @@ typedef struct sl_config_stream {
 static inline const sl_schema *sl_config_output(const sl_config_stream *stream) {
     return stream->plan != NULL ? sl_steps_output(stream->plan) : stream->schema;
 }
+
+/** A table that streams look up in: read at the start, and with each reload. */
+typedef struct sl_config_lookup {
+    char *name;
+    char *csv, *ndjson;   /**< Path of the content; one of them. */
+    char *key;
+    sl_lookup *table;     /**< Referenced. */
+    uint32_t line;
+} sl_config_lookup;
 
 typedef struct sl_config_window {
     sl_window_definition definition; /**< Text owned by the config. event_time is the stream's. */
@@ -129,6 +139,8 @@ typedef struct sl_config {
     uint32_t stream_count;
     sl_config_window *windows;
     uint32_t window_count;
+    sl_config_lookup *lookups;
+    uint32_t lookup_count;
     bool embedded;        /**< No streams configured: they are made as they are named, inferred. */
     char *text;           /**< As shown by /config: resolved YAML, secrets as "***". */
 } sl_config;

@@ -10,7 +10,9 @@
  */
 #pragma once
 
-#include "sluice/batch.h"
+#include "sluice/geoip.h"
+#include "sluice/lookup.h"
+#include "sluice/user_agent.h"
 
 #define SL_STEPS_MAX 100u /**< Of one stream. */
 
@@ -26,6 +28,9 @@ typedef enum sl_step_kind {
     SL_STEP_LOWER,   /**< Names: strings with A to Z in lower case. */
     SL_STEP_REDACT,  /**< Names: a string that is there becomes "***". */
     SL_STEP_HASH,    /**< Names, and a `salt`: a string becomes its HMAC-SHA-256 in hexadecimal (RFC 2104, FIPS 180-4). */
+    SL_STEP_USER_AGENT, /**< From one field into an object of new ones; likewise: */
+    SL_STEP_GEOIP,
+    SL_STEP_LOOKUP,
     SL_STEP_KINDS
 } sl_step_kind;
 const char *sl_step_name(sl_step_kind kind); /**< "require", as in the configuration. */
@@ -41,7 +46,12 @@ typedef struct sl_step_definition {
     sl_step_kind kind;
     sl_step_item *items;
     uint32_t count;
-    char *salt; /**< Of HASH. */
+    char *salt;        /**< Of HASH. */
+    char *source;      /**< Of the next three, as configured: path, or name of the table; may be NULL. */
+    char *from, *into; /**< Of USER_AGENT, GEOIP, LOOKUP; and what they ask, one of: */
+    sl_user_agent_rules *rules;
+    sl_geoip *database;
+    const sl_lookup *table;
     uint32_t line;
 } sl_step_definition;
 
@@ -68,6 +78,7 @@ typedef struct sl_step_count {
     uint64_t passed;  /**< Kept, changed or not. */
     uint64_t changed; /**< Of those: a member has another value than before. */
     uint64_t refused; /**< Dead letters, or passed over. */
+    uint64_t missed;  /**< USER_AGENT, GEOIP, LOOKUP: a value that nothing is known about. */
     uint64_t errors;  /**< Expressions that failed at an event (CEL's errors, such as a division by zero). */
 } sl_step_count;
 
@@ -79,9 +90,11 @@ void sl_step_runner_destroy(sl_step_runner *runner); /**< NULL is allowed. */
  * Run all steps over the rows whose verdict is SL_VERDICT_KEEP. Refused rows get their verdict and a reject (SL_CODE_REQUIRE).
  * @param batch   Prepared with sl_steps_schema(); once.
  * @param counts  One for each definition; may be NULL.
- * @param[out] view  The batch as tables see it, with the schema of sl_steps_output(): the runner's, until its next run; it has
- *                   the rows, verdicts and texts of `batch` and must not outlive it.
  * @return SL_OK, SL_ENOMEM.
  */
-SL_CHECKED sl_status sl_step_runner_run(sl_step_runner *runner, sl_batch *batch, sl_step_count *counts,
-                                        const sl_batch **view);
+SL_CHECKED sl_status sl_step_runner_run(sl_step_runner *runner, sl_batch *batch, sl_step_count *counts);
+/**
+ * A batch that has been run as tables see it, with the schema of sl_steps_output(): the runner's, until its next view. It has the
+ * rows, verdicts and texts of `batch` and must not outlive it.
+ */
+const sl_batch *sl_step_runner_view(sl_step_runner *runner, const sl_batch *batch);

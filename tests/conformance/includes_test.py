@@ -51,6 +51,9 @@ OWNER = {name + ".h": folder for folder, names in OWNERS.items() for name in nam
 
 # (folder, header of another folder) -> why it may.
 KNOWS = {
+    ("steps/pipeline", "geoip.h"): "a step asks it",
+    ("steps/pipeline", "lookup.h"): "a step asks it",
+    ("steps/pipeline", "user_agent.h"): "a step asks it",
     ("steps/lookup", "decode.h"): "a line of NDJSON is JSON by the rules that events obey",
     ("steps/pipeline", "expression.h"): "conditions and values are expressions",
     ("window", "expression.h"): "conditions and arguments of measures are expressions, used as a library",

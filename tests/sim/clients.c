@@ -94,6 +94,21 @@ static void put_stepped(sim *s, sim_request *r, uint32_t number, sl_buffer *out)
                          i < r->unmet ? "unmet" : "over");
 }
 
+/* Events that an answered request had: nothing comes of them, however often they are sent. */
+static void put_doubles(sim *s, sim_request *r, sl_buffer *out) {
+    if (!s->dedupe || r->stream != 0 || s->request_count == 0)
+        return;
+    for (int i = 0; i < 4 && r->doubles < 8; i++) {
+        const sim_request *q = &s->requests[sim_below(s, s->request_count)];
+        if (q->stream != 0 || !q->in || q->mismatch || q->good == 0)
+            continue;
+        uint32_t id = q->first + (uint32_t)sim_below(s, q->good);
+        put_good(s, q, s->events[id].request, id, out);
+        sl_buffer_byte(out, '\n');
+        r->doubles++;
+    }
+}
+
 /* NDJSON, where a broken line costs itself alone. What nobody takes is refused event by event. */
 static void make_body(sim *s, sim_request *r, uint32_t number, uint32_t good, uint32_t bad) {
     sl_buffer out = SL_BUFFER_EMPTY;
@@ -116,6 +131,8 @@ static void make_body(sim *s, sim_request *r, uint32_t number, uint32_t good, ui
     }
     if (good != 0)
         put_stepped(s, r, number, &out);
+    if (good != 0)
+        put_doubles(s, r, &out);
     if (out.failed)
         abort();
     r->good = s->streams[r->stream].routed ? good : 0;
@@ -162,7 +179,7 @@ static void request_new(sim *s) {
     make_body(s, r, number, good, bad);
     s->request_count++;
     s->totals.requests++;
-    s->totals.events += r->good + r->bad + r->unmet + r->passed_over;
+    s->totals.events += r->good + r->bad + r->unmet + r->passed_over + r->doubles;
 }
 
 /* --- replies --- */
@@ -176,7 +193,7 @@ static void answered_in(sim *s, sim_request *r, uint32_t number, const sl_intake
         r->mismatch = false; /* The first one's record may be what was damaged. */
     if (r->mismatch)
         sim_fail(s, "request %u: another body under %s was answered %d", number, r->key, reply->status);
-    uint32_t accepted = r->good + r->unmet + r->passed_over;
+    uint32_t accepted = r->good + r->unmet + r->passed_over + r->doubles;
     if (reply->accepted != accepted || reply->rejected != r->bad || reply->status != (accepted == 0 ? 400 : 200))
         sim_fail(s, "request %u: %u accepted, %u rejected, status %d; it has %u good and %u broken events:\n%.2000s",
                  number, reply->accepted, reply->rejected, reply->status, accepted, r->bad, r->body);

@@ -120,6 +120,8 @@ static void write_streams(sim *s, sl_buffer *out) {
     if (s->steps)
         sl_buffer_text(out, "    steps: [where: 'kind != \"over\"', require: {kind: 'kind != \"unmet\"'}, rename: {user: who},"
                             " set: {cents: amount, large: 'amount > 50.0'}, drop: amount, rename: {cents: amount}]\n");
+    if (s->dedupe)
+        sl_buffer_text(out, "    id: id\n    dedupe: 24h\n");
     if (s->late)
         sl_buffer_text(out, "    late_limit: 2m\n");
     sl_buffer_printf(out, "    lake: {partition_by: [%s]}\n", s->by_request ? "req, kind" : "kind, date, hour");
@@ -192,6 +194,7 @@ static void plan(sim *s) {
     s->faulty = !sim_chance(s, 80);
     s->quarantine = s->faulty && sim_chance(s, 60);
     s->scarce = s->faulty && s->allocations;
+    s->dedupe = !s->embedded && !s->late && !s->quarantine && s->seed % 3 == 1;
     s->workers = workers[sim_below(s, 3)];
     s->pace_us = paces[sim_below(s, 3)];
     s->planned = 15 + (uint32_t)sim_below(s, 50);

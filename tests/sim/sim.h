@@ -41,6 +41,7 @@ typedef struct sim_request {
     uint32_t first, good;    /**< Ids of its good events. */
     uint32_t bad;            /**< Refused ones. */
     uint32_t unmet, passed_over; /**< Accepted, then refused by a step, or passed over. */
+    uint32_t doubles;        /**< Accepted, and kept from an earlier request already. */
     bool mismatch;           /**< Another's key with another body: only 422 will do. */
     bool in;                 /**< Answered 200 or 400: durable. */
     bool maybe;              /**< Unanswered and without a key: wholly there, or not at all. */
@@ -76,7 +77,7 @@ struct sim {
     FILE *report;
     sim_totals totals;
     /* What the seed chose. */
-    bool embedded, by_request, late, faulty, quarantine, heavy, scarce, raw, steps;
+    bool embedded, by_request, late, faulty, quarantine, heavy, scarce, raw, steps, dedupe;
     bool far_lake, far_warehouse;
     bool tight;              /**< Little memory, few tasks, short segments: groups are let go and trimmed. */
     uint32_t workers, planned, pace_us, step_us, fault_every;

@@ -495,12 +495,11 @@ static const struct {
      "configuration:1:17: sources.o.kafka: this build doesn't have Kafka sources yet",
      SL_EUNSUPPORTED},
     {"lookups: { u: {} }\n",
-     "configuration:1:1: lookups: this build doesn't have lookup tables yet",
-     SL_EUNSUPPORTED},
+     "configuration:1:12: lookup u: needs `key`, and one of `csv` and `ndjson`",
+     SL_EINVAL},
     {"streams: { s: { dedupe: 1h } }\n",
-     "configuration:1:17: streams.s.dedupe: this build doesn't have removal of "
-     "duplicates yet",
-     SL_EUNSUPPORTED},
+     "configuration:1:17: stream s: dedupe needs `id`, the field that tells events apart",
+     SL_EINVAL},
     {"streams: { s: { steps: [ { sett: { a: b } } ] } }\n",
      "configuration:1:24: stream s: steps need a schema: the types of an inferred one "
      "aren't known beforehand\n"

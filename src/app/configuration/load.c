@@ -145,6 +145,9 @@ static bool stop(const sl_loader *l) {
 
 static void finish(sl_loader *l) {
     sl_config *c = l->config;
+    sl_loader_lookups(l);
+    if (stop(l)) /* Steps ask what isn't there. */
+        return;
     const sl_node *node = sl_tree_child(l->tree.root, "streams");
     node = node ? node->first : NULL;
     for (uint32_t i = 0; node && i < c->stream_count && !l->problems.out_of_memory; i++) {
@@ -230,11 +233,21 @@ sl_status sl_config_load(const sl_config_source *source, sl_config_warn_fn *warn
     return status;
 }
 
+static void forget_data(const sl_step_definition *step) {
+    sl_user_agent_rules_unref(step->rules);
+    sl_geoip_unref(step->database);
+}
+
 void sl_config_destroy(sl_config *config) {
     if (!config)
         return;
     sl_config_box *box = (sl_config_box *)config; /* Its first member. */
+    for (uint32_t i = 0; config->lookups && i < config->lookup_count; i++)
+        sl_lookup_unref(config->lookups[i].table);
     for (uint32_t i = 0; config->streams && i < config->stream_count; i++) {
+        sl_config_stream *stream = &config->streams[i];
+        for (uint32_t k = 0; k < stream->step_count; k++)
+            forget_data(&stream->steps[k]);
         sl_steps_unref(config->streams[i].plan);
         sl_schema_unref(config->streams[i].schema);
     }

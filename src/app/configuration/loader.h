@@ -72,6 +72,14 @@ const char *sl_loader_redacted(sl_loader *l, const char *text);
 /** streams.c */
 void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream, const sl_node *node);
 void sl_loader_check_tables(sl_loader *l);
+/** data.c: a path as it stands in the file is relative to that. */
+const char *sl_loader_path(sl_loader *l, const sl_node *node);
+/** data.c: what steps ask. @return NULL after a problem; the lookup is the configuration's, the others are the caller's. */
+void sl_loader_lookups(sl_loader *l);
+const sl_lookup *sl_loader_lookup(sl_loader *l, const sl_node *node);
+sl_geoip *sl_loader_geoip(sl_loader *l, const sl_node *node);
+/** @param node Its path, or NULL: Debian's. */
+sl_user_agent_rules *sl_loader_user_agent(sl_loader *l, const sl_node *node, const sl_node *step);
 /** steps.c: the definitions, and their plan where there is a schema. */
 void sl_loader_steps(sl_loader *l, sl_config_stream *stream, const sl_node *section);
 /** columns.c: no two columns of a warehouse table want one name. */

@@ -6,6 +6,7 @@
 #define ROOT(member) SL_SCOPE_ROOT, offsetof(sl_config, member)
 #define STREAM(member) SL_SCOPE_STREAM, offsetof(sl_config_stream, member)
 #define WINDOW(member) SL_SCOPE_WINDOW, offsetof(sl_config_window, member)
+#define LOOKUP(member) SL_SCOPE_LOOKUP, offsetof(sl_config_lookup, member)
 #define KIB(n) (UINT64_C(n) << 10)
 #define MIB(n) (UINT64_C(n) << 20)
 #define GIB(n) (UINT64_C(n) << 30)
@@ -249,9 +250,12 @@ const sl_parameter sl_parameters[] = {
     {"streams.NAME.late_limit", SL_PARAMETER_DURATION, STREAM(late_limit_us), 0, "0s",
      "0s: no limit", 0, DAYS(3650), NULL,
      "Events older than the watermark by more than this go to the late table."},
+    {"streams.NAME.dedupe", SL_PARAMETER_DURATION, STREAM(dedupe_us), 0, "0s", "0s: off", 0, DAYS(366), NULL,
+     "Of events with the same `id` the first is kept, as far as their event times lie within this horizon; what is older than "
+     "the watermark by more than this goes to the late table."},
     {"streams.NAME.steps", SL_PARAMETER_STEPS, STREAM(steps), 0, NULL, "none", 0, 0, NULL,
      "What is done to events between decoding and tables, in this order, as a list of maps with one key each: `require`, "
-     "`where`, `set`, `default`, `cast`, `rename`, `drop`, `trim`, `lower`, `redact`, `hash`. See "
+     "`where`, `set`, `default`, `cast`, `rename`, `drop`, `trim`, `lower`, `redact`, `hash`, `lookup`, `geoip`, `user_agent`. See "
      "[steps](steps.md)."},
     {"streams.NAME.raw", SL_PARAMETER_BOOL, STREAM(raw), 0, "false", NULL, 0, 0, NULL,
      "`true`: every record is kept as it came, too: zstd NDJSON by the hour of its "
@@ -278,6 +282,14 @@ const sl_parameter sl_parameters[] = {
      "true", NULL, 0, 0, NULL, CREATE_TEXT},
     {"streams.NAME.warehouse.strings", SL_PARAMETER_CHOICE, STREAM(warehouse.strings), 0,
      "truncate", NULL, 0, 0, "truncate|dead_letter", STRINGS_TEXT},
+
+    {"lookups.NAME.csv", SL_PARAMETER_PATH, LOOKUP(csv), 0, NULL, "none", 0, 0, NULL,
+     "File of a table that the step `lookup` asks: CSV (RFC 4180), whose first row names the columns. Read at the start and "
+     "with each reload; a reload that can't read it leaves the old one in use."},
+    {"lookups.NAME.ndjson", SL_PARAMETER_PATH, LOOKUP(ndjson), 0, NULL, "none", 0, 0, NULL,
+     "The same as one JSON object on a line."},
+    {"lookups.NAME.key", SL_PARAMETER_TEXT, LOOKUP(key), 0, NULL, "needed", 0, 0, NULL,
+     "The column that rows are found by."},
 
     {"windows.NAME.of", SL_PARAMETER_TEXT, WINDOW(of), 0, NULL, "needed", 0, 0, NULL,
      "The stream that is aggregated."},
@@ -311,14 +323,15 @@ const sl_later sl_later_keys[] = {
     {"sources.NAME.kafka", "Kafka sources", false},
     {"sources.NAME.kinesis", "Kinesis sources", false},
     {"sources.NAME.file", "file sources", false},
-    {"lookups", "lookup tables", false},
+    {"lookups.NAME.refresh", "tables that are read again by themselves", false},
+    {"lookups.NAME.sqlite", "lookup tables from databases", false},
+    {"lookups.NAME.postgres", "lookup tables from databases", false},
     {"alerts", "alerts", false},
     {"tests", "tests in the configuration", false},
     {"ingest", "a Kafka topic as its log", true},
     {"http.auth.aws_keys", "the Kinesis and Firehose producer APIs", true},
     {"journal.compression", "a compressed journal", true},
     {"streams.NAME.when", "conditions on streams", false},
-    {"streams.NAME.dedupe", "removal of duplicates", false},
     {"windows.NAME.final", "final rows", false},
 };
 const size_t sl_later_count = sizeof sl_later_keys / sizeof *sl_later_keys;

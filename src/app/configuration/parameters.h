@@ -40,7 +40,9 @@ typedef enum sl_parameter_type {
 typedef enum sl_parameter_scope {
     SL_SCOPE_ROOT,
     SL_SCOPE_STREAM,
-    SL_SCOPE_WINDOW
+    SL_SCOPE_WINDOW,
+    SL_SCOPE_LOOKUP,
+    SL_SCOPES
 } sl_parameter_scope;
 
 typedef struct sl_parameter {

@@ -256,10 +256,7 @@ static void show_schema(sl_loader *l, const sl_node *node, sl_buffer *out) {
     if (node->kind == SL_NODE_MAP || node->text[strspn(node->text, " \t\r\n")] == '{') {
         sl_tree_json(node, true, out);
     } else {
-        const char *path = node->text;
-        if (!node->origin && *path != '/')
-            path = sl_loader_printf(l, "%s%s", l->directory, path);
-        show_text(path, out);
+        show_text(sl_loader_path(l, node), out);
     }
     sl_buffer_text(out, "\n");
 }
@@ -270,12 +267,30 @@ static void show_item(const sl_step_item *item, sl_buffer *out) {
     show_text(item->text, out);
 }
 
+static void show_data(const sl_step_definition *d, sl_buffer *out) {
+    const char *from = d->kind == SL_STEP_GEOIP ? "ip" : d->kind == SL_STEP_LOOKUP ? "on" : "from";
+    const char *source = d->kind == SL_STEP_GEOIP ? "database" : d->kind == SL_STEP_LOOKUP ? "table" : "regexes";
+    sl_buffer_printf(out, "{ %s: ", from);
+    show_text(d->from, out);
+    if (d->source != NULL) {
+        sl_buffer_printf(out, ", %s: ", source);
+        show_text(d->source, out);
+    }
+    sl_buffer_text(out, ", into: ");
+    show_text(d->into, out);
+    sl_buffer_text(out, " }\n");
+}
+
 static void show_steps(const sl_config_stream *s, sl_buffer *out) {
     if (s->step_count != 0)
         sl_buffer_text(out, "    steps:\n");
     for (uint32_t i = 0; i < s->step_count; i++) {
         const sl_step_definition *d = &s->steps[i];
         sl_buffer_printf(out, "      - %s: ", sl_step_name(d->kind));
+        if (d->from != NULL) {
+            show_data(d, out);
+            continue;
+        }
         bool map = d->items[0].text != NULL && d->kind != SL_STEP_WHERE;
         if (d->kind == SL_STEP_HASH)
             sl_buffer_text(out, "{ salt: \"***\", fields: ");
@@ -315,6 +330,12 @@ void sl_loader_show(sl_loader *l, sl_buffer *out) {
         show_scope(SL_SCOPE_STREAM, &c->streams[i], 2, c->streams[i].has_lake,
                    c->streams[i].warehouse.name, out);
         show_steps(&c->streams[i], out);
+    }
+    if (c->lookup_count)
+        sl_buffer_text(out, "lookups:\n");
+    for (uint32_t i = 0; i < c->lookup_count; i++) {
+        show_key(c->lookups[i].name, out);
+        show_scope(SL_SCOPE_LOOKUP, &c->lookups[i], 2, true, true, out);
     }
     if (c->window_count)
         sl_buffer_text(out, "windows:\n");

@@ -4,18 +4,20 @@
 enum { ITEMS_MAX = 1000 };
 
 /** How the items of a step are written. */
-typedef enum form { FORM_MAP, FORM_NAMES, FORM_TEXT, FORM_HASH } form;
+typedef enum form { FORM_MAP, FORM_NAMES, FORM_TEXT, FORM_HASH, FORM_DATA } form;
 static const form forms[SL_STEP_KINDS] = {
     [SL_STEP_REQUIRE] = FORM_MAP, [SL_STEP_WHERE] = FORM_TEXT,  [SL_STEP_SET] = FORM_MAP,
     [SL_STEP_DEFAULT] = FORM_MAP, [SL_STEP_CAST] = FORM_MAP,    [SL_STEP_RENAME] = FORM_MAP,
     [SL_STEP_DROP] = FORM_NAMES,  [SL_STEP_TRIM] = FORM_NAMES,  [SL_STEP_LOWER] = FORM_NAMES,
     [SL_STEP_REDACT] = FORM_NAMES, [SL_STEP_HASH] = FORM_HASH,
+    [SL_STEP_USER_AGENT] = FORM_DATA, [SL_STEP_GEOIP] = FORM_DATA, [SL_STEP_LOOKUP] = FORM_DATA,
 };
 static const char *const examples[] = {
     [FORM_MAP] = "a map such as { name: 'text' }",
     [FORM_NAMES] = "a field, or a list of fields",
     [FORM_TEXT] = "a condition such as 'amount > 0'",
     [FORM_HASH] = "a map such as { fields: [email], salt: \"${SALT}\" }",
+    [FORM_DATA] = "a map",
 };
 
 static void wrong(sl_loader *l, const sl_config_stream *s, const sl_node *at, sl_step_kind kind) {
@@ -95,6 +97,37 @@ static void read_hash(sl_loader *l, const sl_config_stream *s, const sl_node *no
     d->salt = sl_loader_keep(l, text, length);
 }
 
+/** Where the field, the data and the result are named. */
+static const struct keys {
+    const char *from, *data, *into;
+} keys[] = {[SL_STEP_USER_AGENT] = {"from", "regexes", "into"},
+            [SL_STEP_GEOIP] = {"ip", "database", "into"},
+            [SL_STEP_LOOKUP] = {"on", "table", "into"}};
+
+static void read_data(sl_loader *l, const sl_config_stream *s, const sl_node *node, sl_step_definition *d) {
+    const struct keys *k = &keys[d->kind];
+    const sl_node *from = sl_tree_child(node, k->from), *data = sl_tree_child(node, k->data),
+                  *into = sl_tree_child(node, k->into);
+    bool needs = d->kind != SL_STEP_USER_AGENT;
+    uint32_t known = (from ? 1u : 0) + (data ? 1u : 0) + (into ? 1u : 0);
+    if (node->kind != SL_NODE_MAP || !from || !into || (needs && !data) || node->count != known || !is_text(from) ||
+        !is_text(into) || (data && !is_text(data))) {
+        sl_problem_add(&l->problems, node, false, SL_EINVAL, "stream %s: %s: expected { %s: FIELD, %s: %s, into: NAME }",
+                       s->name, sl_step_name(d->kind), k->from, k->data, d->kind == SL_STEP_LOOKUP ? "NAME" : "FILE");
+        return;
+    }
+    d->from = keep(l, from->text);
+    d->into = keep(l, into->text);
+    if (data)
+        d->source = keep(l, d->kind == SL_STEP_LOOKUP ? data->text : sl_loader_path(l, data));
+    if (d->kind == SL_STEP_LOOKUP)
+        d->table = sl_loader_lookup(l, data);
+    else if (d->kind == SL_STEP_GEOIP)
+        d->database = sl_loader_geoip(l, data);
+    else
+        d->rules = sl_loader_user_agent(l, data, node);
+}
+
 static bool find_kind(const char *name, sl_step_kind *kind) {
     for (uint32_t i = 0; i < SL_STEP_KINDS; i++)
         if (!strcmp(sl_step_name((sl_step_kind)i), name)) {
@@ -105,16 +138,9 @@ static bool find_kind(const char *name, sl_step_kind *kind) {
 }
 
 static void unknown(sl_loader *l, const sl_config_stream *s, const sl_node *node) {
-    static const char *const later[] = {"lookup", "geoip", "user_agent", "dedupe"};
     const char *names[SL_STEP_KINDS];
     for (uint32_t i = 0; i < SL_STEP_KINDS; i++)
         names[i] = sl_step_name((sl_step_kind)i);
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-        if (!strcmp(later[i], node->key)) {
-            sl_problem_add(&l->problems, node, true, SL_EUNSUPPORTED, "stream %s: steps: this build doesn't have '%s' yet",
-                           s->name, node->key);
-            return;
-        }
     const char *near = sl_config_nearest(node->key, names, SL_STEP_KINDS);
     sl_problem_add(&l->problems, node, true, SL_EINVAL, "stream %s: no step is called '%.100s'%s%s%s", s->name, node->key,
                    near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
@@ -147,6 +173,9 @@ static void read_step(sl_loader *l, sl_config_stream *s, const sl_node *node) {
     case FORM_HASH:
         read_hash(l, s, body, d);
         break;
+    case FORM_DATA:
+        read_data(l, s, body, d);
+        break;
     }
 }
 
@@ -159,6 +188,8 @@ static const sl_node *place(const sl_config_stream *s, const sl_node *steps, uin
     if (step >= s->step_count)
         return steps;
     const sl_node *body = node->first;
+    if (forms[s->steps[step].kind] == FORM_DATA)
+        return body;
     if (forms[s->steps[step].kind] == FORM_HASH)
         body = sl_tree_child(body, "fields");
     if (body->kind == SL_NODE_SCALAR)

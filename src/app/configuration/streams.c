@@ -80,10 +80,7 @@ static const char *schema_text(sl_loader *l, const sl_config_stream *stream,
         return node->text;
     }
     if (node->kind == SL_NODE_SCALAR) {
-        const char *path = node->text;
-        if (!node->origin && *path != '/')
-            path = sl_loader_printf(l, "%s%s", l->directory, path);
-        return sl_loader_read(l, node, "schema", path, length);
+        return sl_loader_read(l, node, "schema", sl_loader_path(l, node), length);
     }
     sl_buffer json = SL_BUFFER_EMPTY;
     sl_tree_json(node, false, &json);
@@ -205,6 +202,18 @@ static void check_id(sl_loader *l, const sl_config_stream *stream, const sl_node
                        sl_type_name(schema->fields[field].type));
 }
 
+static void check_dedupe(sl_loader *l, const sl_config_stream *stream, const sl_node *section) {
+    if (!stream->dedupe_us)
+        return;
+    const sl_node *at = sl_tree_child(section, "dedupe");
+    if (!stream->warehouse.id)
+        sl_problem_add(&l->problems, at, true, SL_EINVAL,
+                       "stream %s: dedupe needs `id`, the field that tells events apart", stream->name);
+    else if (!stream->schema && !sl_tree_child(section, "schema"))
+        sl_problem_add(&l->problems, at, true, SL_EINVAL,
+                       "stream %s: dedupe needs a schema: in an inferred one the type of `id` may change", stream->name);
+}
+
 static void check_partitions(sl_loader *l, const sl_config_stream *stream,
                              const sl_node *section) {
     const sl_node *at = sl_tree_child(sl_tree_child(section, "lake"), "partition_by");
@@ -270,6 +279,7 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
         check_event_time(l, stream, node);
         sl_loader_steps(l, stream, node);
         check_id(l, stream, node);
+        check_dedupe(l, stream, node);
         check_partitions(l, stream, node);
         sl_loader_check_stream_columns(l, stream, node);
     }

@@ -6,7 +6,7 @@ typedef struct walk {
     sl_loader *loader;
     const char *keys[SL_TREE_DEPTH + 2];
     uint32_t depth;
-    void *bases[3]; /* By scope: what the offsets of the table are of. */
+    void *bases[SL_SCOPES]; /* By scope: what the offsets of the table are of. */
 } walk;
 
 /** The table's word for the path that the walk stands on. */
@@ -174,9 +174,25 @@ static void walk_windows(walk *w, const sl_node *windows) {
     }
 }
 
+static void walk_lookups(walk *w, const sl_node *lookups) {
+    sl_loader *l = w->loader;
+    sl_config *c = l->config;
+    c->lookups = sl_loader_get(l, lookups->count, sizeof *c->lookups);
+    w->keys[0] = "lookups";
+    for (const sl_node *node = lookups->first; node && c->lookups; node = node->next) {
+        sl_config_lookup *lookup = &c->lookups[c->lookup_count++];
+        lookup->name = sl_loader_keep(l, node->key, strlen(node->key));
+        lookup->line = node->key_line;
+        w->bases[SL_SCOPE_LOOKUP] = lookup;
+        w->keys[1] = node->key;
+        w->depth = 2;
+        visit(w, node);
+    }
+}
+
 void sl_loader_walk(sl_loader *l) {
-    walk w = {.loader = l, .bases = {l->config, NULL, NULL}};
-    const sl_node *streams = NULL, *windows = NULL;
+    walk w = {.loader = l, .bases = {l->config}};
+    const sl_node *streams = NULL, *windows = NULL, *lookups = NULL;
     sl_loader_defaults(l, SL_SCOPE_ROOT, l->config);
     /* The fixed sections first: streams begin with the root's lake. */
     for (const sl_node *node = l->tree.root->first; node; node = node->next) {
@@ -184,6 +200,8 @@ void sl_loader_walk(sl_loader *l) {
             streams = node;
         } else if (!strcmp(node->key, "windows") && node->kind == SL_NODE_MAP) {
             windows = node;
+        } else if (!strcmp(node->key, "lookups") && node->kind == SL_NODE_MAP) {
+            lookups = node;
         } else {
             w.keys[0] = node->key;
             w.depth = 1;
@@ -194,4 +212,6 @@ void sl_loader_walk(sl_loader *l) {
         walk_streams(&w, streams);
     if (windows)
         walk_windows(&w, windows);
+    if (lookups)
+        walk_lookups(&w, lookups);
 }

@@ -65,6 +65,7 @@ void cut_free(cut *c) {
     sl_free(c->move_watermarks);
     sl_free(c->known);
     sl_free(c->schemas);
+    sl_free(c->marks); /* The marks are their streams'. */
     sl_free(c);
 }
 
@@ -184,17 +185,23 @@ static bool begin_cut(sl_engine *e, table **chosen, uint32_t count) {
     if (c == NULL)
         return false;
     for (uint32_t i = 0; i < count; i++)
+        c->tables[i] = chosen[i];
+    if (e->dedupe.active && !dedupe_mark_cut(e, c)) {
+        c->table_count = c->result_count = 0;
+        cut_free(c);
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++)
         enter(e, c, i, chosen[i]);
     add_moves(e, c);
     e->cuts_open++;
     e->moved_at_us = engine_now(e);
-    if (count == 0) {
+    if (count == 0 && !e->dedupe.active) {
         engine_send(e, &e->storage.in, &e->storage.actor, c);
         return true;
     }
     c->waiting = e->worker_count;
-    for (uint32_t i = 0; i < e->worker_count; i++)
-        engine_send(e, &e->workers[i].pipeline, &e->workers[i].actor, c);
+    pipeline_all(e, &c->head);
     return true;
 }
 
@@ -230,11 +237,11 @@ static uint32_t choose(sl_engine *e, int64_t now, table **chosen) {
     return count;
 }
 
-static void advance_table(sl_engine *e, table *t, uint64_t cursor) {
+static void advance_table(table *t, uint64_t cursor, int64_t watermark_us) {
     t->cutting = false;
     t->failures = 0;
     t->cursor = cursor;
-    (void)e;
+    t->cursor_watermark_us = watermark_us;
 }
 
 static void trim(sl_engine *e) {
@@ -293,6 +300,7 @@ void cut_sealed(sl_engine *e, cut *c) {
         give_up(e, c, i);
     stay(c);
     e->cuts_open--;
+    dedupe_end_cut(e, c, false);
     cut_free(c);
 }
 
@@ -302,12 +310,13 @@ void cut_committed(sl_engine *e, cut *c) {
         for (uint32_t i = 0; i < c->table_count; i++)
             give_up(e, c, i);
         stay(c);
+        dedupe_end_cut(e, c, false);
         cut_free(c);
         return;
     }
     for (uint32_t i = 0; i < c->table_count; i++) {
         table *t = c->tables[i];
-        advance_table(e, t, c->entries[i].to);
+        advance_table(t, c->entries[i].to, c->watermarks[i]);
         if (c->entries[i].id != 0) { /* An empty one only moved the cursor. */
             t->last = c->entries[i].to;
             t->sequence = c->entries[i].sequence;
@@ -315,9 +324,10 @@ void cut_committed(sl_engine *e, cut *c) {
         }
     }
     for (uint32_t i = 0; i < c->move_count; i++)
-        advance_table(e, c->moves[i], c->move_to[i]);
+        advance_table(c->moves[i], c->move_to[i], c->move_watermarks[i]);
     for (uint32_t i = 0; i < c->schema_count; i++)
         c->schemas[i].of->stored_version = c->schemas[i].schema->version;
+    dedupe_end_cut(e, c, true);
     cut_free(c);
     trim(e);
 }

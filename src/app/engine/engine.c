@@ -169,6 +169,7 @@ static void match_tables(sl_engine *e, recovery *r) {
                 t->sequence = s->sequence;
                 t->watermark_us = s->watermark_us;
                 t->cursor = t->cut_to = t->skip_below = t->first_skip = s->cursor;
+                t->cursor_watermark_us = s->watermark_us;
             }
     }
     for (stored_table *s = r->tables; s != NULL; s = s->next)
@@ -293,7 +294,7 @@ static void begin_tables(sl_engine *e, const recovery *r) {
         if (stored != NULL && start <= stored->cursor)
             continue;
         t->cursor = t->cut_to = t->skip_below = t->first_skip = start;
-        t->watermark_us = watermark;
+        t->watermark_us = t->cursor_watermark_us = watermark;
     }
 }
 
@@ -498,6 +499,8 @@ static sl_status recover(sl_engine *e, sl_error *error) {
         status = sweep_spool(e, &r, error);
     if (status == SL_OK)
         status = place(e, error);
+    if (status == SL_OK)
+        status = dedupe_create(e, error);
     recovery_fini(&r);
     return status;
 }
@@ -550,7 +553,7 @@ static sl_status prepare_directories(sl_engine *e, sl_error *error) {
 }
 
 static sl_status list_actors(sl_engine *e, sl_error *error) {
-    e->actors = sl_calloc(e->worker_count + 3, sizeof(sl_actor *));
+    e->actors = sl_calloc(e->worker_count + 4, sizeof(sl_actor *));
     if (e->actors == NULL)
         return no_memory(error);
     e->actors[e->actor_count++] = &e->journal_io.actor;
@@ -558,6 +561,8 @@ static sl_status list_actors(sl_engine *e, sl_error *error) {
     e->actors[e->actor_count++] = &e->reader.actor;
     for (uint32_t i = 0; i < e->worker_count; i++)
         e->actors[e->actor_count++] = &e->workers[i].actor;
+    if (e->dedupe.active)
+        e->actors[e->actor_count++] = &e->dedupe.actor;
     return SL_OK;
 }
 
@@ -616,6 +621,7 @@ void sl_engine_destroy(sl_engine *e) {
     storage_destroy(e);
     workers_destroy(e);
     keys_destroy(e);
+    dedupe_destroy(e);
     streams_destroy(e);
     if (e->journal != NULL)
         sl_journal_close(e->journal);
@@ -660,8 +666,7 @@ void sl_engine_windows(sl_engine *e, const char *name, uint32_t limit, sl_engine
     p->done = done;
     p->context = context;
     e->peeks++;
-    for (uint32_t i = 0; i < e->worker_count; i++)
-        engine_send(e, &e->workers[i].pipeline, &e->workers[i].actor, p);
+    pipeline_all(e, &p->head);
 }
 
 void peek_free(sl_engine *e, peek *p) {
@@ -716,6 +721,7 @@ static bool storage_returned(sl_engine *e) {
         case MESSAGE_TASK:
         case MESSAGE_REWIND:
         case MESSAGE_TRIM:
+        case MESSAGE_MARK:
             break;
         }
     }

@@ -8,6 +8,7 @@
 
 #include "sluice/checkpoint.h"
 #include "sluice/decode.h"
+#include "sluice/dedupe.h"
 #include "sluice/engine.h"
 #include "sluice/journal.h"
 #include "sluice/lake.h"
@@ -28,7 +29,7 @@ enum {
     STREAMS_MAX = 100,       /* Inferred ones, as the design says. */
     GROUP_BYTES = 2 << 20,   /* A group gathers up to this, a lone record may be larger. */
     READ_AHEAD = 4,          /* Groups that the reader is ahead of the pipeline. */
-    STEP_RESULTS = 4,
+    STEP_RESULTS = 5,
     COMPANIONS_MAX = 64,     /* Tables of one stream. */
     DESTINATIONS_MAX = 16,   /* The next three, then buckets; the last one holds all further ones. */
     DESTINATION_DIRECTORIES = 0,
@@ -44,6 +45,7 @@ typedef struct stream stream;
 typedef struct table table;
 typedef struct task task;
 typedef struct worker_table worker_table;
+typedef struct dedupe_mark dedupe_mark;
 
 /** How a stream's events are decoded and what its tables make of them: immutable, by reference count. */
 typedef struct shape {
@@ -54,6 +56,7 @@ typedef struct shape {
     sl_steps *steps;          /**< NULL: none. */
     uint32_t event_time;      /**< Field index in `schema` or SL_NO_FIELD: arrival. */
     uint32_t decoded_time;    /**< The same in `decoded`. */
+    uint32_t id;              /**< Field in `schema` that tells events apart; SL_NO_FIELD: duplicates aren't looked for. */
     uint32_t table_count;
     uint32_t *partition_fields[COMPANIONS_MAX]; /**< Of lake tables; SL_NO_FIELD: see partition_by. */
     sl_window_plan *plans[COMPANIONS_MAX];      /**< Of window tables. */
@@ -73,8 +76,10 @@ struct stream {
     uint32_t table_count;
     bool widened;         /* loop: a known type widened and the stream isn't rewound yet */
     bool dispatched;      /* loop: something went into the pipeline since the start or the last rewind */
-    sl_metric *received, *bytes, *late, *drift;
-    sl_metric *(*steps)[STEP_RESULTS]; /**< Of each step: passed, changed, refused, failed. */
+    sl_dedupe *dedupe;    /**< The dedupe actor's, but for making and closing; NULL: duplicates aren't looked for. */
+    dedupe_mark *first_mark, **last_mark; /* loop: of cuts that are open */
+    sl_metric *received, *bytes, *late, *drift, *duplicates;
+    sl_metric *(*steps)[STEP_RESULTS]; /**< Of each step: passed, changed, refused, failed, missed. */
 };
 
 struct table {
@@ -89,6 +94,7 @@ struct table {
     int64_t max_age_us;
     /* loop */
     uint64_t first, last, cursor, sequence;
+    int64_t cursor_watermark_us; /**< Of the stream at `cursor`. */
     uint64_t cut_to;      /**< Position of the last cut that was begun. */
     uint64_t first_skip;  /**< Where this process began with the table; constant. */
     uint64_t skip_below;  /**< Workers have seen everything below. */
@@ -132,6 +138,7 @@ typedef enum message_kind {
     MESSAGE_KEYS,
     MESSAGE_KEY,
     MESSAGE_TRIM,
+    MESSAGE_MARK,
 } message_kind;
 
 /** First member of what travels; aligned as what it stands in. */
@@ -173,11 +180,18 @@ typedef struct request {
     key_entry *key; /**< NULL: none. */
 } request;
 
+/** What tells an event from others. */
+typedef struct event_id {
+    sl_hash128 key;
+    bool there;
+} event_id;
+
 /** A batch of one stream out of a task. */
 typedef struct part {
     shape *shape;
     sl_batch *batch;
     const sl_batch *view;    /**< The batch as tables see it: itself, or what the steps made of it. */
+    struct event_id *ids;     /**< [rows] Where the stream has no duplicates; NULL: elsewhere. */
     uint32_t decoded_rejects; /**< Of its rejects, those that have no row: set before the steps add theirs. */
     int64_t watermark_after; /**< Highest min(event time, arrival) of the batch alone. */
     int64_t watermark_us;    /**< The stream's before its first row; set by its ticket. */
@@ -228,6 +242,21 @@ typedef struct sealed_file {
     sl_hash128 hash;
 } sealed_file;
 
+/**
+ * What a stream's deduplication knows where a cut went through: made by the loop, filled by the dedupe actor, made durable by
+ * storage with the cut, ended by the actor, which frees it.
+ */
+struct dedupe_mark {
+    message head;
+    struct dedupe_mark *next; /* loop: of the stream, in the order they began */
+    stream *of;
+    sl_dedupe_cut *cut;       /* dedupe actor, then storage */
+    sl_buffer record;         /* storage: what the ledger gets */
+    bool written;
+    bool ended, committed;    /* loop */
+    int64_t release_us;       /* loop: watermark at the slowest cursor */
+};
+
 /** What one worker brings to a cut of one table. */
 typedef struct cut_result {
     sl_counts counts;
@@ -267,6 +296,8 @@ typedef struct cut {
     uint32_t schema_count;
     uint64_t discovered;
     sl_status status;
+    dedupe_mark **marks;   /**< Of the streams that have no duplicates. */
+    uint32_t mark_count;
     /* storage */
     uint32_t prepared;     /**< Tables whose files are built and synced. */
     sl_buffer *merged;     /**< Per table: a window's deltas of all workers, merged and sorted. */
@@ -389,6 +420,24 @@ typedef struct delivery_actor {
     sl_ring in;
 } delivery_actor;
 
+/** Between the loop and the workers' pipelines, where a stream has no duplicates: judges events in the order of the log. */
+typedef struct dedupe_actor {
+    sl_actor actor;
+    sl_engine *engine;
+    sl_ring in;
+    message *held;          /**< What can't go on yet. */
+    uint32_t held_part, held_event; /**< What of it is judged. */
+    bool held_filled;
+    stream **streams;       /**< That have a store, NULL behind them. */
+    sl_dedupe_work *work;   /**< Begun; NULL: none is. */
+    stream *work_of;
+    sl_dedupe_event *events;
+    uint32_t event_count;
+    int64_t retry_at_us;
+    int64_t work_at_us;
+    bool active;            /**< Constant. */
+} dedupe_actor;
+
 struct sl_engine {
     sl_engine_options options;
     const sl_config *config;
@@ -404,6 +453,7 @@ struct sl_engine {
     reader_actor reader;
     storage_actor storage;
     delivery_actor delivery;
+    dedupe_actor dedupe;
     worker *workers;
     uint32_t worker_count;
     sl_actor **actors, *actor_list;
@@ -511,12 +561,35 @@ void log_destroy(sl_engine *e);
 sl_status workers_create(sl_engine *e, sl_error *error);
 void workers_destroy(sl_engine *e);
 void worker_process(worker *w, task *t);
+/** Run the stream's steps over a part, its last change before the ticket. @return false when out of memory. */
+bool worker_steps(worker *w, task *t, uint32_t part);
+/** The part as tables see it, until the next view. */
+const sl_batch *worker_view(worker *w, const part *p);
+/** Keys of the rows that deduplication goes by. @return false when out of memory. */
+bool worker_ids(worker *w, part *p);
 /** @return whether the cut is sealed. */
 bool worker_cut_slice(worker *w, cut *c);
 void worker_rewind(worker *w, const rewind_order *order);
 void worker_peek(worker *w, peek *p);
 void worker_tables_destroy(worker *w);
 worker_table *worker_states_create(uint32_t workers); /**< @return NULL: no memory. */
+
+/* dedupe.c */
+/** Open the streams' stores; after the streams have their places. */
+sl_status dedupe_create(sl_engine *e, sl_error *error);
+void dedupe_destroy(sl_engine *e);
+/** At the end: what the actor had not passed on. @return NULL: nothing. */
+message *dedupe_take_back(sl_engine *e);
+/** Into the pipeline, in log order. A message for all has its `waiting` set. */
+void pipeline_task(sl_engine *e, task *t);
+void pipeline_all(sl_engine *e, message *m);
+/** Loop: marks for a cut's streams. @return false: no memory. */
+bool dedupe_mark_cut(sl_engine *e, cut *c);
+/** Storage: write what the marks have; then, in the transaction, note it. */
+sl_status dedupe_write(cut *c, sl_error *error);
+sl_status dedupe_note(storage_actor *a, cut *c, sl_error *error);
+/** Loop: the cut is committed, or given up. */
+void dedupe_end_cut(sl_engine *e, cut *c, bool committed);
 
 /* storage.c */
 sl_status storage_create(sl_engine *e, sl_error *error);

@@ -191,7 +191,9 @@ static sl_status gather(sl_engine *e, const sl_intake_request *r, key_entry *key
             t->requests = requests;
             t->request_capacity = capacity;
         }
-        sl_status status = sl_group_add(t->group, &input);
+        /* A group larger than a segment would get one of its own, and a quota of two segments no longer hold another. */
+        bool large = at != 0 && t->group->length + r->length > e->config->journal.segment_size / 4 * 3;
+        sl_status status = large ? SL_EFULL : sl_group_add(t->group, &input);
         if (status == SL_OK) {
             t->requests[at] = (request){r->done, r->token, key};
             return SL_OK;

@@ -6,8 +6,6 @@
 #include <inttypes.h>
 
 enum {
-    SMALL_GROUP = 64 << 10,
-    SMALL_GROUPS = 3,
     PATIENCE_MS = 1, /* The longest wait of a group for the senders that were just answered. */
     PATIENCE_BYTES = 128 << 10,
     TASKS_SPARE = 4, /* Kept for requests and the reader while the pipeline stands still. */
@@ -318,8 +316,7 @@ static void touch_tables(sl_engine *e, const task *t, const part *p) {
     int64_t now = engine_now(e);
     for (uint32_t k = 0; k < s->table_count; k++) {
         table *b = s->tables[k];
-        /* Which events the steps will refuse is not known yet. */
-        bool concerned = b->kind == SL_TABLE_DEAD && p->shape->steps == NULL ? p->batch->reject_count != 0
+        bool concerned = b->kind == SL_TABLE_DEAD  ? p->batch->reject_count != 0
                          : b->kind == SL_TABLE_RAW ? true /* A record may hold no event at all. */
                                                    : p->batch->rows + p->batch->reject_count != 0;
         if (!concerned || t->group->offset < b->skip_below)
@@ -332,7 +329,7 @@ static void touch_tables(sl_engine *e, const task *t, const part *p) {
 
 static void count_part(sl_engine *e, const part *p) {
     stream *s = p->shape->of;
-    sl_metric_add(s->received, p->batch->rows + p->batch->reject_count);
+    sl_metric_add(s->received, p->batch->rows + p->decoded_rejects);
     if (p->batch->drift != 0)
         sl_metric_add(s->drift, (int64_t)p->batch->drift);
     for (uint32_t i = 0; i < p->batch->reject_count; i++)
@@ -363,11 +360,7 @@ static bool ticket(sl_engine *e, task *t, task **first, task ***last) {
     e->position = t->group->next;
     e->pipeline_bytes += t->bytes;
     t->stage = TASK_PROCESS;
-    worker *w = &e->workers[t->worker];
-    /* A small group doesn't pay for waking a thread: the next verdict or the next turn does. */
-    if (t->bytes >= SMALL_GROUP || sl_ring_count(&w->pipeline) >= SMALL_GROUPS ||
-        !sl_ring_push(&w->pipeline, t))
-        engine_send(e, &w->pipeline, &w->actor, t);
+    pipeline_task(e, t);
     return true;
 }
 
@@ -463,8 +456,7 @@ bool sequence_rewind(sl_engine *e, stream *s, table *failed) {
     sl_metric_add(e->metric_rewinds, 1);
     sl_message(SL_LEVEL_INFO, "engine", "stream reads again from the log", "stream=%s position=%" PRIu64,
                s->name, target);
-    for (uint32_t i = 0; i < e->worker_count; i++)
-        engine_send(e, &e->workers[i].pipeline, &e->workers[i].actor, order);
+    pipeline_all(e, &order->head);
     return true;
 }
 
@@ -483,8 +475,7 @@ bool sequence_park(sl_engine *e, table *t) {
     t->skip_below = UINT64_MAX;
     t->dirty = false;
     sl_message(SL_LEVEL_WARN, "engine", "table waits: spool.quota is used up", "table=%s", t->name);
-    for (uint32_t i = 0; i < e->worker_count; i++)
-        engine_send(e, &e->workers[i].pipeline, &e->workers[i].actor, order);
+    pipeline_all(e, &order->head);
     return true;
 }
 
@@ -649,6 +640,7 @@ static void worker_returned(sl_engine *e, message *m) {
     case MESSAGE_KEYS:
     case MESSAGE_KEY:
     case MESSAGE_TRIM:
+    case MESSAGE_MARK:
         break;
     }
 }
@@ -775,8 +767,10 @@ bool sequence_idle(const sl_engine *e) {
 static void destroy_list(sl_engine *e, task *t) {
     while (t != NULL) {
         task *next = t->next;
-        for (uint32_t i = 0; i < t->part_count; i++)
+        for (uint32_t i = 0; i < t->part_count; i++) {
             sl_batch_destroy(t->parts[i].batch);
+            sl_free(t->parts[i].ids);
+        }
         task_destroy(e, t);
         t = next;
     }
@@ -812,6 +806,7 @@ static void drop_message(sl_engine *e, message *m) {
     case MESSAGE_DELIVERED:
     case MESSAGE_KEYS:
     case MESSAGE_KEY:
+    case MESSAGE_MARK:
         break;
     }
 }
@@ -833,6 +828,14 @@ void sequence_destroy(sl_engine *e) {
         if (w->cutting != NULL)
             drop_message(e, &w->cutting->head);
     }
+    /* From here each message would have gone to all workers. */
+    for (message *m; e->dedupe.in.slots != NULL && (m = dedupe_take_back(e)) != NULL; drop_message(e, m))
+        if (m->kind == MESSAGE_CUT)
+            ((cut *)m)->waiting = 1;
+        else if (m->kind == MESSAGE_REWIND)
+            ((rewind_order *)m)->waiting = 1;
+        else if (m->kind == MESSAGE_PEEK)
+            ((peek *)m)->waiting = 1;
     drop_ring(e, &e->journal_io.in);
     for (int k = 0; k < 2; k++) {
         sl_ring *ring = k == 0 ? &e->reader.in : &e->reader.out;

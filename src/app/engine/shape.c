@@ -93,6 +93,8 @@ sl_status shape_create(sl_engine *e, stream *s, sl_schema *schema, shape **out, 
     result->table_count = s->table_count;
     result->event_time = event_time_field(s, result->schema);
     result->decoded_time = event_time_field(s, result->decoded);
+    result->id = s->config != NULL && s->config->dedupe_us != 0 ? sl_schema_find(result->schema, s->config->warehouse.id)
+                                                                  : SL_NO_FIELD;
     sl_status status = SL_OK;
     for (uint32_t i = 0; i < s->table_count && status == SL_OK; i++)
         status = shape_table(result, s->tables[i], error);
@@ -383,7 +385,7 @@ static sl_status tables_add(sl_engine *e, stream *s, uint64_t position, sl_error
             t->max_age_us = c->lake.max_age_us;
         }
     }
-    if (status == SL_OK && c->late_limit_us != 0)
+    if (status == SL_OK && (c->late_limit_us != 0 || c->dedupe_us != 0))
         status = data_table(e, s, SL_TABLE_LATE, "late", position, error);
     if (status == SL_OK && c->raw)
         status = raw_table(e, s, position, error);
@@ -399,7 +401,7 @@ static sl_status tables_add(sl_engine *e, stream *s, uint64_t position, sl_error
 
 /* sluice_step_events_total{stream="clicks",step="2 require",result="refused"} */
 static bool step_metrics(sl_engine *e, stream *s) {
-    static const char *const results[] = {"passed", "changed", "refused", "failed"};
+    static const char *const results[] = {"passed", "changed", "refused", "failed", "missed"};
     uint32_t count = s->config != NULL ? s->config->step_count : 0;
     if (count == 0)
         return true;
@@ -410,7 +412,7 @@ static bool step_metrics(sl_engine *e, stream *s) {
             (void)snprintf(labels, sizeof labels, "stream=\"%s\",step=\"%u %s\",result=\"%s\"", s->name, i + 1,
                            sl_step_name(s->config->steps[i].kind), results[k]);
             s->steps[i][k] = sl_metrics_get(e->options.metrics, SL_METRIC_COUNTER, "sluice_step_events_total",
-                                            "Events that a step let through, changed, refused, or couldn't evaluate.", labels);
+                                            "Events that a step let through, changed, refused, couldn't evaluate, or found nothing for.", labels);
         }
     return s->steps != NULL;
 }
@@ -437,6 +439,9 @@ sl_status stream_add(sl_engine *e, const char *name, const sl_config_stream *con
     s->late = metric(e, SL_METRIC_COUNTER, "sluice_late_events_total",
                      "Events behind the watermark by more than a window's lateness.", "stream",
                      name);
+    s->duplicates = metric(e, SL_METRIC_COUNTER, "sluice_duplicate_events_total",
+                           "Events whose id was kept before, within the horizon of dedupe.", "stream", name);
+    s->last_mark = &s->first_mark;
     s->drift = metric(e, SL_METRIC_COUNTER, "sluice_schema_drift_total",
                       "Values that went to _rest because a frozen column has another type.",
                       "stream", name);

@@ -348,6 +348,8 @@ static sl_status transact(storage_actor *a, cut *c, sl_error *error) {
     for (uint32_t i = 0; i < c->move_count && status == SL_OK; i++)
         status = sl_ledger_cursor_move(a->ledger, c->moves[i]->id, c->move_to[i],
                                        c->move_watermarks[i], error);
+    if (status == SL_OK)
+        status = dedupe_note(a, c, error);
     if (status == SL_OK) {
         char text[24];
         (void)snprintf(text, sizeof text, "%" PRIu64, c->discovered);
@@ -389,6 +391,8 @@ static bool commit(storage_actor *a, cut *c) {
         engine_return(a->engine, &a->out, c);
         return true;
     }
+    if (status == SL_OK)
+        status = dedupe_write(c, &error);
     if (status == SL_OK) {
         status = transact(a, c, &error);
         if (status != SL_OK) {
@@ -568,6 +572,7 @@ static void take(storage_actor *a, message *m) {
     case MESSAGE_DELIVERED:
     case MESSAGE_REWIND:
     case MESSAGE_TRIM:
+    case MESSAGE_MARK:
         break;
     }
 }

@@ -100,8 +100,10 @@ static bool decode_record(worker *w, task *t, uint32_t index) {
 }
 
 static void release_parts(worker *w, task *t) {
-    for (uint32_t i = 0; i < t->part_count; i++)
+    for (uint32_t i = 0; i < t->part_count; i++) {
         batch_put(w, t->parts[i].batch);
+        sl_free(t->parts[i].ids);
+    }
     t->part_count = 0;
 }
 
@@ -118,7 +120,9 @@ static void decode(worker *w, task *t) {
         if (p->shape->of->unrouted && !refuse_all(p->batch, t->records))
             t->nomem = true;
         sl_batch_fill_origins(p->batch, sl_source_names);
-        if (p->batch->arena.failed)
+        p->decoded_rejects = p->batch->reject_count;
+        if (p->batch->arena.failed || (!t->nomem && p->shape->steps != NULL && !worker_steps(w, t, i)) ||
+            (!t->nomem && p->shape->id != SL_NO_FIELD && !worker_ids(w, p)))
             t->nomem = true;
         p->watermark_after =
             sl_watermark_after(p->batch, p->shape->decoded_time, SL_NO_TIME);
@@ -167,6 +171,7 @@ static void take(worker *w, message *m) {
     case MESSAGE_KEYS:
     case MESSAGE_KEY:
     case MESSAGE_TRIM:
+    case MESSAGE_MARK:
         break;
     }
     engine_return(w->engine, &w->out, m);

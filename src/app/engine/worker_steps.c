@@ -1,5 +1,5 @@
-/* Steps between a batch's ticket and its tables. */
-#include "worker_tables.h"
+/* What is done to a batch after decoding, before its ticket: the stream's steps, and the keys of its events. */
+#include "internal.h"
 
 static sl_step_runner *runner_of(worker *w, const shape *s) {
     uint32_t i = s->of->index;
@@ -48,25 +48,44 @@ static void number_rejects(const task *t, uint32_t last) {
 
 static void count(const stream *s, const sl_step_count *counts) {
     for (uint32_t i = 0; i < s->config->step_count; i++) {
-        const uint64_t values[STEP_RESULTS] = {counts[i].passed, counts[i].changed, counts[i].refused, counts[i].errors};
+        const uint64_t values[STEP_RESULTS] = {counts[i].passed, counts[i].changed, counts[i].refused, counts[i].errors,
+                                               counts[i].missed};
         for (uint32_t k = 0; k < STEP_RESULTS; k++)
             if (values[k] != 0)
                 sl_metric_add(s->steps[i][k], (int64_t)values[k]);
     }
 }
 
-bool worker_steps(worker *w, task *t, uint32_t i, sl_counts *counts) {
+bool worker_steps(worker *w, task *t, uint32_t i) {
     part *p = &t->parts[i];
-    const stream *s = p->shape->of;
     sl_step_runner *runner = runner_of(w, p->shape);
     sl_step_count steps[SL_STEPS_MAX] = {{0}};
-    p->decoded_rejects = p->batch->reject_count;
-    if (runner == NULL || sl_step_runner_run(runner, p->batch, steps, &p->view) != SL_OK)
+    if (runner == NULL || sl_step_runner_run(runner, p->batch, steps) != SL_OK)
         return false;
     number_rejects(t, i);
-    count(s, steps);
-    sl_metric_add(w->engine->metric_dead[SL_CODE_REQUIRE], p->batch->reject_count - p->decoded_rejects);
-    for (uint32_t row = 0; row < p->batch->rows; row++)
-        counts->filtered += p->batch->verdict[row] == SL_VERDICT_FILTERED;
+    count(p->shape->of, steps);
     return true;
+}
+
+const sl_batch *worker_view(worker *w, const part *p) {
+    /* Steps have run on this worker: the runner is there. */
+    return p->shape->steps == NULL ? p->batch : sl_step_runner_view(w->runners[p->shape->of->index], p->batch);
+}
+
+bool worker_ids(worker *w, part *p) {
+    const sl_batch *view = worker_view(w, p);
+    uint32_t field = p->shape->id;
+    p->ids = sl_calloc(view->rows + 1, sizeof *p->ids);
+    sl_buffer bytes = SL_BUFFER_EMPTY;
+    for (uint32_t row = 0; p->ids != NULL && row < view->rows; row++) {
+        if (view->verdict[row] != SL_VERDICT_KEEP || !sl_batch_present(view, field, row))
+            continue;
+        sl_value value = sl_value_of(view, field, row);
+        sl_buffer_clear(&bytes);
+        sl_value_encode(&value, &bytes);
+        p->ids[row] = (event_id){sl_hash128_of(bytes.bytes, bytes.length), true};
+    }
+    bool good = p->ids != NULL && !bytes.failed;
+    sl_buffer_fini(&bytes);
+    return good;
 }

@@ -68,13 +68,12 @@ static worker_table *state_of(const worker *w, table *t) {
 }
 
 /* Rows behind their own partition's watermark by more than late_limit go to the late table. */
-static uint32_t mark_late(part *p) {
+static void mark_late(part *p) {
     const sl_config_stream *c = p->shape->of->config;
     if (c == NULL || c->late_limit_us == 0)
-        return 0;
+        return;
     sl_batch *b = p->batch;
     int64_t watermark = p->watermark_us;
-    uint32_t late = 0;
     uint32_t field = p->shape->decoded_time;
     for (uint32_t row = 0; row < b->rows; row++) {
         if (field != SL_NO_FIELD && !sl_batch_present(b, field, row))
@@ -82,15 +81,12 @@ static uint32_t mark_late(part *p) {
         int64_t arrival = sl_batch_arrival(b, row);
         int64_t time = field != SL_NO_FIELD ? b->columns[field].values.i64[row] : arrival;
         if (watermark != SL_NO_TIME && b->verdict[row] == SL_VERDICT_KEEP &&
-            time < watermark - c->late_limit_us) {
+            time < watermark - c->late_limit_us)
             b->verdict[row] = SL_VERDICT_LATE;
-            late++;
-        }
         int64_t step = time < arrival ? time : arrival;
         if (watermark == SL_NO_TIME || step > watermark)
             watermark = step;
     }
-    return late;
 }
 
 static sl_status add_part(worker *w, worker_table *wt, task *t, part *p, bool *full) {
@@ -124,23 +120,15 @@ static bool first_part(const task *t, uint32_t i) {
     return true;
 }
 
-/* No row of the part goes anywhere: its tables are read again from here. */
-static void fail_tables(worker *w, task *t, const stream *s) {
-    for (uint32_t k = 0; k < s->table_count; k++) {
-        worker_table *wt = state_of(w, s->tables[k]);
-        if (t->group->offset < wt->skip_below || wt->status != SL_OK)
-            continue;
-        wt->status = SL_ENOMEM;
-        note_broken(t, wt->of, SL_ENOMEM);
+/* What became of the part's events. */
+static sl_counts count_events(const part *p) {
+    sl_counts counts = {.received = p->batch->rows + p->decoded_rejects, .dead = p->batch->reject_count};
+    for (uint32_t row = 0; row < p->batch->rows; row++) {
+        counts.late += p->batch->verdict[row] == SL_VERDICT_LATE;
+        counts.duplicates += p->batch->verdict[row] == SL_VERDICT_DUPLICATE;
+        counts.filtered += p->batch->verdict[row] == SL_VERDICT_FILTERED;
     }
-}
-
-static bool steps_run(worker *w, task *t, uint32_t i, sl_counts *counts) {
-    part *p = &t->parts[i];
-    if (worker_steps(w, t, i, counts))
-        return true;
-    fail_tables(w, t, p->shape->of);
-    return false;
+    return counts;
 }
 
 void worker_process(worker *w, task *t) {
@@ -149,11 +137,10 @@ void worker_process(worker *w, task *t) {
         if (p->skip)
             continue;
         stream *s = p->shape->of;
-        sl_counts counts = {.received = p->batch->rows + p->batch->reject_count};
-        if (p->shape->steps != NULL && !steps_run(w, t, i, &counts))
-            continue;
-        counts.dead = p->batch->reject_count;
-        counts.late = mark_late(p);
+        if (s->dedupe == NULL)
+            mark_late(p);
+        p->view = worker_view(w, p);
+        const sl_counts counts = count_events(p);
         for (uint32_t k = 0; k < s->table_count; k++) {
             worker_table *wt = state_of(w, s->tables[k]);
             if (t->group->offset < wt->skip_below || wt->status != SL_OK)

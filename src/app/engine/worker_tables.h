@@ -63,8 +63,6 @@ sl_status files_write(worker *w, worker_table *wt, sl_hash128 partition, const c
 sl_status files_seal(worker *w, worker_table *wt);
 void files_drop(worker *w, worker_table *wt);
 void files_fini(worker_table *wt);
-/** Run the stream's steps over a part: verdicts, rejects and the view that tables get. @return false when out of memory. */
-bool worker_steps(worker *w, task *t, uint32_t part, sl_counts *counts);
 int64_t row_time(const sl_batch *batch, const shape *s, uint32_t row);
 /** Date and hour in the configured time zone, which the process was set to at its start. */
 void local_time(int64_t us, struct tm *out);

@@ -16,7 +16,8 @@ static const char *const step_names[SL_STEP_KINDS] = {
     [SL_STEP_REQUIRE] = "require", [SL_STEP_WHERE] = "where",   [SL_STEP_SET] = "set",
     [SL_STEP_DEFAULT] = "default", [SL_STEP_CAST] = "cast",     [SL_STEP_RENAME] = "rename",
     [SL_STEP_DROP] = "drop",       [SL_STEP_TRIM] = "trim",     [SL_STEP_LOWER] = "lower",
-    [SL_STEP_REDACT] = "redact",   [SL_STEP_HASH] = "hash",
+    [SL_STEP_REDACT] = "redact",   [SL_STEP_HASH] = "hash",     [SL_STEP_USER_AGENT] = "user_agent",
+    [SL_STEP_GEOIP] = "geoip",     [SL_STEP_LOOKUP] = "lookup",
 };
 
 const char *sl_step_name(sl_step_kind kind) {
@@ -314,6 +315,38 @@ static sl_status add_text(planner *p, operation_kind kind, const sl_step_item *i
     return status;
 }
 
+static sl_status declare_name(planner *p, uint32_t field) {
+    const char *path = p->plan->schema->fields[field].path;
+    return name_find(p, path) != NULL ? SL_OK : name_add(p, path, field);
+}
+
+/** New columns, and the objects around them, get names. */
+static sl_status add_enrichment(planner *p, const sl_step_definition *d) {
+    const sl_expression_name *from = name_find(p, d->from);
+    if (from == NULL)
+        return unknown(p, d->from);
+    if (from->type == SL_TYPE_GROUP || (d->kind != SL_STEP_LOOKUP && from->type != SL_TYPE_STRING))
+        return sl_error_set(p->error, SL_ETYPE, "'%.100s' is of type %s; expected a %s", d->from, sl_type_name(from->type),
+                            d->kind == SL_STEP_LOOKUP ? "single value" : "string");
+    uint32_t source = from->column, first = p->plan->schema->count, count = 0;
+    const uint32_t *fields;
+    sl_status status = enrichment_declare(p->plan, d, &fields, &count, p->error);
+    for (uint32_t f = first; f < p->plan->schema->count && status == SL_OK; f++)
+        if (p->plan->schema->fields[f].type == SL_TYPE_GROUP)
+            status = declare_name(p, f);
+    for (uint32_t i = 0; i < count && status == SL_OK; i++)
+        if (fields[i] != SL_NO_FIELD)
+            status = declare_name(p, fields[i]);
+    operation *o;
+    if (status == SL_OK)
+        status = operation_add(p, OPERATION_ENRICH, &o);
+    if (status == SL_OK) {
+        o->source = source;
+        o->fields = fields;
+    }
+    return status;
+}
+
 static sl_status add_item(planner *p, const sl_step_definition *d, const sl_step_item *item) {
     operation *o;
     switch (d->kind) {
@@ -339,6 +372,9 @@ static sl_status add_item(planner *p, const sl_step_definition *d, const sl_step
         return add_text(p, OPERATION_REDACT, item);
     case SL_STEP_HASH:
         return add_text(p, OPERATION_HASH, item);
+    case SL_STEP_USER_AGENT: /* They have no items. */
+    case SL_STEP_GEOIP:
+    case SL_STEP_LOOKUP:
     case SL_STEP_KINDS:
         break;
     }
@@ -408,6 +444,15 @@ static sl_status output_event(planner *p) {
     return status;
 }
 
+/** The object of that path in batches, or ALWAYS. */
+static uint32_t object_of(const sl_schema *schema, const char *path, size_t length) {
+    for (uint32_t f = 1; f < schema->count; f++)
+        if (schema->fields[f].type == SL_TYPE_GROUP && strlen(schema->fields[f].path) == length &&
+            memcmp(schema->fields[f].path, path, length) == 0)
+            return f;
+    return ALWAYS;
+}
+
 /** A step's column, below objects that are there or are made for it. */
 static sl_status output_path(planner *p, const sl_expression_name *name) {
     sl_status status = SL_OK;
@@ -416,7 +461,8 @@ static sl_status output_path(planner *p, const sl_expression_name *name) {
     for (const char *dot; (dot = strchr(at, '.')) != NULL && status == SL_OK; at = dot + 1) {
         uint32_t child = sl_schema_child(p->plan->output, parent, at, (size_t)(dot - at));
         if (child == SL_NO_FIELD)
-            status = output_add(p, parent, at, (size_t)(dot - at), ALWAYS, &child);
+            status = output_add(p, parent, at, (size_t)(dot - at),
+                                object_of(p->plan->schema, name->path, (size_t)(dot - name->path)), &child);
         else if (p->plan->output->fields[child].type != SL_TYPE_GROUP)
             status = sl_error_set(p->error, SL_EEXIST, "'%.100s' can't be below '%.*s', which is no object", name->path,
                                   (int)(dot - name->path), name->path);
@@ -437,7 +483,7 @@ static sl_status make_output(planner *p) {
     plan->output->closed = p->input->closed;
     sl_status status = output_event(p);
     for (uint32_t i = 0; i < p->name_count && status == SL_OK; i++)
-        if (p->names[i].column >= p->input->count)
+        if (p->names[i].column >= p->input->count && p->names[i].type != SL_TYPE_GROUP)
             status = output_path(p, &p->names[i]);
     if (status == SL_OK && plan->output->count == 1)
         return sl_error_set(p->error, SL_EINVAL, "no field is left");
@@ -453,10 +499,13 @@ static sl_status plan_all(planner *p) {
         status = name_add(p, p->input->fields[f].path, f);
     for (p->step = 0; p->step < plan->count && status == SL_OK; p->step++) {
         const sl_step_definition *d = &plan->definitions[p->step];
-        for (p->item = 0; p->item < d->count && status == SL_OK; p->item++)
+        p->item = 0;
+        if (d->from != NULL)
+            status = add_enrichment(p, d);
+        for (; p->item < d->count && status == SL_OK; p->item++)
             status = add_item(p, d, &d->items[p->item]);
         if (status != SL_OK) {
-            p->item--;
+            p->item -= p->item != 0;
             break;
         }
     }

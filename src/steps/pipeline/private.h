@@ -16,6 +16,7 @@ typedef enum operation_kind {
     OPERATION_LOWER,
     OPERATION_REDACT,
     OPERATION_HASH,
+    OPERATION_ENRICH, /**< `source` to `fields`, by what the step asks. */
 } operation_kind;
 
 typedef struct operation {
@@ -25,6 +26,7 @@ typedef struct operation {
     sl_expression_name *names; /**< What it may use; the plan's. */
     uint32_t name_count;
     uint32_t source, target;  /**< Fields of the plan's schema. */
+    const uint32_t *fields;   /**< ENRICH. */
     const char *pointer;      /**< REQUIRE: JSON pointer of the field that is its label, or "". */
 } operation;
 
@@ -40,6 +42,15 @@ struct sl_steps {
     uint32_t operation_count, operation_capacity;
     sl_arena arena; /**< Texts and names. */
 };
+
+/* enrichment.c: the three steps that ask data from outside. */
+/** Declare the columns of a step. @param[out] fields As its kind has them, `count`; the arena's. */
+sl_status enrichment_declare(sl_steps *plan, const sl_step_definition *d, const uint32_t **fields, uint32_t *count,
+                             sl_error *error);
+typedef struct enrichment enrichment;
+enrichment *enrichment_create(const sl_step_definition *d, const operation *o);
+void enrichment_destroy(enrichment *e); /**< NULL is allowed. */
+sl_status enrichment_run(enrichment *e, sl_batch *batch, sl_step_count *count);
 
 /** HMAC-SHA-256 with one key. */
 typedef struct digest digest;

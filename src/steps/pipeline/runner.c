@@ -4,7 +4,8 @@
 struct sl_step_runner {
     sl_steps *plan;
     sl_expression **expressions; /* [operation_count], NULL where there is none. */
-    digest **digests;            /* [definition count], likewise. */
+    digest **digests;            /* [definition count], likewise: */
+    enrichment **enrichments;
     sl_batch view;
     sl_column *columns;          /* Of the view. */
     uint8_t *always;             /* [SL_BATCH_ROWS_MAX] ones. */
@@ -245,6 +246,8 @@ static sl_status operate(sl_step_runner *r, uint32_t at, sl_batch *b, sl_step_co
     case OPERATION_HASH:
         clean(r, o, b, count);
         return SL_OK;
+    case OPERATION_ENRICH:
+        return enrichment_run(r->enrichments[o->step], b, count);
     }
     return SL_OK;
 }
@@ -258,18 +261,19 @@ static uint32_t kept_rows(const sl_batch *b) {
     return kept;
 }
 
-static void look(sl_step_runner *r, const sl_batch *b) {
-    r->view = *b;
+const sl_batch *sl_step_runner_view(sl_step_runner *r, const sl_batch *batch) {
+    r->view = *batch;
     r->view.schema = r->plan->output;
     r->view.columns = r->columns;
-    r->columns[0] = b->columns[0];
+    r->columns[0] = batch->columns[0];
     for (uint32_t f = 1; f < r->plan->output->count; f++) {
         uint32_t column = r->plan->columns[f];
-        r->columns[f] = column == ALWAYS ? (sl_column){.valid = r->always} : b->columns[column];
+        r->columns[f] = column == ALWAYS ? (sl_column){.valid = r->always} : batch->columns[column];
     }
+    return &r->view;
 }
 
-sl_status sl_step_runner_run(sl_step_runner *r, sl_batch *batch, sl_step_count *counts, const sl_batch **view) {
+sl_status sl_step_runner_run(sl_step_runner *r, sl_batch *batch, sl_step_count *counts) {
     const sl_steps *plan = r->plan;
     sl_step_count none = {0};
     sl_status status = SL_OK;
@@ -280,8 +284,6 @@ sl_status sl_step_runner_run(sl_step_runner *r, sl_batch *batch, sl_step_count *
             status = operate(r, at, batch, count);
         count->passed += kept_rows(batch);
     }
-    look(r, batch);
-    *view = &r->view;
     return status == SL_OK && batch->arena.failed ? SL_ENOMEM : status;
 }
 
@@ -296,6 +298,9 @@ static sl_status compile(sl_step_runner *r) {
         if (o->kind == OPERATION_HASH && r->digests[o->step] == NULL &&
             (r->digests[o->step] = digest_create(plan->definitions[o->step].salt)) == NULL)
             return SL_ENOMEM;
+        if (o->kind == OPERATION_ENRICH &&
+            (r->enrichments[o->step] = enrichment_create(&plan->definitions[o->step], o)) == NULL)
+            return SL_ENOMEM;
     }
     return SL_OK;
 }
@@ -308,9 +313,10 @@ sl_status sl_step_runner_create(sl_steps *steps, sl_step_runner **out) {
     r->plan = sl_steps_ref(steps);
     r->expressions = sl_calloc(steps->operation_count + 1, sizeof(sl_expression *));
     r->digests = sl_calloc(steps->count + 1, sizeof(digest *));
+    r->enrichments = sl_calloc(steps->count + 1, sizeof(enrichment *));
     r->columns = sl_calloc(steps->output->count, sizeof *r->columns);
     r->always = sl_calloc(SL_BATCH_ROWS_MAX, 1);
-    sl_status status = r->expressions == NULL || r->digests == NULL || r->columns == NULL || r->always == NULL
+    sl_status status = r->expressions == NULL || r->digests == NULL || r->enrichments == NULL || r->columns == NULL || r->always == NULL
                            ? SL_ENOMEM
                            : compile(r);
     if (status != SL_OK) {
@@ -329,8 +335,11 @@ void sl_step_runner_destroy(sl_step_runner *r) {
         sl_expression_destroy(r->expressions[i]);
     for (uint32_t i = 0; r->digests != NULL && i < r->plan->count; i++)
         digest_destroy(r->digests[i]);
+    for (uint32_t i = 0; r->enrichments != NULL && i < r->plan->count; i++)
+        enrichment_destroy(r->enrichments[i]);
     sl_free(r->expressions);
     sl_free(r->digests);
+    sl_free(r->enrichments);
     sl_free(r->columns);
     sl_free(r->always);
     sl_steps_unref(r->plan);

@@ -57,7 +57,11 @@ static sl_status run(fixture *f, const char *events) {
     sl_status status = sl_batch_prepare(f->batch, sl_steps_schema(f->plan), f->raw, &f->record);
     if (status == SL_OK)
         status = sl_decode(f->decoder, f->batch, &input);
-    return status == SL_OK ? sl_step_runner_run(f->runner, f->batch, f->counts, &f->view) : status;
+    if (status == SL_OK)
+        status = sl_step_runner_run(f->runner, f->batch, f->counts);
+    if (status == SL_OK)
+        f->view = sl_step_runner_view(f->runner, f->batch);
+    return status;
 }
 
 static void end(fixture *f) {

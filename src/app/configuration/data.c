@@ -1,0 +1,149 @@
+/* What steps ask: lookup tables, address databases, rules of user agents. Read whole, at the start and with each reload. */
+#include "loader.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { PIECE = 1 << 20 };
+
+/** @return bytes from sl_malloc(), or NULL after a problem at `node`. */
+static uint8_t *read_file(sl_loader *l, const sl_node *node, const char *what, const char *path, uint64_t most,
+                          size_t *length) {
+    FILE *f = fopen(path, "rb");
+    sl_buffer bytes = SL_BUFFER_EMPTY;
+    int failed = f == NULL ? errno : 0;
+    while (f != NULL && !bytes.failed && bytes.length <= most) {
+        size_t some = sl_buffer_reserve(&bytes, PIECE) ? fread(bytes.bytes + bytes.length, 1, PIECE, f) : 0;
+        bytes.length += some;
+        if (some == 0)
+            break;
+    }
+    if (f != NULL && ferror(f))
+        failed = errno != 0 ? errno : EIO;
+    if (f != NULL)
+        (void)fclose(f);
+    if (failed != 0)
+        sl_problem_add(&l->problems, node, false, failed == ENOENT ? SL_ENOTFOUND : SL_EIO, "%s %.200s: %s", what, path,
+                       strerror(failed));
+    else if (bytes.length > most)
+        sl_problem_add(&l->problems, node, false, SL_ELIMIT, "%s %.200s: larger than %llu MiB", what, path,
+                       (unsigned long long)(most >> 20));
+    else if (bytes.failed)
+        l->problems.out_of_memory = true;
+    if (failed != 0 || bytes.failed || bytes.length > most) {
+        sl_buffer_fini(&bytes);
+        return NULL;
+    }
+    *length = bytes.length;
+    return bytes.bytes;
+}
+
+const char *sl_loader_path(sl_loader *l, const sl_node *node) {
+    const char *path = node->text;
+    return node->origin || *path == '/' || !strncmp(path, "s3://", 5) ? path : sl_loader_printf(l, "%s%s", l->directory, path);
+}
+
+static void problem(sl_loader *l, const sl_node *node, const char *what, const char *path, sl_status status,
+                    const sl_error *error) {
+    if (status == SL_ENOMEM)
+        l->problems.out_of_memory = true;
+    else if (status != SL_OK)
+        sl_problem_add(&l->problems, node, false, status, "%s %.200s: %s", what, path, error->text);
+}
+
+static sl_status build(const sl_lookup_definition *d, const uint8_t *bytes, size_t length, sl_lookup **out,
+                       sl_error *error) {
+    sl_lookup_loader *loader;
+    sl_status status = sl_lookup_begin(d, &loader, error);
+    if (status != SL_OK)
+        return status;
+    status = sl_lookup_feed(loader, bytes, length, error);
+    if (status == SL_OK)
+        status = sl_lookup_finish(loader, out, error);
+    sl_lookup_loader_destroy(loader);
+    return status;
+}
+
+static void load_lookup(sl_loader *l, sl_config_lookup *lookup, const sl_node *section) {
+    const sl_node *csv = sl_tree_child(section, "csv"), *ndjson = sl_tree_child(section, "ndjson"),
+                  *node = csv ? csv : ndjson;
+    if (!node || (csv && ndjson) || !lookup->key) {
+        sl_problem_add(&l->problems, section, true, SL_EINVAL,
+                       "lookup %s: needs `key`, and one of `csv` and `ndjson`", lookup->name);
+        return;
+    }
+    const char *path = sl_loader_path(l, node);
+    if (csv)
+        lookup->csv = sl_loader_keep(l, path, strlen(path));
+    else
+        lookup->ndjson = sl_loader_keep(l, path, strlen(path));
+    if (!strncmp(path, "s3://", 5)) {
+        sl_problem_add(&l->problems, node, false, SL_EUNSUPPORTED,
+                       "lookup %s: this build reads tables from files alone", lookup->name);
+        return;
+    }
+    size_t length = 0;
+    uint8_t *bytes = read_file(l, node, "lookup", path, UINT64_C(1) << 30, &length);
+    if (!bytes)
+        return;
+    const sl_lookup_definition d = {.name = lookup->name,
+                                    .format = csv ? SL_LOOKUP_CSV : SL_LOOKUP_NDJSON,
+                                    .key = lookup->key,
+                                    .all = true};
+    sl_error error = {0};
+    problem(l, node, "lookup", path, build(&d, bytes, length, &lookup->table, &error), &error);
+    sl_free(bytes);
+}
+
+void sl_loader_lookups(sl_loader *l) {
+    const sl_node *node = sl_tree_child(l->tree.root, "lookups");
+    node = node && l->config->lookup_count ? node->first : NULL;
+    for (uint32_t i = 0; node && i < l->config->lookup_count; i++, node = node->next)
+        load_lookup(l, &l->config->lookups[i], node);
+}
+
+const sl_lookup *sl_loader_lookup(sl_loader *l, const sl_node *node) {
+    const sl_config *c = l->config;
+    const char **names = sl_loader_get(l, c->lookup_count + 1, sizeof *names);
+    for (uint32_t i = 0; names && i < c->lookup_count; i++) {
+        names[i] = c->lookups[i].name;
+        if (!strcmp(names[i], node->text))
+            return c->lookups[i].table; /* NULL: there was a problem with it. */
+    }
+    const char *near = names ? sl_config_nearest(node->text, names, c->lookup_count) : NULL;
+    sl_problem_add(&l->problems, node, false, SL_ENOTFOUND, "lookup: no table '%.100s'%s%s%s", node->text,
+                   near                ? " (did you mean '"
+                   : c->lookup_count ? ""
+                                       : " (`lookups` is where tables are named)",
+                   near ? near : "", near ? "'?)" : "");
+    return NULL;
+}
+
+sl_geoip *sl_loader_geoip(sl_loader *l, const sl_node *node) {
+    const char *path = sl_loader_path(l, node);
+    size_t length = 0;
+    uint8_t *bytes = read_file(l, node, "geoip: database", path, SL_GEOIP_FILE_BYTES_MAX, &length);
+    if (!bytes)
+        return NULL;
+    sl_geoip *database = NULL;
+    sl_error error = {0};
+    sl_status status = sl_geoip_load(bytes, length, NULL, &database, &error);
+    if (status != SL_OK)
+        sl_free(bytes);
+    problem(l, node, "geoip: database", path, status, &error);
+    return database;
+}
+
+sl_user_agent_rules *sl_loader_user_agent(sl_loader *l, const sl_node *node, const sl_node *step) {
+    const char *path = node ? sl_loader_path(l, node) : SL_USER_AGENT_RULES_PATH;
+    size_t length = 0;
+    uint8_t *bytes = read_file(l, node ? node : step, "user_agent: regexes", path, UINT64_C(16) << 20, &length);
+    if (!bytes)
+        return NULL;
+    sl_user_agent_rules *rules = NULL;
+    sl_error error = {0};
+    problem(l, node ? node : step, "user_agent: regexes", path,
+            sl_user_agent_rules_load((const char *)bytes, length, &rules, &error), &error);
+    sl_free(bytes);
+    return rules;
+}
