@@ -39,6 +39,8 @@ class Outside:
 
     def __init__(self, root):
         self.root, self.store, self.stage = root, rigs.S3(), rigs.S3()
+        # versitygw's folders go with their last object, also from under one that comes: so one stays.
+        self.stage.put(self.stage.bucket, self.stage.prefix + "keep", b"")
         self.schema = f"d{uuid.uuid4().hex[:12]}"
         self.query(f"CREATE SCHEMA {self.schema}")
 

@@ -17,8 +17,8 @@ static void fail(job *j, sl_status status, sl_error *error) {
 
 void encode_forget(job *j) {
     row_source_fini(&j->source);
-    for (uint32_t i = 0; i < j->stage.count; i++)
-        if (j->stage.list[i].key != NULL && j->stage.list[i].path == NULL)
+    for (uint32_t i = 0; i < j->stage.count; i++) /* Those whose upload was given up, too. */
+        if (j->stage.list[i].key != NULL)
             target_remove(j->of, j->stage.list[i].key);
     stage_fini(&j->stage);
     if (j->manifest_key.length != 0)
@@ -34,13 +34,13 @@ void encode_begin(job *j) {
     sl_buffer base = SL_BUFFER_EMPTY;
     sl_buffer_printf(&base, "%s/redshift-%s-%llu", j->delivery->spool, j->of->run,
                      (unsigned long long)j->of->next_stage);
-    sl_buffer_clear(&j->folder);
+    sl_buffer_clear(&j->key_begin);
     stage_prefix(j->of->prefix, j->of->prefix_length, j->delivery->target, j->delivery->partition,
-                 &j->folder);
-    sl_buffer_printf(&j->folder, "%s-%llu/", j->of->run, (unsigned long long)j->of->next_stage++);
-    (void)sl_buffer_cstr(&j->folder);
+                 &j->key_begin);
+    sl_buffer_printf(&j->key_begin, "%s-%llu.", j->of->run, (unsigned long long)j->of->next_stage++);
+    (void)sl_buffer_cstr(&j->key_begin);
     const char *path = sl_buffer_cstr(&base);
-    sl_status status = base.failed || j->folder.failed
+    sl_status status = base.failed || j->key_begin.failed
                            ? sl_error_set(&error, SL_ENOMEM, "out of memory")
                            : stage_init(&j->stage, j->of->options.files, &j->table, path,
                                         j->of->options.file_bytes, &error);

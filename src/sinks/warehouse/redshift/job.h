@@ -129,7 +129,7 @@ struct job {
     job_step *then_dead;
 
     /* Uploads. */
-    sl_buffer folder, manifest, manifest_key;
+    sl_buffer key_begin, manifest, manifest_key;
     uint32_t uploads; /* on their way */
     sl_object_operation *manifest_put;
     bool uploaded;

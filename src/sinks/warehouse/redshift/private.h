@@ -99,7 +99,8 @@ void manifest_text(const char *bucket, const staged_file *files, uint32_t count,
 
 /* --- statements.c: names of staged objects --- */
 
-/** PREFIX/TABLE-HASH/PARTITION/, of characters that S3 and URLs take as they are. */
+/** PREFIX/TABLE-HASH.PARTITION., of characters that S3 and URLs take as they are. All keys of a table begin with it; there are
+ * no further slashes, since some object stores keep folders, and lose one while another object is put into it. */
 void stage_prefix(const char *prefix, size_t prefix_length, const char *table, const char *partition, sl_buffer *out);
 
 /* --- iam.c: the request's shape and the reply's --- */

@@ -72,7 +72,7 @@ static void job_destroy(job *j) {
     if (j->table_made)
         sl_warehouse_table_fini(&j->table);
     sl_buffer *buffers[] = {&j->text,   &j->stamp,   &j->read_stamp, &j->state,       &j->merged,
-                            &j->scratch, &j->folder, &j->manifest,   &j->manifest_key, &j->dead};
+                            &j->scratch, &j->key_begin, &j->manifest,   &j->manifest_key, &j->dead};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         sl_buffer_fini(buffers[i]);
     sl_arena_fini(&j->arena);

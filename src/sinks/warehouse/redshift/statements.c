@@ -224,7 +224,7 @@ void stage_prefix(const char *prefix, size_t prefix_length, const char *table,
         sl_buffer_byte(out, '/');
     safe(table, out);
     uint64_t hash = sl_hash64(partition, strlen(partition), sl_hash64(table, strlen(table), 0));
-    sl_buffer_printf(out, "-%08" PRIx32 "/", (uint32_t)hash);
+    sl_buffer_printf(out, "-%08" PRIx32 ".", (uint32_t)hash);
     safe(partition, out);
-    sl_buffer_byte(out, '/');
+    sl_buffer_byte(out, '.');
 }

@@ -84,7 +84,7 @@ static sl_status start_upload(job *j, uint32_t index, sl_error *error) {
     f->owner = j;
     if (f->key == NULL) {
         sl_buffer key = SL_BUFFER_EMPTY;
-        sl_buffer_append(&key, j->folder.bytes, j->folder.length);
+        sl_buffer_append(&key, j->key_begin.bytes, j->key_begin.length);
         sl_buffer_printf(&key, "%u.parquet", index);
         f->key = key.failed ? NULL : sl_strdup(sl_buffer_cstr(&key));
         sl_buffer_fini(&key);
@@ -141,7 +141,7 @@ static void put_manifest(job *j) {
     sl_buffer_clear(&j->manifest);
     manifest_text(j->of->bucket, j->stage.list, j->stage.count, &j->manifest);
     sl_buffer_clear(&j->manifest_key);
-    sl_buffer_append(&j->manifest_key, j->folder.bytes, j->folder.length);
+    sl_buffer_append(&j->manifest_key, j->key_begin.bytes, j->key_begin.length);
     sl_buffer_text(&j->manifest_key, "manifest.json");
     const char *key = sl_buffer_cstr(&j->manifest_key);
     const sl_object_put put = {.bucket = j->of->bucket,
