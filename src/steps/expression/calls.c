@@ -57,6 +57,21 @@ static sl_status check_dyn(compiler *c, node *n) {
     return status;
 }
 
+// string(tags) of an array or a free-form object is its JSON text, as the column holds
+// it.
+static bool is_json_text(compiler *c, node *n) {
+    node *name = n->left;
+    if (n->method || strcmp(n->path, "string") != 0 || count_nodes(name) != 1 ||
+        name->kind != NODE_NAME || !resolve(c, name) || name->column_type != SL_TYPE_JSON)
+        return false;
+    node *next = n->next;
+    *n = *name;
+    n->next = next;
+    n->type = TYPE_STRING;
+    n->scale = 0;
+    return true;
+}
+
 // ---- math.greatest and math.least
 // -----------------------------------------------------------------
 
@@ -318,6 +333,8 @@ sl_status check_call(compiler *c, node *n) {
         return check_macro(c, n);
     if (strcmp(n->path, "format") == 0)
         return check_format(c, n);
+    if (is_json_text(c, n))
+        return SL_OK;
     if (is_type_word(n->path))
         return fault(c, SL_EUNSUPPORTED, n->at,
                      "`%s` is not supported: types are known when compiled", n->path);

@@ -124,9 +124,10 @@ static sl_status check_name(const compiler *c, node *n) {
     if (n->column_type == SL_TYPE_GROUP)
         return fault(c, SL_ETYPE, n->at, "`%.80s` is an object; name one of its members",
                      n->path);
-    return fault(c, SL_EUNSUPPORTED, n->at,
-                 "`%.80s` is %s; only has() is supported on it", n->path,
-                 n->column_type == SL_TYPE_JSON ? "JSON text" : "bytes");
+    return fault(c, SL_EUNSUPPORTED, n->at, "`%.80s` is %s", n->path,
+                 n->column_type == SL_TYPE_JSON
+                     ? "JSON text; has() asks for it, string() gives the text"
+                     : "bytes; only has() is supported on it");
 }
 
 void make_presence(node *n, node *name, bool negated) {

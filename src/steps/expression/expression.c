@@ -256,7 +256,8 @@ static bool keep(sl_expression *expression, const sl_batch *batch, uint32_t begi
     } else if (!expression->plain_text) {
         return keep_texts(expression, begin, rows);
     } else if (p->inputs[0].column < batch->schema->count &&
-               batch->schema->fields[p->inputs[0].column].type == SL_TYPE_STRING) {
+               batch->schema->fields[p->inputs[0].column].type ==
+                   p->inputs[0].column_type) {
         memcpy(to->values.span + begin,
                batch->columns[p->inputs[0].column].values.span + begin,
                rows * sizeof(sl_span));
@@ -336,7 +337,7 @@ static extent raw_extent(const program *p, const sl_batch *batch, uint32_t begin
         const input *in = &p->inputs[k];
         if (in->presence || in->vector->type != TYPE_STRING ||
             in->column >= batch->schema->count ||
-            batch->schema->fields[in->column].type != SL_TYPE_STRING)
+            batch->schema->fields[in->column].type != in->column_type)
             continue;
         const sl_span *spans = batch->columns[in->column].values.span + begin;
         for (uint32_t i = 0; i < rows; i++) {

@@ -828,6 +828,29 @@ static void a_widened_field_counts_as_missing(void **state) {
     end_bench(&b);
 }
 
+static void json_columns_give_their_text(void **state) {
+    (void)state;
+    bench b = new_bench();
+    uint32_t tags = sl_schema_find(b.schema, "tags");
+    for (uint32_t r = 0; r < 2; r++) {
+        b.batch->columns[tags].valid[r] = r == 0;
+        b.batch->columns[tags].values.span[r] = (sl_span){0, 8};
+    }
+    b.batch->rows = 2;
+    sl_expression *plain = on(&b, "string(tags)"),
+                  *part = on(&b, "string(tags).contains('cha')");
+    uint64_t errors = 0;
+    const sl_column *out = sl_expression_run(plain, b.batch, &errors);
+    assert_true(text_is(plain, &b, out, 0, "purchase") && errors == 1);
+    out = sl_expression_run(part, b.batch, &errors);
+    assert_true(out->values.truth[0] && !out->valid[1] && errors == 2);
+    assert_int_equal(sl_expression_assign(plain, b.batch, b.kind, NULL), SL_OK);
+    assert_int_equal(b.batch->columns[b.kind].values.span[0].offset, 0);
+    sl_expression_destroy(plain);
+    sl_expression_destroy(part);
+    end_bench(&b);
+}
+
 static void members_may_be_named_in_brackets(void **state) {
     (void)state;
     bench b = new_bench();
@@ -1120,6 +1143,7 @@ int main(void) {
         cmocka_unit_test(fields_that_are_read_are_listed_once),
         cmocka_unit_test(a_widened_field_counts_as_missing),
         cmocka_unit_test(schema_names_are_checked),
+        cmocka_unit_test(json_columns_give_their_text),
         cmocka_unit_test(members_may_be_named_in_brackets),
         cmocka_unit_test(macros_do_not_unroll_for_ever),
         cmocka_unit_test(a_hostile_match_is_an_error_of_its_row),
