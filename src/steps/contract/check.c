@@ -213,7 +213,9 @@ static bool string_rule(sl_contract_checker *c, const plan_op *op, uint32_t at) 
         good = matches(c, op->as.pattern, text, length, op->place, at);
         break;
     default:
-        good = op->as.format->check(text, length);
+        good = op->as.format->check(text, length, c->matcher);
+        if (!good && sl_regex_matcher_failed(c->matcher))
+            return stop_memory(c);
         break;
     }
     return good || fail(c, op, at);

@@ -213,7 +213,8 @@ static inline __attribute__((always_inline)) void text_loop(run *r, const column
         else if (kind == COLUMN_PATTERN)
             out[i] = pattern_value(r, k, text, length);
         else if (kind == COLUMN_FORMAT)
-            out[i] = k->as.format->check(text, length) ? SURELY : SURELY_NOT;
+            out[i] = k->as.format->check(text, length, r->checker->matcher) ? SURELY
+                                                                            : SURELY_NOT;
         else if (kind == COLUMN_JSON_TYPE)
             out[i] = json_type(k, text, length);
         else

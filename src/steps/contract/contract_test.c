@@ -404,6 +404,59 @@ static void formats_follow_their_grammars(void **state) {
     good("{\"format\":\"ipv4\"}", "7");
 }
 
+static void international_names_follow_idna(void **state) {
+    (void)state;
+    // A label and its form in ASCII are good or bad together.
+    static const struct {
+        const char *label, *ascii;
+        bool good;
+    } cases[] = {
+        {"\xed\x95\x9c\xea\xb5\xad\xec\x96\xb4", "xn--3e0bk47br7k", true},
+        {"fa\xc3\x9f", "xn--fa-hia", true},
+        {"fa\xc3\x9f", "XN--FA-HIA", true},
+        {"l\xc2\xb7l", "xn--ll-0ea", true},
+        {"a\xc2\xb7l", "xn--al-0ea", false},
+        {"\xce\xb1\xcd\xb5\xce\xb2", "xn--wva3je", true},
+        {"\xd7\x90\xd7\xb3", "xn--4db4e", true},
+        {"\xd7\xb3\xd7\x90", "xn--4db3e", false},
+        {"\xe3\x82\xab\xe3\x83\xbb\xe3\x82\xab", "xn--lcka3v", true},
+        {"def\xe3\x83\xbb"
+         "abc",
+         "xn--defabc-k64e", false},
+        {"\xe0\xa4\x95\xe0\xa5\x8d\xe2\x80\x8d\xe0\xa4\xb7", "xn--11b2ezcw70k", true},
+        {"\xe0\xa4\x95\xe2\x80\x8d\xe0\xa4\xb7", "xn--11b2er09f", false},
+        {"\xd8\xa8\xd9\x8a\xe2\x80\x8c\xd8\xa8\xd9\x8a", "xn--ngba5hb2804a", true},
+        {"\xd9\x80", "xn--chb", false},
+        {"\xef\xb9\x97", "xn--xb7c", false},
+        {"\xc3\x84", "xn--7ba", false},
+        {"\xe3\x80\xae\xed\x95\x9c", "xn--07j5780c", false},
+        {"\xd9\xa0\xdb\xb0", "xn--8hb53b", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char host[128], international[128];
+        snprintf(host, sizeof host, "\"www.%s\"", cases[i].ascii);
+        snprintf(international, sizeof international, "\"www.%s\"", cases[i].label);
+        void (*judge)(const char *, const char *) = cases[i].good ? good : bad;
+        judge("{\"format\":\"hostname\"}", host);
+        judge("{\"format\":\"idn-hostname\"}", host);
+        judge("{\"format\":\"idn-hostname\"}", international);
+        bad("{\"format\":\"hostname\"}", international);
+    }
+    // 63 bytes in ASCII, and one more.
+    char text[128] = "\"\xc3\xa4";
+    for (int i = 0; i < 55; i++)
+        strcat(text, "a");
+    strcat(text, "\"");
+    good("{\"format\":\"idn-hostname\"}", text);
+    for (int i = 0; i < 4; i++)
+        memcpy(text + strlen(text) - 1, "a\"", 3);
+    bad("{\"format\":\"idn-hostname\"}", text);
+    bad("{\"format\":\"hostname\"}", "\"xn--aaa-\"");
+    bad("{\"format\":\"hostname\"}", "\"xn--99999999\"");
+    good("{\"format\":\"idn-email\"}", "\"\xc3\xa4@\xc3\xa4.de\"");
+    bad("{\"format\":\"email\"}", "\"\xc3\xa4@a.de\"");
+}
+
 static void a_space_may_stand_for_the_t_where_the_decoder_takes_it(void **state) {
     (void)state;
     sl_contract_options options = {.spaced_times = true};
@@ -641,7 +694,8 @@ static const char failing_schema[] =
     "c$\"},"
     "\"c\":{\"items\":{\"$dynamicRef\":\"#n\"},\"uniqueItems\":true},\"d\":{\"$ref\":\"#/"
     "$defs/d\"}},"
-    "\"patternProperties\":{\"^x\":{\"format\":\"uuid\"}},\"propertyNames\":{"
+    "\"patternProperties\":{\"^x\":{\"format\":\"uuid\"},\"^y\":{\"format\":\"hostname\"}"
+    "},\"propertyNames\":{"
     "\"maxLength\":9},"
     "\"dependentRequired\":{\"a\":[\"b\"]},\"unevaluatedProperties\":false,"
     "\"$defs\":{\"d\":{\"$anchor\":\"e\",\"multipleOf\":0.5}}}";
@@ -670,7 +724,8 @@ static void every_allocation_of_compiling_may_fail(void **state) {
 
 static void every_allocation_of_checking_may_fail(void **state) {
     (void)state;
-    char event[3000] = "{\"a\":1,\"b\":\"abc\",\"c\":[", item[32];
+    char event[3000] = "{\"y\":\"xn--3e0bk47br7k\",\"a\":1,\"b\":\"abc\",\"c\":[",
+         item[32];
     for (int i = 0; i < 40; i++) {
         snprintf(item, sizeof item, "%s{\"a\":1,\"b\":\"aa%dc\"}", i == 0 ? "" : ",", i);
         strcat(event, item);
@@ -780,6 +835,7 @@ int main(void) {
         cmocka_unit_test(lengths_count_code_points),
         cmocka_unit_test(the_last_of_equal_keys_counts),
         cmocka_unit_test(formats_follow_their_grammars),
+        cmocka_unit_test(international_names_follow_idna),
         cmocka_unit_test(a_space_may_stand_for_the_t_where_the_decoder_takes_it),
         cmocka_unit_test(patterns_mean_what_ecma_262_says),
         cmocka_unit_test(what_only_pcre2_knows_is_no_pattern),

@@ -2,7 +2,7 @@
 // less. Lengths of names are those of DNS (RFC 1035, section 2.3.4).
 
 #include "formats.h"
-#include "regex.h"
+#include "idn.h"
 
 #include "sluice/time.h"
 
@@ -12,23 +12,27 @@ static bool is_hex(uint8_t c) { return is_digit(c) || (unsigned)((c | 0x20) - 'a
 
 // ---- Times: RFC 3339, section 5.6 and appendix A
 
-static bool spaced_time(const uint8_t *text, size_t length) {
+static bool spaced_time(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
     int64_t us;
     return sl_time_parse((const char *)text, length, &us);
 }
 
-static bool date_time(const uint8_t *text, size_t length) {
-    return length > 10 && text[10] != ' ' && spaced_time(text, length);
+static bool date_time(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
+    return length > 10 && text[10] != ' ' && spaced_time(text, length, m);
 }
 
-static bool date(const uint8_t *text, size_t length) {
+static bool date(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
     int32_t days;
     return sl_date_parse((const char *)text, length, &days);
 }
 
 /** full-time, by way of a date on which it happens; only its offset could change the day.
  */
-static bool time_of_day(const uint8_t *text, size_t length) {
+static bool time_of_day(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
     char whole[64] = "2000-06-15T";
     if (length > sizeof whole - 11) {
         // A long fraction: its digits are checked, then left out.
@@ -43,7 +47,7 @@ static bool time_of_day(const uint8_t *text, size_t length) {
     } else {
         memcpy(whole + 11, text, length);
     }
-    return date_time((const uint8_t *)whole, length + 11);
+    return date_time((const uint8_t *)whole, length + 11, m);
 }
 
 /** Digits, then one of `units`; units come in this order. @return behind them. */
@@ -67,7 +71,8 @@ static size_t duration_part(const uint8_t *text, size_t at, size_t length,
     return at;
 }
 
-static bool duration(const uint8_t *text, size_t length) {
+static bool duration(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
     if (length < 3 || text[0] != 'P')
         return false;
     if (text[length - 1] == 'W') {
@@ -139,50 +144,7 @@ bool sl_format_ipv6(const uint8_t *text, size_t length) {
     return gap ? groups < 8 : groups == 8;
 }
 
-/** RFC 3492: does an "xn--" label's tail decode, to something beyond ASCII? */
-static bool is_punycode(const uint8_t *text, size_t length) {
-    uint32_t n = 128, i = 0, bias = 72;
-    size_t plain = length, count;
-    while (plain > 0 && text[plain - 1] != '-')
-        plain--;
-    count = plain == 0 ? 0 : plain - 1;
-    size_t at = plain, first = count;
-    if (at == length)
-        return false;
-    for (; at < length; count++) {
-        uint32_t before = i, weight = 1;
-        for (uint32_t k = 36;; k += 36) {
-            if (at == length)
-                return false;
-            uint8_t c = text[at++];
-            uint32_t digit = is_digit(c)   ? c - '0' + 26u
-                             : is_alpha(c) ? (c | 0x20u) - 'a'
-                                           : 36;
-            if (digit >= 36 || digit > (UINT32_MAX - i) / weight)
-                return false;
-            i += digit * weight;
-            uint32_t t = k <= bias ? 1 : k >= bias + 26 ? 26 : k - bias;
-            if (digit < t)
-                break;
-            if (weight > UINT32_MAX / (36 - t))
-                return false;
-            weight *= 36 - t;
-        }
-        uint32_t size = (uint32_t)count + 1,
-                 delta = (i - before) / (count == first ? 700 : 2);
-        delta += delta / size;
-        for (bias = 0; delta > 455; bias += 36)
-            delta /= 35;
-        bias += 36 * delta / (delta + 38);
-        if (i / size > 0x10FFFF - n)
-            return false;
-        n += i / size;
-        i = i % size + 1;
-    }
-    return true;
-}
-
-static bool label(const uint8_t *text, size_t length) {
+static bool label(const uint8_t *text, size_t length, regex_matcher *m) {
     if (length == 0 || length > 63 || text[0] == '-' || text[length - 1] == '-')
         return false;
     for (size_t i = 0; i < length; i++)
@@ -192,32 +154,67 @@ static bool label(const uint8_t *text, size_t length) {
     if (length < 4 || text[2] != '-' || text[3] != '-')
         return true;
     return (text[0] | 0x20) == 'x' && (text[1] | 0x20) == 'n' &&
-           is_punycode(text + 4, length - 4);
+           sl_idn_ascii_label(text, length, m);
 }
 
-static bool hostname(const uint8_t *text, size_t length) {
-    if (length == 0 || length > 253)
-        return false;
-    for (size_t at = 0;; at++) {
-        size_t end = at;
-        while (end < length && text[end] != '.')
-            end++;
-        if (!label(text + at, end - at))
+/** Length of the dot at `p`; international names have three more (RFC 3490, section 3.1).
+ */
+static size_t dot_length(const uint8_t *p, size_t left, bool international) {
+    if (*p == '.')
+        return 1;
+    if (international && left >= 3 &&
+        (memcmp(p, "\u3002", 3) == 0 || memcmp(p, "\uff0e", 3) == 0 ||
+         memcmp(p, "\uff61", 3) == 0))
+        return 3;
+    return 0;
+}
+
+static bool is_ascii(const uint8_t *text, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        if (text[i] >= 0x80)
             return false;
-        at = end;
-        if (at == length)
+    return true;
+}
+
+static bool host(const uint8_t *text, size_t length, bool international,
+                 regex_matcher *m) {
+    size_t total = 0;
+    for (size_t at = 0;;) {
+        size_t end = at, dot = 0;
+        while (end < length &&
+               (dot = dot_length(text + end, length - end, international)) == 0)
+            end++;
+        size_t size = end - at;
+        if (international && !is_ascii(text + at, size))
+            size = sl_idn_label(text + at, size, m);
+        else if (!label(text + at, size, m))
+            return false;
+        total += size + 1;
+        if (size == 0 || total > 254)
+            return false;
+        if (end == length)
             return true;
+        at = end + dot;
     }
+}
+
+static bool hostname(const uint8_t *text, size_t length, regex_matcher *m) {
+    return host(text, length, false, m);
+}
+static bool idn_hostname(const uint8_t *text, size_t length, regex_matcher *m) {
+    return host(text, length, true, m);
 }
 
 // RFC 5321, section 4.1.2: Mailbox = Local-part "@" ( Domain / address-literal ).
 
-static bool is_atext(uint8_t c) {
+static bool is_atext(uint8_t c, bool international) {
+    if (c >= 0x80)
+        return international; // RFC 6531, section 3.3.
     return is_alpha(c) || is_digit(c) ||
            (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
-static bool quoted_local(const uint8_t *text, size_t length) {
+static bool quoted_local(const uint8_t *text, size_t length, bool international) {
     if (length < 2 || text[length - 1] != '"')
         return false;
     for (size_t i = 1; i < length - 1; i++) {
@@ -225,41 +222,59 @@ static bool quoted_local(const uint8_t *text, size_t length) {
             i++; // What it quotes must stand before the closing quote.
         else if (text[i] == '"')
             return false;
-        if (i >= length - 1 || text[i] < 32 || text[i] > 126)
+        if (i >= length - 1 || text[i] < 32 || text[i] == 127 ||
+            (text[i] > 127 && !international))
             return false;
     }
     return true;
 }
 
-static bool local_part(const uint8_t *text, size_t length) {
+static bool local_part(const uint8_t *text, size_t length, bool international) {
     if (length == 0 || length > 64)
         return false;
     if (text[0] == '"')
-        return quoted_local(text, length);
+        return quoted_local(text, length, international);
     bool dot = true;
     for (size_t i = 0; i < length; i++) {
-        if (text[i] == '.' ? dot : !is_atext(text[i]))
+        if (text[i] == '.' ? dot : !is_atext(text[i], international))
             return false;
         dot = text[i] == '.';
     }
     return !dot;
 }
 
-static bool email(const uint8_t *text, size_t length) {
+static bool mailbox(const uint8_t *text, size_t length, bool international,
+                    regex_matcher *m) {
     size_t at = length;
     while (at > 0 && text[at - 1] != '@')
         at--;
-    if (at == 0 || at == length || !local_part(text, at - 1))
+    if (at == 0 || at == length || !local_part(text, at - 1, international))
         return false;
     const uint8_t *domain = text + at;
     length -= at;
     if (domain[0] != '[')
-        return length <= 255 && hostname(domain, length);
+        return host(domain, length, international, m);
     if (length < 3 || domain[length - 1] != ']')
         return false;
     if (length > 7 && memcmp(domain, "[IPv6:", 6) == 0)
         return sl_format_ipv6(domain + 6, length - 7);
     return sl_format_ipv4(domain + 1, length - 2);
+}
+
+static bool email(const uint8_t *text, size_t length, regex_matcher *m) {
+    return mailbox(text, length, false, m);
+}
+static bool idn_email(const uint8_t *text, size_t length, regex_matcher *m) {
+    return mailbox(text, length, true, m);
+}
+
+static bool ipv4(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
+    return sl_format_ipv4(text, length);
+}
+static bool ipv6(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
+    return sl_format_ipv6(text, length);
 }
 
 // ---- Identifiers
@@ -271,7 +286,8 @@ static const uint8_t uuid_class[256] = {
     ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1, ['A'] = 1, ['B'] = 1,
     ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1, ['-'] = 2};
 
-static bool uuid(const uint8_t *text, size_t length) {
+static bool uuid(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
     static const uint8_t form[36] = {1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1,
                                      1, 2, 1, 1, 1, 1, 2, 1, 1, 1, 1, 2,
                                      1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
@@ -283,23 +299,28 @@ static bool uuid(const uint8_t *text, size_t length) {
     return wrong == 0;
 }
 
-static bool uri_reference(const uint8_t *text, size_t length) {
+static bool uri_reference(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
     return sl_uri_valid((const char *)text, length, false);
 }
-static bool uri_absolute(const uint8_t *text, size_t length) {
+static bool uri_absolute(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
     return sl_uri_split((const char *)text, length).scheme.text != NULL &&
            sl_uri_valid((const char *)text, length, false);
 }
-static bool iri_reference(const uint8_t *text, size_t length) {
+static bool iri_reference(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
     return sl_uri_valid((const char *)text, length, true);
 }
-static bool iri_absolute(const uint8_t *text, size_t length) {
+static bool iri_absolute(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
     return sl_uri_split((const char *)text, length).scheme.text != NULL &&
            sl_uri_valid((const char *)text, length, true);
 }
 
 /** RFC 6901, section 3. */
-static bool json_pointer(const uint8_t *text, size_t length) {
+static bool json_pointer(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
     if (length != 0 && text[0] != '/')
         return false;
     for (size_t i = 0; i < length; i++)
@@ -309,16 +330,19 @@ static bool json_pointer(const uint8_t *text, size_t length) {
     return true;
 }
 
-static bool relative_pointer(const uint8_t *text, size_t length) {
+static bool relative_pointer(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
     size_t at = 0;
     while (at < length && is_digit(text[at]))
         at++;
     if (at == 0 || (text[0] == '0' && at > 1))
         return false;
-    return (length - at == 1 && text[at] == '#') || json_pointer(text + at, length - at);
+    return (length - at == 1 && text[at] == '#') ||
+           json_pointer(text + at, length - at, m);
 }
 
-static bool regex_text(const uint8_t *text, size_t length) {
+static bool regex_text(const uint8_t *text, size_t length, regex_matcher *m) {
+    (void)m;
     return sl_regex_valid(text, length);
 }
 
@@ -331,9 +355,11 @@ const format *sl_format_find(const uint8_t *name, size_t length) {
         {"time", time_of_day},
         {"duration", duration},
         {"email", email},
+        {"idn-email", idn_email},
         {"hostname", hostname},
-        {"ipv4", sl_format_ipv4},
-        {"ipv6", sl_format_ipv6},
+        {"idn-hostname", idn_hostname},
+        {"ipv4", ipv4},
+        {"ipv6", ipv6},
         {"uri", uri_absolute},
         {"uri-reference", uri_reference},
         {"iri", iri_absolute},

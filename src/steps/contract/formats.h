@@ -4,9 +4,12 @@
  */
 #pragma once
 
+#include "regex.h"
 #include "uri.h"
 
-typedef bool format_fn(const uint8_t *text, size_t length);
+/** `m`: for names beyond ASCII; what it lacks memory for is not valid, see
+ * sl_regex_matcher_failed(). */
+typedef bool format_fn(const uint8_t *text, size_t length, regex_matcher *m);
 
 typedef struct format {
     const char *name;

@@ -34,6 +34,8 @@ struct regex_matcher {
     pcre2_match_data *data;
     pcre2_match_context *context;
     pcre2_jit_stack *stack;
+    pcre2_code *fixed;
+    bool failed;
 };
 
 static void *give(size_t size, void *unused) {
@@ -854,21 +856,46 @@ void sl_regex_matcher_destroy(regex_matcher *m) {
     pcre2_match_data_free(m->data);
     pcre2_match_context_free(m->context);
     pcre2_jit_stack_free(m->stack);
+    pcre2_code_free(m->fixed);
     sl_free(m);
 }
 
-regex_answer sl_regex_match_pcre2(const regex *r, regex_matcher *m, const uint8_t *text,
-                                  size_t length) {
-    int rc =
-        pcre2_match(r->code, text, length, 0, PCRE2_NO_UTF_CHECK, m->data, m->context);
+static regex_answer run_code(const pcre2_code *code, regex_matcher *m,
+                             const uint8_t *text, size_t length) {
+    int rc = pcre2_match(code, text, length, 0, PCRE2_NO_UTF_CHECK, m->data, m->context);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-        rc = pcre2_match(r->code, text, length, 0, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
+        rc = pcre2_match(code, text, length, 0, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
                          m->data, m->context);
     if (rc >= 0)
         return REGEX_YES;
     if (rc == PCRE2_ERROR_NOMATCH)
         return REGEX_NO;
+    m->failed = m->failed || rc == PCRE2_ERROR_NOMEMORY;
     return rc == PCRE2_ERROR_NOMEMORY ? REGEX_NO_MEMORY : REGEX_LIMIT;
+}
+
+regex_answer sl_regex_match_pcre2(const regex *r, regex_matcher *m, const uint8_t *text,
+                                  size_t length) {
+    return run_code(r->code, m, text, length);
+}
+
+regex_answer sl_regex_match_fixed(regex_matcher *m, const char *pattern,
+                                  const uint8_t *text, size_t length) {
+    if (m->fixed == NULL) {
+        translator t = {
+            .out = {.bytes = (uint8_t *)(uintptr_t)pattern, .length = strlen(pattern)}};
+        if (compile_code(&t, &m->fixed, NULL) != SL_OK) {
+            m->failed = true;
+            return REGEX_NO_MEMORY;
+        }
+    }
+    return run_code(m->fixed, m, text, length);
+}
+
+bool sl_regex_matcher_failed(regex_matcher *m) {
+    bool failed = m->failed;
+    m->failed = false;
+    return failed;
 }
 
 regex_answer sl_regex_match(const regex *r, regex_matcher *m, const uint8_t *text,

@@ -44,5 +44,11 @@ regex_answer sl_regex_match(const regex *r, regex_matcher *m, const uint8_t *tex
 /** As above, never by the walk: what the walk is compared with. */
 regex_answer sl_regex_match_pcre2(const regex *r, regex_matcher *m, const uint8_t *text,
                                   size_t length);
+/** A pattern of our own in PCRE2's language; compiled at its first use and kept. One per
+ * matcher. */
+regex_answer sl_regex_match_fixed(regex_matcher *m, const char *pattern,
+                                  const uint8_t *text, size_t length);
+/** Has memory run out since the last call? */
+bool sl_regex_matcher_failed(regex_matcher *m);
 /** Is the text a pattern? */
 bool sl_regex_valid(const uint8_t *text, size_t length);

@@ -505,8 +505,8 @@ static const column_check *guard(splitter *s, const plan_schema *schema, uint32_
 }
 
 /**
- * `value` where no member of the group is there that isn't a column. Decoders of a closed schema
- * refuse such a member at the root; below it they drop it.
+ * `value` where no member of the group is there that isn't a column. Decoders of a closed
+ * schema refuse such a member at the root; below it they drop it.
  */
 static const column_check *without_rest(splitter *s, unsigned value, uint32_t group) {
     if (s->schema->closed && group == 0)
@@ -758,7 +758,8 @@ static const column_check *value_check(splitter *s, const plan_schema *schema,
     if (field != 0 && s->schema->fields[field].type == SL_TYPE_JSON)
         return json_check(s, schema, field);
     // x-decimal on another column than its own: the values there may be of either form.
-    if (schema->decimal && (field == 0 || s->schema->fields[field].type != SL_TYPE_DECIMAL))
+    if (schema->decimal &&
+        (field == 0 || s->schema->fields[field].type != SL_TYPE_DECIMAL))
         return always(UNKNOWN);
     check_list l = {0};
     s->depth++;

@@ -87,10 +87,6 @@ static void take_remote(const char *path, const char *name) {
 static const struct {
     const char *file, *why;
 } left_out[] = {
-    {"optional/format/idn-email.json",
-     "the format idn-email is not supported: an error at start"},
-    {"optional/format/idn-hostname.json",
-     "the format idn-hostname is not supported: an error at start"},
     {"optional/format/uri-template.json",
      "the format uri-template is not supported: an error at start"},
     {"optional/format/unknown.json", "an unknown format is an error at start"},

@@ -42,6 +42,20 @@ unsigned sl_text_sequence(const uint8_t *p) {
     return continues(p[3]) ? 4 : 0;
 }
 
+size_t sl_text_decode(const uint8_t *p, uint32_t *out) {
+    uint32_t c = *p;
+    if (c < 0x80) {
+        *out = c;
+        return 1;
+    }
+    unsigned more = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : 1;
+    c &= 0x3Fu >> more;
+    for (unsigned i = 1; i <= more; i++)
+        c = c << 6 | (p[i] & 0x3Fu);
+    *out = c;
+    return more + 1;
+}
+
 size_t sl_text_points(const uint8_t *bytes, size_t length) {
     size_t count = 0, i = 0;
     for (; i + 8 <= length; i += 8) {
@@ -118,7 +132,7 @@ static int32_t hex4(const uint8_t *p, const uint8_t *end) {
     return value;
 }
 
-static size_t encode(uint32_t c, uint8_t *out) {
+size_t sl_text_encode(uint32_t c, uint8_t *out) {
     if (c < 0x80) {
         out[0] = (uint8_t)c;
         return 1;
@@ -171,7 +185,7 @@ static const uint8_t *unescape(parser *r, const uint8_t *p, uint8_t *out,
         c = 0x10000 + ((c - 0xD800) << 10) + ((uint32_t)low - 0xDC00);
         behind += 6;
     }
-    *length += encode(c, out + *length);
+    *length += sl_text_encode(c, out + *length);
     return behind;
 }
 
