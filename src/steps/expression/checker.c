@@ -687,7 +687,8 @@ static sl_status check_index(compiler *c, node *n) {
         status = check_node(c, n->right);
     if (status == SL_OK)
         status = want_value(c, n->right);
-    if (status == SL_OK && n->right->type != TYPE_INT)
+    // Beyond int64 the bits of an unsigned place are negative: not there either.
+    if (status == SL_OK && n->right->type != TYPE_INT && n->right->type != TYPE_UINT)
         status = fault(c, SL_ETYPE, n->right->at,
                        "a place in a list is int64, and this is %s", describe(n->right));
     n->type = n->left->element;

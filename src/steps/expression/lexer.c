@@ -119,7 +119,8 @@ static bool is_word(const compiler *c, const char *word) {
            memcmp(c->text + c->next.at, word, c->next.length) == 0;
 }
 
-static sl_status lex_name(compiler *c) {
+// Behind a dot a reserved word is a member's name like any other.
+static sl_status lex_name(compiler *c, bool member) {
     static const char *const reserved[] = {
         "as",        "break",  "const",  "continue", "else", "for",
         "function",  "if",     "import", "let",      "loop", "package",
@@ -136,7 +137,7 @@ static sl_status lex_name(compiler *c) {
         c->next.kind = TOKEN_NULL;
     else if (is_word(c, "in"))
         c->next.kind = TOKEN_IN;
-    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+    for (size_t i = 0; !member && i < sizeof reserved / sizeof *reserved; i++)
         if (is_word(c, reserved[i]))
             return fault(
                 c, SL_ESYNTAX, c->next.at,
@@ -193,6 +194,7 @@ static sl_status lex_mark(compiler *c) {
 }
 
 sl_status next_token(compiler *c) {
+    bool member = c->next.kind == TOKEN_DOT;
     skip_space(c);
     c->next = (token){.kind = TOKEN_END, .at = c->at};
     sl_status status = SL_OK;
@@ -207,7 +209,7 @@ sl_status next_token(compiler *c) {
     } else if (next == '`') {
         status = lex_backticks(c);
     } else if (!lex_prefixed(c, &status)) {
-        status = is_letter(next) ? lex_name(c) : lex_mark(c);
+        status = is_letter(next) ? lex_name(c, member) : lex_mark(c);
     }
     c->next.length = c->at - c->next.at;
     return status;
