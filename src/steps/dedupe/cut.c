@@ -20,6 +20,7 @@ enum {
     SEGMENT_CLAIMS = 16384,
     SEGMENT_MAGIC = 0x47544c53,
     ABANDONED_MAX = 8,
+    TAIL_BYTES_MAX = 16 << 20, /* Twice what a full run takes in one piece. */
 };
 
 typedef struct segment {
@@ -261,6 +262,9 @@ void sl_dedupe_cut_end(sl_dedupe *s, sl_dedupe_cut *c, bool committed) {
         run_unref(s, c->runs[i].run);
     s->cuts_out--;
     cut_free(c);
+    /* A few claims in each of very many cuts: a file of keys takes less room. */
+    if (s->cuts_out == 0 && s->active != NULL && s->active->tail_bytes > TAIL_BYTES_MAX)
+        (void)store_rotate(s);
 }
 
 /* --- coming back --- */

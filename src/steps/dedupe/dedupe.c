@@ -145,8 +145,10 @@ sl_status sl_dedupe_open(const sl_dedupe_options *options, const void *record, s
 }
 
 void sl_dedupe_close(sl_dedupe *s) {
-    if (s != NULL)
-        free_store(s);
+    if (s == NULL)
+        return;
+    assert(s->out == NULL && s->cuts_out == 0);
+    free_store(s);
 }
 
 /* Nothing can be done without memory here: such a file stays until the store is opened next. */

@@ -72,11 +72,12 @@ static uint64_t mixed_key(bench *b) {
     return r % 100 == 0 ? b->keys - 1 - (r >> 32) % back : b->keys++;
 }
 
-static void feed(bench *b, uint64_t count, choose_fn *choose) {
+static uint64_t feed(bench *b, uint64_t count, choose_fn *choose) {
     static sl_dedupe_event events[BATCH];
     static uint8_t verdict[BATCH];
     sl_error error;
-    for (uint64_t fed = 0; fed < count; fed += BATCH) {
+    uint64_t fed = 0;
+    for (; fed < count; fed += BATCH) {
         for (uint32_t i = 0; i < BATCH; i++, b->events++) {
             uint64_t key = choose(b);
             int64_t now = (int64_t)b->events * 10;
@@ -103,6 +104,7 @@ static void feed(bench *b, uint64_t count, choose_fn *choose) {
         if (b->events % CUT_EVERY < BATCH)
             cut(b);
     }
+    return fed;
 }
 
 static uint64_t resident_mib(const char *what) {
@@ -122,7 +124,7 @@ static void phase(bench *b, const char *name, uint64_t count, choose_fn *choose)
     sl_dedupe_stats_get(b->store, &before);
     b->judge = b->cut = b->work = 0;
     b->duplicates = 0;
-    feed(b, count, choose);
+    count = feed(b, count, choose);
     sl_dedupe_stats_get(b->store, &after);
     double n = (double)count / 1e9;
     (void)printf("%-10s %6.0f ns/event: judging %.0f, work %.0f, cuts %.0f; duplicates %.2f %%, "

@@ -212,6 +212,24 @@ static void without_a_watermark_nothing_is_late(void **state) {
     end(&r);
 }
 
+static void claims_far_apart_keep_their_times_and_positions(void **state) {
+    (void)state;
+    rig r = begin(SL_SECOND_US, 100);
+    for (uint32_t k = 0; k < 8; k++) { /* 2,850 years and 2^60 positions from the first to the last. */
+        sl_dedupe_event e = event(k, (uint64_t)(k + 1) << 57, k * INT64_C(12345678901), 0);
+        e.watermark_us = INT64_MIN + 10 * SL_SECOND_US;
+        assert_int_equal(judge(&r, e), SL_VERDICT_KEEP);
+    }
+    for (uint32_t k = 0; k < 8; k++) {
+        int64_t time_s = k * INT64_C(12345678901);
+        uint64_t position = (uint64_t)(k + 1) << 57;
+        assert_int_equal(judge(&r, event(k, position + 1, time_s, time_s + 1)), SL_VERDICT_DUPLICATE);
+        assert_int_equal(judge(&r, event(k, position - 1, time_s, time_s + 1)), SL_VERDICT_KEEP);
+        assert_int_equal(judge(&r, event(k, position + 2, time_s + 2, time_s + 2)), SL_VERDICT_KEEP);
+    }
+    end(&r);
+}
+
 static void keys_with_the_same_first_half_are_told_apart(void **state) {
     (void)state;
     rig r = begin(SL_HOUR_US, 4);
@@ -362,6 +380,61 @@ static void rewind_forgets_what_follows(void **state) {
     end(&r);
 }
 
+/* At the n-th work, after all of it was done and before it is taken. */
+static void rewind_while_work_is_out_holds_for_its_result(void **state) {
+    (void)state;
+    for (uint32_t n = 0, works; n < 4; n++) {
+        rig r = begin(SL_DAY_US, 20);
+        sl_dedupe_close(r.store);
+        r.options.slice_claims = 40;
+        open_at(&r, 0);
+        keep_ids(&r, 0, 60);
+        sl_dedupe_rewind(r.store, UINT64_MAX); /* Nothing is forgotten, but the run ends. */
+        works = 0;
+        for (sl_dedupe_work *w; (w = sl_dedupe_work_next(r.store)) != NULL; works++) {
+            while (sl_dedupe_work_run(w, &r.error) == SL_EAGAIN)
+                ;
+            if (works == n)
+                sl_dedupe_rewind(r.store, 1000);
+            sl_dedupe_work_done(r.store, w);
+        }
+        assert_true(works > n); /* Three runs to write, then two files to merge. */
+        for (uint32_t i = 10; i < 60; i++)
+            assert_int_equal(judge(&r, event(i, 100000 + i, 60, 60)), SL_VERDICT_KEEP);
+        expect_duplicates(&r, 0, 60, 200000, 60);
+        end(&r);
+    }
+}
+
+static void forgotten_claims_are_not_written(void **state) {
+    (void)state;
+    rig r = begin(SL_DAY_US, 1000);
+    keep_ids(&r, 0, 105);
+    sl_dedupe_rewind(r.store, 5000);
+    work_all(&r);
+    sl_dedupe_stats s;
+    sl_dedupe_stats_get(r.store, &s);
+    assert_int_equal(s.claims, 50);
+    end(&r);
+}
+
+static void record_names_files_that_a_crash_leaves(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed < 20; seed++) {
+        rig r = begin(SL_DAY_US, 20);
+        keep_ids(&r, 0, 60);
+        sl_dedupe_rewind(r.store, UINT64_MAX);
+        work_all(&r);
+        cut(&r); /* No tail is made that would sync the directory. */
+        assert_int_equal(files_of(&r, ".tail").files, 0);
+        sl_dedupe_close(r.store);
+        fake_disk_crash(r.disk, seed);
+        open_at(&r, 6000);
+        expect_duplicates(&r, 0, 60, 200000, 60);
+        end(&r);
+    }
+}
+
 static void files_that_no_record_names_are_removed(void **state) {
     (void)state;
     rig r = begin(SL_DAY_US, 20);
@@ -491,6 +564,22 @@ static void filters_give_way_to_memory_and_come_back(void **state) {
     sl_buffer_clear(&r.record);
     open_at(&r, 0);
     end(&r);
+}
+
+static void without_any_memory_the_store_goes_on(void **state) {
+    (void)state;
+    rig r = begin(SL_DAY_US, 0);
+    sl_budget budget;
+    sl_budget_init(&budget, 0); /* Others have it all. */
+    sl_dedupe_close(r.store);
+    r.options.budget = &budget;
+    open_at(&r, 0);
+    for (uint32_t i = 0; i < 10000; i++)
+        assert_int_equal(judge(&r, event(i, 100 * (uint64_t)i, i, (int64_t)i - 1)), SL_VERDICT_KEEP);
+    for (uint32_t i = 0; i < 10000; i += 7)
+        assert_int_equal(judge(&r, event(i, 10000000 + i, 10000, 10000)), SL_VERDICT_DUPLICATE);
+    end(&r);
+    assert_int_equal(sl_budget_used(&budget), 0);
 }
 
 /* --- damage --- */
@@ -762,6 +851,7 @@ int main(void) {
         cmocka_unit_test(event_older_than_the_horizon_is_late_and_claims_nothing),
         cmocka_unit_test(claim_counts_until_the_watermark_is_a_horizon_ahead),
         cmocka_unit_test(without_a_watermark_nothing_is_late),
+        cmocka_unit_test(claims_far_apart_keep_their_times_and_positions),
         cmocka_unit_test(keys_with_the_same_first_half_are_told_apart),
         cmocka_unit_test(horizon_has_to_be_above_zero),
         cmocka_unit_test(claims_are_found_in_files),
@@ -770,11 +860,15 @@ int main(void) {
         cmocka_unit_test(what_a_committed_cut_has_is_there_after_a_crash),
         cmocka_unit_test(claims_from_resume_on_are_forgotten),
         cmocka_unit_test(rewind_forgets_what_follows),
+        cmocka_unit_test(rewind_while_work_is_out_holds_for_its_result),
+        cmocka_unit_test(forgotten_claims_are_not_written),
+        cmocka_unit_test(record_names_files_that_a_crash_leaves),
         cmocka_unit_test(files_that_no_record_names_are_removed),
         cmocka_unit_test(cuts_may_overlap),
         cmocka_unit_test(cut_that_cannot_be_written_is_tried_again),
         cmocka_unit_test(full_disk_holds_up_judging_and_changes_no_verdict),
         cmocka_unit_test(filters_give_way_to_memory_and_come_back),
+        cmocka_unit_test(without_any_memory_the_store_goes_on),
         cmocka_unit_test(damaged_file_never_gives_a_wrong_verdict),
         cmocka_unit_test(missing_or_torn_file_is_named),
         cmocka_unit_test(damaged_record_is_noticed),

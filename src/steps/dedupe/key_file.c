@@ -24,6 +24,7 @@ enum {
     BUCKET_HEADER = 8,
     BITS_MAX = 24,
     FLUSH_BYTES = 1 << 20,
+    SYNC_BYTES = 16 << 20, /* So that no sync lasts long. */
 };
 
 typedef struct header {
@@ -144,8 +145,12 @@ static sl_status flush(key_writer *w, size_t least, sl_error *error) {
     sl_status status =
         w->files->write(w->files, w->file->handle, w->out.bytes, w->out.length, w->offset, error);
     w->offset += w->out.length;
+    w->unsynced += w->out.length;
     w->out.length = 0;
-    return status;
+    if (status != SL_OK || w->unsynced < SYNC_BYTES)
+        return status;
+    w->unsynced = 0;
+    return w->files->sync(w->files, w->file->handle, error);
 }
 
 static uint32_t sub_bucket(const key_file *f, const claim *c) {

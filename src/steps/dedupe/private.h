@@ -212,7 +212,7 @@ typedef struct key_writer {
     const char *path; /* Borrowed. */
     key_file *file;
     uint32_t bucket; /* Next to write. */
-    uint64_t offset;
+    uint64_t offset, unsynced;
     sl_buffer out;
 } key_writer;
 
