@@ -1,12 +1,12 @@
 // Macros of lists, and format(). Both are unrolled into plain nodes when checked, so no
 // other stage knows of them:
 //
-//   [a, b].exists(v, f(v))    f(a) || f(b), and all() with &&
-//   [a, b].exists_one(v, f(v))    (f(a) ? 1 : 0) + (f(b) ? 1 : 0) == 1
-//   [a, b].map(v, f(v))       [f(a), f(b)]
-//   [a, b].filter(v, f(v))    (f(a) ? [a] : []) + (f(b) ? [b] : [])
-//   [a, b].map(v, f(v), g(v))     (f(a) ? [g(a)] : []) + (f(b) ? [g(b)] : [])
-//   'x %s: %.2f'.format([a, b])   ['x ', string(a), ': ', b with two decimals].join()
+//   [a, b].exists(v, f(v))         f(a) || f(b), and all() with &&
+//   [a, b].exists_one(v, f(v))     (f(a) ? 1 : 0) + (f(b) ? 1 : 0) == 1
+//   [a, b].map(v, f(v))            [f(a), f(b)]
+//   [a, b].filter(v, f(v))         (f(a) ? [a] : []) + (f(b) ? [b] : [])
+//   [a, b].map(v, f(v), g(v))      (f(a) ? [g(a)] : []) + (f(b) ? [g(b)] : [])
+//   'x %s: %.2f'.format([a, b])    ['x ', string(a), ': ', b with two decimals].join()
 //
 // A list that a function made has as many elements as the row says: it can't be unrolled.
 

@@ -2,10 +2,10 @@
 //
 //   header  "TZif" version(1) 15 unused, then six counts of 4 bytes, big-endian:
 //           isutcnt isstdcnt leapcnt timecnt typecnt charcnt
-//   block   timecnt times, timecnt type indices (1), typecnt of (offset 4, dst 1, name
-//   1),
-//           names, leap seconds, isstd, isut. Times have 4 bytes in the first block and 8
-//           in the second one, which follows with a header of its own from version 2 on.
+//   block   timecnt times, timecnt type indices (1 byte), typecnt of (offset 4, dst 1,
+//           name 1), names, leap seconds, isstd, isut. Times have 4 bytes in the first
+//           block and 8 in the second one, which follows with a header of its own from
+//           version 2 on.
 //   footer  '\n' rule '\n': the rule for what comes after the last time, as POSIX's TZ,
 //           such as CET-1CEST,M3.5.0,M10.5.0/3. Offsets there count west of UTC.
 //
