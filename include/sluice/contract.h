@@ -1,20 +1,22 @@
 /** @file contract.h
- * JSON Schema (draft 2020-12) as a stream's contract: compiled once, checked on the
- * columns of a batch where that is enough, on a tree of the event's text where it isn't.
+ * JSON Schema (draft 2020-12) as a stream's contract: compiled once, checked on the columns
+ * of a batch where that is enough, on a tree of the event's text where it isn't.
  *
  * Keywords All of core, applicator, unevaluated and validation; `format` is asserted.
- * docs/schema.md has the list. An unknown keyword is an error at compile that names its
- * JSON pointer; names that begin with "x-" are annotations. `definitions` and
- * `dependencies` of older drafts work. Numbers  Compared exactly, whatever their
- * length: 1.0 is 1, 0.1 is a tenth. Equal keys in one object: the last one counts, as it
- * does for decoders. x-decimal A number, or a string that holds one; its digits must fit.
- * `type` number, integer and string mean both forms beside it, as in the column that the
- * decoder fills. Limits   Nesting SL_DEPTH_MAX; steps_max schemas tried per event;
- * patterns have a limit of their own. What reaches a limit is refused (keyword "limit"),
- * the same way each time. Memory   A checker's scratch grows and is kept: nothing is
- * allocated per event in steady state. Threads  A contract and a split are immutable and
- * shared; a checker has one owner. Source   JSON Schema draft 2020-12: core, validation.
- * ECMA-262 for patterns.
+ *          docs/schema.md has the list. An unknown keyword is an error at compile that names
+ *          its JSON pointer; names that begin with "x-" are annotations. `definitions` and
+ *          `dependencies` of older drafts work.
+ * Numbers  Compared exactly, whatever their length: 1.0 is 1, 0.1 is a tenth.
+ * Keys     Of equal ones in one object the last counts, as it does for decoders.
+ * Decimals Beside x-decimal a value is a number, or a string that holds one; its digits must
+ *          fit. `type` number, integer and string mean both forms there, as in the column.
+ * Limits   Nesting SL_DEPTH_MAX; a million values; steps_max schemas tried per event;
+ *          patterns have a limit of their own. What reaches a limit is refused (keyword
+ *          "limit"), the same way each time.
+ * Memory   A checker's scratch grows and is kept (what one very large event needed is given
+ *          back): nothing is allocated per event in steady state.
+ * Threads  A contract and a split are immutable and shared; a checker has one owner.
+ * Source   JSON Schema draft 2020-12: core, validation. ECMA-262 for patterns.
  */
 #pragma once
 
@@ -32,12 +34,14 @@ typedef struct sl_contract_document {
 } sl_contract_document;
 
 typedef struct sl_contract_options {
-    bool format_annotates;  /**< `format` is not asserted (and unknown ones are no error).
-                             */
-    bool unknown_annotates; /**< Unknown keywords are annotations. */
-    bool spaced_times;  /**< A date-time may have a space for its T, as the decoder reads
-                           it. Set it where batches are checked. */
-    uint32_t steps_max; /**< 0: 1,000,000. */
+    /** `format` is not asserted, and unknown ones are no error. */
+    bool format_annotates;
+    /** Unknown keywords are annotations. */
+    bool unknown_annotates;
+    /** A date-time may have a space for its T, as the decoder reads it. Set it where batches
+     * are checked: else every timestamp column needs the tree. */
+    bool spaced_times;
+    uint32_t steps_max;                    /**< 0: 1,000,000. */
     const sl_contract_document *documents; /**< Borrowed for the call. */
     size_t document_count;
 } sl_contract_options;
@@ -69,18 +73,20 @@ SL_CHECKED sl_status sl_contract_columns(const sl_contract *contract, const char
                                          bool with_rest, sl_schema **out,
                                          sl_error *error);
 
-/** Why an event is refused. Texts are the checker's, until its next call; lengths are in
- * bytes. */
+/** Why an event is refused. Texts are the checker's, until its next call, and end in a NUL
+ * that their lengths don't count. */
 typedef struct sl_contract_refusal {
-    const char *pointer; /**< JSON pointer (RFC 6901) of the place in the event; "" is the
-                            event itself. */
-    const char *
-        keyword; /**< "minimum"; "false" for a schema that is false; "syntax"; "limit". */
-    const char *rule;  /**< JSON pointer of the keyword in the schema (its document's URI
-                          before '#', when not the first). */
-    const char *value; /**< Start of the value there, as it stands, at most
-                          SL_CONTRACT_VALUE_MAX bytes. */
-    const char *message; /**< One sentence: "amount: -3 is less than the minimum 0". */
+    /** JSON pointer (RFC 6901) of the place in the event; "" is the event itself. */
+    const char *pointer;
+    /** "minimum"; "false" for a schema that is false; "syntax"; "limit". */
+    const char *keyword;
+    /** JSON pointer of the keyword in the schema; before '#' the URI of its document, unless
+     * that is the first. */
+    const char *rule;
+    /** Start of the value there, as it stands, at most SL_CONTRACT_VALUE_MAX bytes. */
+    const char *value;
+    /** One sentence: "amount: -3 is less than the minimum 0". */
+    const char *message;
     uint32_t pointer_length, rule_length, value_length, message_length;
     uint32_t at; /**< First byte of the value, from the event's. */
 } sl_contract_refusal;
@@ -101,7 +107,7 @@ void sl_contract_split_unref(const sl_contract_split *split); /**< NULL is allow
 bool sl_contract_split_needs_tree(const sl_contract_split *split);
 /** Is there nothing to check, because decoding is enough? */
 bool sl_contract_split_is_empty(const sl_contract_split *split);
-/** One line for each check, for people and tests: "column amount: minimum, maximum\n". */
+/** One line for each check, for people and tests: "amount: all(minimum, maximum)\n". */
 void sl_contract_split_describe(const sl_contract_split *split, sl_buffer *out);
 
 /** @param split NULL when only texts are checked; else of this contract. Both are

@@ -15,7 +15,9 @@
 #include <stdlib.h>
 
 #define EVENT_DEPTH_MAX SL_DEPTH_MAX
-#define EVALUATION_DEPTH_MAX 2000u
+#define EVALUATION_DEPTH_MAX 1000u
+#define HASHES_KEPT_MAX 32768u
+#define PATTERNS_IN_FULL 64u /**< Matches in one event that may take long. */
 
 static bool eval(sl_contract_checker *c, const plan_schema *schema, uint32_t at,
                  uint32_t marks);
@@ -189,6 +191,9 @@ static bool number_rule(sl_contract_checker *c, const plan_schema *schema,
 
 static bool matches(sl_contract_checker *c, const regex *pattern, const uint8_t *text,
                     size_t length, plan_place place, uint32_t at) {
+    // Many names or items, each of them as slow as it may be, would be a stall.
+    if (++c->matches == PATTERNS_IN_FULL)
+        sl_regex_matcher_hurry(c->matcher, true);
     regex_answer answer = sl_regex_match(pattern, c->matcher, text, length);
     if (answer == REGEX_NO_MEMORY)
         return stop_memory(c);
@@ -683,13 +688,22 @@ bool sl_check_value(sl_contract_checker *c, const plan_schema *schema, uint32_t 
     c->marks_used = 0;
     c->broken = c->no_memory = false;
     c->failure = (check_failure){.node = node};
-    return eval(c, schema, node, NO_MARKS);
+    bool good = eval(c, schema, node, NO_MARKS);
+    if (c->matches >= PATTERNS_IN_FULL)
+        sl_regex_matcher_hurry(c->matcher, false);
+    c->matches = 0;
+    return good;
 }
 
 sl_status sl_check_text(sl_contract_checker *c, const plan_schema *schema,
                         const uint8_t *text, size_t length) {
     c->failure = (check_failure){.node = TREE_NONE};
     sl_status status = sl_tree_parse(&c->tree, text, length, EVENT_DEPTH_MAX);
+    if (c->hash_capacity > HASHES_KEPT_MAX) {
+        sl_free(c->hashes);
+        c->hashes = NULL;
+        c->hash_capacity = 0;
+    }
     if (status != SL_OK)
         return status == SL_ENOMEM ? status : SL_EINVAL;
     if (sl_check_value(c, schema, 0))

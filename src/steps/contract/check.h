@@ -42,6 +42,7 @@ struct sl_contract_checker {
     uint64_t *hashes; /**< For uniqueItems. */
     uint32_t hash_capacity;
     uint32_t steps_left;
+    uint32_t matches; /**< Of patterns, in this event. */
     unsigned depth;
     bool broken; /**< A limit or memory: no way back, whatever `not` and anyOf make of it.
                   */

@@ -582,6 +582,86 @@ static void nesting_beyond_the_limit_is_refused(void **state) {
     good("true", text + 1);
 }
 
+static char *repeat(const char *before, const char *item, uint32_t count,
+                    const char *behind) {
+    size_t length = strlen(item);
+    char *text = malloc(strlen(before) + length * count + strlen(behind) + 1), *p = text;
+    p += strlen(strcpy(p, before));
+    for (uint32_t i = 0; i < count; i++, p += length)
+        memcpy(p, item, length);
+    strcpy(p, behind);
+    return text;
+}
+
+static void more_values_than_the_limit_are_refused(void **state) {
+    (void)state;
+    char *most = repeat("[0", ",0", TREE_NODES_MAX - 2, "]");
+    good("{\"minItems\":9}", most);
+    free(most);
+    char *over = repeat("[0", ",0", TREE_NODES_MAX - 1, "]");
+    assert_non_null(
+        strstr(verdict("true", over), " limit: event: too many values at byte"));
+    free(over);
+}
+
+static void large_objects_are_compared_in_no_time(void **state) {
+    (void)state;
+    // With a search of every member for every other this would take minutes.
+    enum { COUNT = 60000 };
+    sl_buffer text = SL_BUFFER_EMPTY;
+    sl_buffer_text(&text, "[{");
+    for (int i = 0; i < COUNT; i++)
+        sl_buffer_printf(&text, "%s\"k%d\":0", i == 0 ? "" : ",", i);
+    sl_buffer_text(&text, "},{");
+    for (int i = COUNT; i-- > 0;)
+        sl_buffer_printf(&text, "\"k%d\":0%s", i, i == 0 ? "" : ",");
+    sl_buffer_text(&text, "}]");
+    assert_string_equal(verdict("{\"uniqueItems\":true}", sl_buffer_cstr(&text)),
+                        " uniqueItems: event: items 0 and 1 are equal");
+    sl_buffer_fini(&text);
+}
+
+static void memory_of_a_very_large_event_is_given_back(void **state) {
+    (void)state;
+    char *large = repeat("[\"\\n\"", ",0", 200000, "]");
+    const size_t length = strlen(large);
+    uint8_t *text = calloc(1, length + SL_PADDING), small[8 + SL_PADDING] = "[1,2]";
+    memcpy(text, large, length);
+    sl_contract *contract =
+        compile_with("{\"uniqueItems\":false,\"items\":true}", &plain);
+    sl_contract_checker *checker;
+    sl_contract_refusal refusal;
+    assert_int_equal(sl_contract_checker_create(contract, NULL, &checker), SL_OK);
+    assert_int_equal(sl_contract_check(checker, text, length, &refusal), SL_OK);
+    assert_true(sl_contract_checker_memory(checker) > 10000000);
+    assert_int_equal(sl_contract_check(checker, small, 5, &refusal), SL_OK);
+    assert_true(sl_contract_checker_memory(checker) < 100000);
+    sl_contract_checker_destroy(checker);
+    sl_contract_unref(contract);
+    free(text);
+    free(large);
+}
+
+static void many_slow_matches_get_fewer_steps_each(void **state) {
+    (void)state;
+    // Each name is slow, yet within the limit of one match.
+    const char *schema = "{\"patternProperties\":{\"^(a|aa)+$\":true}}";
+    char few[64];
+    snprintf(few, sizeof few, "{\"aaaaaaaaaaaaaaaaaaaa!\":0}");
+    good(schema, few);
+    sl_buffer text = SL_BUFFER_EMPTY;
+    sl_buffer_byte(&text, '{');
+    for (int i = 0; i < 200; i++) {
+        char number[16];
+        snprintf(number, sizeof number, "-%d", i);
+        sl_buffer_printf(&text, "\"aaaaaaaaaaaaaaaaaaaa%s!\":0,", number);
+    }
+    sl_buffer_text(&text, "\"z\":0}");
+    assert_non_null(strstr(verdict(schema, sl_buffer_cstr(&text)),
+                           "a pattern takes too many steps to match"));
+    sl_buffer_fini(&text);
+}
+
 static void recursion_follows_the_event(void **state) {
     (void)state;
     const char *tree_schema =
@@ -842,6 +922,10 @@ int main(void) {
         cmocka_unit_test(a_pattern_that_takes_too_long_is_a_limit),
         cmocka_unit_test(too_many_steps_are_a_limit),
         cmocka_unit_test(nesting_beyond_the_limit_is_refused),
+        cmocka_unit_test(more_values_than_the_limit_are_refused),
+        cmocka_unit_test(large_objects_are_compared_in_no_time),
+        cmocka_unit_test(memory_of_a_very_large_event_is_given_back),
+        cmocka_unit_test(many_slow_matches_get_fewer_steps_each),
         cmocka_unit_test(recursion_follows_the_event),
         cmocka_unit_test(unevaluated_sees_through_schemas_in_place),
         cmocka_unit_test(dependencies_of_older_drafts_work),

@@ -260,8 +260,7 @@ static uint32_t since(const sl_contract_checker *c, size_t begin) {
 }
 
 static void write_syntax(sl_contract_checker *c, sl_contract_refusal *out) {
-    const bool deep = strcmp(c->tree.fault, "nested too deep") == 0;
-    out->keyword = deep ? "limit" : "syntax";
+    out->keyword = c->tree.limit ? "limit" : "syntax";
     out->at = c->tree.fault_at;
     size_t begin = c->texts.length;
     out->message = as_offset(begin);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #define MATCH_STEPS_MAX 200000u /**< Of PCRE2's match(): about a millisecond. */
+#define HURRY_STEPS_MAX 2000u
 #define MATCH_DEPTH_MAX 10000u
 #define MATCH_HEAP_KIB_MAX 1024u
 #define JIT_STACK_MAX (256u * 1024)
@@ -890,6 +891,10 @@ regex_answer sl_regex_match_fixed(regex_matcher *m, const char *pattern,
         }
     }
     return run_code(m->fixed, m, text, length);
+}
+
+void sl_regex_matcher_hurry(regex_matcher *m, bool hurry) {
+    pcre2_set_match_limit(m->context, hurry ? HURRY_STEPS_MAX : MATCH_STEPS_MAX);
 }
 
 bool sl_regex_matcher_failed(regex_matcher *m) {

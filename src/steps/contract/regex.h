@@ -48,6 +48,8 @@ regex_answer sl_regex_match_pcre2(const regex *r, regex_matcher *m, const uint8_
  * matcher. */
 regex_answer sl_regex_match_fixed(regex_matcher *m, const char *pattern,
                                   const uint8_t *text, size_t length);
+/** Allow each match fewer steps, or again as many as ever. */
+void sl_regex_matcher_hurry(regex_matcher *m, bool hurry);
 /** Has memory run out since the last call? */
 bool sl_regex_matcher_failed(regex_matcher *m);
 /** Is the text a pattern? */

@@ -7,9 +7,11 @@
 #endif
 
 #define TEXT_MAX (UINT32_C(1) << 30)
-#define SCAN_PAIRS                                                                       \
-    12u /**< Members up to which equal keys are looked for pair by pair.                 \
-         */
+/** Members up to which equal keys are looked for pair by pair. */
+#define SCAN_PAIRS 12u
+#define SMALL_BYTES 65536u /**< A text that needs no more than LARGE_NODES. */
+#define LARGE_NODES 65536u
+#define LARGE_BYTES (UINT32_C(1) << 20)
 
 static uint64_t load64(const uint8_t *p) {
     uint64_t x;
@@ -91,6 +93,13 @@ static void spaces(parser *r) {
         r->p++;
 }
 
+static bool over_limit(parser *r, const char *text) {
+    fault(r, r->p, text);
+    r->t->limit = true;
+    r->status = SL_ELIMIT;
+    return false;
+}
+
 static uint32_t new_node(tree *t, json_kind kind) {
     if (t->count == t->capacity) {
         uint32_t more = t->capacity == 0 ? 64 : t->capacity * 2;
@@ -106,6 +115,7 @@ static uint32_t new_node(tree *t, json_kind kind) {
     n->dead = false;
     n->after = t->count + 1;
     n->count = n->begin = n->length = n->key_length = 0;
+    n->slot_mask = 0;
     n->key = NULL;
     n->key_hash = 0;
     return t->count++;
@@ -211,10 +221,27 @@ static const uint8_t *plain_run(const uint8_t *p, const uint8_t *end) {
     return p;
 }
 
+/** Where the next string is unescaped to: as much room as the whole text takes. */
+static uint8_t *room(parser *r) {
+    tree *t = r->t;
+    if (t->unescaped_capacity <= t->length) {
+        // Only at a text's first escape: nothing points there yet.
+        sl_free(t->unescaped);
+        t->unescaped_capacity = 0;
+        t->unescaped = sl_malloc(t->length + t->length / 4 + 64u);
+        if (t->unescaped == NULL) {
+            r->status = SL_ENOMEM;
+            return NULL;
+        }
+        t->unescaped_capacity = t->length + t->length / 4 + 64u;
+    }
+    return t->unescaped + t->unescaped_length;
+}
+
 /** A string from its opening quote on. */
 static bool string(parser *r, const uint8_t **bytes, uint32_t *length) {
     const uint8_t *begin = ++r->p, *p = begin, *copied = begin;
-    uint8_t *out = r->t->unescaped + r->t->unescaped_length;
+    uint8_t *out = NULL;
     size_t written = 0;
     for (;;) {
         p = plain_run(p, r->end);
@@ -225,6 +252,8 @@ static bool string(parser *r, const uint8_t **bytes, uint32_t *length) {
         if (*p < 0x20)
             return fault(r, p, "control character in a string");
         if (*p == '\\') {
+            if (out == NULL && (out = room(r)) == NULL)
+                return false;
             memcpy(out + written, copied, (size_t)(p - copied));
             written += (size_t)(p - copied);
             p = unescape(r, p, out, &written);
@@ -275,31 +304,37 @@ static void bury_pairs(tree *t, uint32_t object) {
     }
 }
 
+/** Many members: a hash table, which stays for those who look for a member. */
 static bool bury_many(parser *r, uint32_t object) {
     tree *t = r->t;
     tree_node *nodes = t->nodes;
-    uint32_t size = 64;
+    uint32_t size = 32;
     while (size < nodes[object].count * 2)
         size *= 2;
-    if (size > t->slot_capacity) {
-        uint32_t *slots = sl_realloc(t->slots, size * sizeof *slots);
+    if (size > t->slot_capacity - t->slot_count) {
+        uint32_t more = t->slot_capacity * 2 + size;
+        uint32_t *slots = sl_realloc(t->slots, more * sizeof *slots);
         if (slots == NULL) {
             r->status = SL_ENOMEM;
             return false;
         }
         t->slots = slots;
-        t->slot_capacity = size;
+        t->slot_capacity = more;
     }
-    memset(t->slots, 0, size * sizeof *t->slots); // 0: empty; the root is no member.
+    uint32_t *slots = t->slots + t->slot_count; // 0 is empty: the root is no member.
+    nodes[object].slots = t->slot_count;
+    nodes[object].slot_mask = size - 1;
+    t->slot_count += size;
+    memset(slots, 0, size * sizeof *slots);
     for (uint32_t i = object + 1; i < nodes[object].after; i = nodes[i].after) {
         uint32_t slot = (uint32_t)nodes[i].key_hash & (size - 1);
-        while (t->slots[slot] != 0 && !same_key(&nodes[t->slots[slot]], &nodes[i]))
+        while (slots[slot] != 0 && !same_key(&nodes[slots[slot]], &nodes[i]))
             slot = (slot + 1) & (size - 1);
-        if (t->slots[slot] != 0) {
-            nodes[t->slots[slot]].dead = true;
+        if (slots[slot] != 0) {
+            nodes[slots[slot]].dead = true;
             nodes[object].count--;
         }
-        t->slots[slot] = i;
+        slots[slot] = i;
     }
     return true;
 }
@@ -332,12 +367,8 @@ static bool children(parser *r, uint32_t at, unsigned depth) {
     const bool object = r->t->nodes[at].kind == JSON_OBJECT;
     const uint8_t close = object ? '}' : ']';
     uint32_t count = 0;
-    if (depth >= r->depth_max) {
-        r->status = SL_ELIMIT;
-        r->t->fault = "nested too deep";
-        r->t->fault_at = (uint32_t)(r->p - r->t->text);
-        return false;
-    }
+    if (depth >= r->depth_max)
+        return over_limit(r, "nested too deep");
     r->p++;
     spaces(r);
     if (r->p < r->end && *r->p == close) {
@@ -416,6 +447,10 @@ static uint32_t value(parser *r, unsigned depth) {
                      : *begin == 't' ? JSON_TRUE
                      : *begin == 'f' ? JSON_FALSE
                                      : JSON_NUMBER;
+    if (r->t->count >= TREE_NODES_MAX) {
+        over_limit(r, "too many values");
+        return TREE_NONE;
+    }
     uint32_t at = new_node(r->t, kind);
     if (at == TREE_NONE) {
         r->status = SL_ENOMEM;
@@ -428,26 +463,35 @@ static uint32_t value(parser *r, unsigned depth) {
     return at;
 }
 
+/** One large text shall not hold its memory while small ones follow. */
+static void shrink(tree *t) {
+    sl_free(t->nodes);
+    t->nodes = NULL;
+    t->capacity = 0;
+    sl_free(t->unescaped);
+    t->unescaped = NULL;
+    t->unescaped_capacity = 0;
+    sl_free(t->slots);
+    t->slots = NULL;
+    t->slot_capacity = 0;
+}
+
 sl_status sl_tree_parse(tree *t, const uint8_t *text, size_t length, unsigned depth_max) {
+    parser r = {.t = t, .p = text, .end = text + length, .depth_max = depth_max};
     t->text = text;
-    t->count = 0;
+    t->count = t->slot_count = 0;
     t->unescaped_length = 0;
     t->fault = "";
     t->fault_at = 0;
-    if (length > TEXT_MAX) {
-        t->fault = "too large";
-        return SL_ELIMIT;
-    }
+    t->limit = false;
     t->length = (uint32_t)length;
-    if (t->unescaped_capacity < length + 1) {
-        sl_free(t->unescaped);
-        t->unescaped_capacity = 0;
-        t->unescaped = sl_malloc(length + length / 2 + 64);
-        if (t->unescaped == NULL)
-            return SL_ENOMEM;
-        t->unescaped_capacity = length + length / 2 + 64;
+    if (length > TEXT_MAX) {
+        over_limit(&r, "too large");
+        return r.status;
     }
-    parser r = {.t = t, .p = text, .end = text + length, .depth_max = depth_max};
+    if (length < SMALL_BYTES &&
+        (t->capacity > LARGE_NODES || t->unescaped_capacity > LARGE_BYTES))
+        shrink(t);
     if (value(&r, 0) == TREE_NONE)
         return r.status;
     spaces(&r);
@@ -465,12 +509,24 @@ void sl_tree_fini(tree *t) {
 
 // ---- Looking
 
+static bool has_key(const tree_node *n, const void *key, size_t length, uint64_t hash) {
+    return n->key_hash == hash && n->key_length == length &&
+           (length == 0 || memcmp(n->key, key, length) == 0);
+}
+
 uint32_t sl_tree_member(const tree *t, uint32_t at, const void *key, size_t length,
                         uint64_t hash) {
     const tree_node *nodes = t->nodes;
+    const uint32_t mask = nodes[at].slot_mask;
+    if (mask != 0) {
+        const uint32_t *slots = t->slots + nodes[at].slots;
+        uint32_t slot = (uint32_t)hash & mask;
+        while (slots[slot] != 0 && !has_key(&nodes[slots[slot]], key, length, hash))
+            slot = (slot + 1) & mask;
+        return slots[slot] != 0 ? slots[slot] : TREE_NONE;
+    }
     for (uint32_t i = at + 1; i < nodes[at].after; i = nodes[i].after)
-        if (nodes[i].key_hash == hash && nodes[i].key_length == length &&
-            !nodes[i].dead && (length == 0 || memcmp(nodes[i].key, key, length) == 0))
+        if (!nodes[i].dead && has_key(&nodes[i], key, length, hash))
             return i;
     return TREE_NONE;
 }

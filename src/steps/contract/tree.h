@@ -49,6 +49,8 @@ typedef struct tree_node {
     uint32_t key_length;
     const uint8_t *key; /**< Unescaped; NULL for an item and the root. */
     uint64_t key_hash;
+    uint32_t slots,
+        slot_mask; /**< A large object's hash table in tree->slots; mask 0: none. */
     union {
         struct {
             const uint8_t *bytes; /**< Unescaped. */
@@ -65,11 +67,14 @@ typedef struct tree {
     uint32_t count, capacity;
     uint8_t *unescaped;
     size_t unescaped_length, unescaped_capacity;
-    uint32_t *slots; /**< For finding equal keys in large objects. */
-    uint32_t slot_capacity;
+    uint32_t *slots; /**< Hash tables of large objects: node indices, 0 for none. */
+    uint32_t slot_count, slot_capacity;
     const char *fault; /**< Why it is no JSON text. */
     uint32_t fault_at;
+    bool limit; /**< It may be JSON, but is too deep or too large. */
 } tree;
+
+#define TREE_NODES_MAX (UINT32_C(1) << 20) /**< Values in a text. */
 
 /**
  * @param text Borrowed as long as the tree is used; SL_PADDING readable bytes behind it.
