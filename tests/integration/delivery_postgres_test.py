@@ -294,19 +294,19 @@ def test_restarted_in_the_middle_of_large_copies(root):
         config = outside.configuration()
         config["cut"] = {"every": "1s"}
         daemon = started(Daemon(root, config))
-        sender = Sender(daemon, [noise(i * 100, 100, 4000) for i in range(100)])
+        sender = Sender(daemon, [noise(i * 100, 100, 4000) for i in range(60)])
         sender.start()
-        for _ in range(3):
+        for _ in range(2):
             wait_for("a copy", lambda: rigs.psql(
                 outside.server, "SELECT 1 FROM pg_stat_progress_copy"), 30)
             server.stop()
             time.sleep(0.2)
             server.start()
         sender.join(120)
-        assert sender.statuses == {200: 100}, sender.statuses
+        assert sender.statuses == {200: 60}, sender.statuses
         proxy.set(bytes_per_s=0)
         flush_until(daemon)
-        outside.check(daemon, 10_000)
+        outside.check(daemon, 6000)
         stopped(daemon)
 
 

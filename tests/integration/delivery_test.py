@@ -3,6 +3,7 @@
 `sluice audit` agrees, having read both."""
 
 import os
+import signal
 import sqlite3
 import sys
 import time
@@ -146,6 +147,33 @@ def test_an_outage_uses_up_its_own_quota_only(root):
         flush_until(daemon, 240)
         outside.check(daemon, 20_000)
         assert daemon.metric("sluice_oldest_uncommitted_seconds") < 5
+        stopped(daemon)
+
+
+def test_killed_behind_full_spools(root):
+    """kill -9 while one table waits for room in the spool, twice, and a reload; the target comes back to the third daemon."""
+    s3, postgres = proxies()
+    with s3, postgres:
+        outside = Outside(root, s3, postgres)
+        s3.set(refuse=True)
+        daemon = started(Daemon(root, outside.configuration(
+            spool={"quota": "4MiB"}, journal={"quota": "24MiB", "segment_size": "2MiB"})))
+        sender = Sender(daemon, [noise(i * 50, 50, 4000) for i in range(200)], pause=0.1)
+        sender.start()
+        wait_for("503", lambda: 503 in sender.statuses, 120)
+        for _ in range(2):
+            daemon.kill()
+            started(daemon)
+            taken = len(sender.taken)
+            wait_for("PostgreSQL has what was taken", lambda: outside.loaded() >= taken * 50, 60)
+        reloads = daemon.metric("sluice_config_reloads_total")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for("the reload", lambda: daemon.metric("sluice_config_reloads_total") > reloads)
+        s3.clear()
+        sender.join(240)
+        assert not sender.is_alive() and not sender.bad and len(sender.taken) == 200
+        flush_until(daemon, 240)
+        outside.check(daemon, 10_000)
         stopped(daemon)
 
 
