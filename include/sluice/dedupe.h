@@ -15,7 +15,7 @@
  * Position Differs for any two events and grows along the log. Byte offsets do; where a record holds several events and has
  *          one offset: offset << 20 | index. An event of a replay record has the position of its place in that record, so
  *          whatever was kept before the replay is below it.
- * Memory   A run of the newest claims, up to two more that wait to be written, and per key on disk 14 bits of filter and 1 of
+ * Memory   A run of the newest claims, up to two more that wait to be written, and per key on disk 13 bits of filter and 1 of
  *          index. What `memory_bytes` or `budget` refuse: claims are written early (SL_EFULL below), filters are left out and
  *          their files read instead, which is slow and just as right. There is no limit on the number of keys, so a full store
  *          never holds up the watermark which would empty it; a full disk stops the stream (SL_EFULL until writing works again).
@@ -41,7 +41,7 @@ typedef struct sl_dedupe_options {
     uint64_t memory_bytes; /**< 0: 256 MiB. */
     sl_budget *budget;     /**< What the memory is counted in besides; may be NULL. */
     uint32_t run_claims;   /**< Claims in memory before they are written, at most 262,144; 0: as many. */
-    uint32_t slice_claims; /**< Claims up to which files are merged; 0: 10 million. */
+    uint32_t slice_claims; /**< Claims up to which files are merged; 0: 16.8 million. */
 } sl_dedupe_options;
 
 /**
