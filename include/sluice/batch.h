@@ -45,6 +45,7 @@ typedef enum sl_code {
     SL_CODE_ADDITIONAL,     /**< "additional": a member that the closed schema doesn't name. */
     SL_CODE_NO_STREAM,      /**< "no_stream": no stream takes it. */
     SL_CODE_EVENT_TIME,     /**< "event_time": no usable event time. */
+    SL_CODE_SCHEMA,         /**< "schema": another rule of the stream's JSON Schema. */
     SL_CODE_REQUIRE,        /**< "require": a condition of the stream's steps isn't met. */
     SL_CODE_COUNT
 } sl_code;

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "sluice/contract.h"
 #include "sluice/parquet.h"
 #include "sluice/schema.h"
 #include "sluice/steps.h"
@@ -44,6 +45,7 @@ typedef struct sl_config_stream {
     char *name;
     char **from;          /**< Source names; none: all. */
     uint32_t from_count;
+    sl_contract *contract;/**< What events must fulfil; NULL: inferred. */
     sl_schema *schema;    /**< NULL: inferred. Holds the `add` columns and `_rest`. */
     char *event_time;     /**< Field path or NULL. */
     bool processed_at, source; /**< `add: [processed_at, source]`. */

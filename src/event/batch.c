@@ -36,6 +36,7 @@ static const char *const code_names[SL_CODE_COUNT] = {
     [SL_CODE_ADDITIONAL] = "additional",
     [SL_CODE_NO_STREAM] = "no_stream",
     [SL_CODE_EVENT_TIME] = "event_time",
+    [SL_CODE_SCHEMA] = "schema",
     [SL_CODE_REQUIRE] = "require",
 };
 

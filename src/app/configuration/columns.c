@@ -106,7 +106,7 @@ void sl_loader_check_stream_columns(sl_loader *l, const sl_config_stream *stream
     const sl_schema *schema = sl_config_output(stream);
     if (!schema || !stream->warehouse.name)
         return;
-    columns c = {"stream", stream->name, sl_tree_child(node, "schema"), NULL, 0};
+    columns c = {"stream", stream->name, sl_yaml_child(node, "schema"), NULL, 0};
     uint32_t leaves = 0;
     for (uint32_t i = 1; i < schema->count; i++)
         leaves += schema->fields[i].type != SL_TYPE_GROUP;
@@ -126,11 +126,11 @@ void sl_loader_check_stream_columns(sl_loader *l, const sl_config_stream *stream
 void sl_loader_check_window_columns(sl_loader *l, const sl_config_window *window,
                                     const sl_node *node) {
     const sl_window_definition *d = &window->definition;
-    columns c = {"window", d->name, sl_tree_child(node, "by"), NULL, 0};
+    columns c = {"window", d->name, sl_yaml_child(node, "by"), NULL, 0};
     c.list = sl_loader_get(l, (size_t)d->by_count + d->measure_count, sizeof *c.list);
     for (uint32_t i = 0; c.list && i < d->by_count; i++)
         add(l, &c, d->by[i], true);
-    c.at = sl_tree_child(node, "measures");
+    c.at = sl_yaml_child(node, "measures");
     for (uint32_t i = 0; c.list && i < d->measure_count; i++)
         add(l, &c, d->measures[i].name, true);
 }

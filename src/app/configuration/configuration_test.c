@@ -528,9 +528,9 @@ static const struct {
     {"streams: { s: { schema: [a] } }\n",
      "configuration:1:25: stream s: schema: expected a path or a map, not a list",
      SL_EINVAL},
-    {"streams: { s: { schema: { type: object, properties: { a: { type: integer, minimum: "
+    {"streams: { s: { schema: { type: object, properties: { a: { type: integer, minimun: "
      "0 } } } } }\n",
-     "configuration:1:25: stream s: schema: /properties/a/minimum: this keyword is not "
+     "configuration:1:25: stream s: schema: /properties/a/minimun: this keyword is not "
      "supported",
      SL_EUNSUPPORTED},
     {STREAM("    event_time: time\n"),
@@ -1079,11 +1079,11 @@ static void numbers_of_an_inline_schema_are_json_numbers(void **state) {
                                "'1', !!str 1, yes, \"$\", null, FALSE, 1_000]\n";
     sl_tree tree;
     sl_error error = {0};
-    sl_tree_init(&tree, "t");
-    if (sl_tree_parse(&tree, text, strlen(text), &error))
+    sl_yaml_init(&tree, "t");
+    if (sl_yaml_parse(&tree, text, strlen(text), &error))
         fail_msg("%s", error.text);
     sl_buffer out = SL_BUFFER_EMPTY;
-    sl_tree_json(tree.root, true, &out);
+    sl_yaml_json(tree.root, true, &out);
     assert_string_equal(sl_buffer_cstr(&out),
                         "{\"a\": [0, -1, 12, 1.5, -0.25, 1e3, 2E-7, 3.0e+10, \"01\", "
                         "\"1.\", \".5\", \"+1\", "
@@ -1091,7 +1091,7 @@ static void numbers_of_an_inline_schema_are_json_numbers(void **state) {
                         "\"$$\", null, false, "
                         "\"1_000\"]}");
     sl_buffer_fini(&out);
-    sl_tree_fini(&tree);
+    sl_yaml_fini(&tree);
 }
 
 /* ---- S3 and the warehouses ---- */

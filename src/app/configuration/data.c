@@ -65,7 +65,7 @@ static sl_status build(const sl_lookup_definition *d, const uint8_t *bytes, size
 }
 
 static void load_lookup(sl_loader *l, sl_config_lookup *lookup, const sl_node *section) {
-    const sl_node *csv = sl_tree_child(section, "csv"), *ndjson = sl_tree_child(section, "ndjson"),
+    const sl_node *csv = sl_yaml_child(section, "csv"), *ndjson = sl_yaml_child(section, "ndjson"),
                   *node = csv ? csv : ndjson;
     if (!node || (csv && ndjson) || !lookup->key) {
         sl_problem_add(&l->problems, section, true, SL_EINVAL,
@@ -96,7 +96,7 @@ static void load_lookup(sl_loader *l, sl_config_lookup *lookup, const sl_node *s
 }
 
 void sl_loader_lookups(sl_loader *l) {
-    const sl_node *node = sl_tree_child(l->tree.root, "lookups");
+    const sl_node *node = sl_yaml_child(l->tree.root, "lookups");
     node = node && l->config->lookup_count ? node->first : NULL;
     for (uint32_t i = 0; node && i < l->config->lookup_count; i++, node = node->next)
         load_lookup(l, &l->config->lookups[i], node);

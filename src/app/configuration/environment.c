@@ -13,15 +13,15 @@ static void put_at(sl_loader *l, const char *path, sl_node *node) {
         if (!key)
             break;
         if (!path[length]) {
-            sl_tree_put(map, key, node);
+            sl_yaml_put(map, key, node);
             return;
         }
-        sl_node *child = sl_tree_child(map, key);
+        sl_node *child = sl_yaml_child(map, key);
         if (!child || child->kind != SL_NODE_MAP) {
-            child = sl_tree_node(&l->tree, SL_NODE_MAP, node->origin);
+            child = sl_yaml_node(&l->tree, SL_NODE_MAP, node->origin);
             if (!child)
                 break;
-            sl_tree_put(map, key, child);
+            sl_yaml_put(map, key, child);
         }
         map = child;
         path += length + 1;
@@ -31,17 +31,17 @@ static void put_at(sl_loader *l, const char *path, sl_node *node) {
 
 /** "a, b" as a list. */
 static sl_node *split(sl_loader *l, const char *text, const char *origin) {
-    sl_node *list = sl_tree_node(&l->tree, SL_NODE_LIST, origin);
+    sl_node *list = sl_yaml_node(&l->tree, SL_NODE_LIST, origin);
     for (; list && *text;) {
         size_t all = strcspn(text, ","), begin = strspn(text, " "), end = all;
         while (end > begin && text[end - 1] == ' ')
             end--;
         begin = begin < end ? begin : end;
         char *part = sl_arena_strndup(&l->tree.arena, text + begin, end - begin);
-        sl_node *node = part ? sl_tree_scalar(&l->tree, part, origin) : NULL;
+        sl_node *node = part ? sl_yaml_scalar(&l->tree, part, origin) : NULL;
         if (!node)
             return NULL;
-        sl_tree_put(list, NULL, node);
+        sl_yaml_put(list, NULL, node);
         text += all + (text[all] == ',');
     }
     return list;
@@ -62,7 +62,7 @@ static void put_variable(sl_loader *l, const sl_parameter *p, const char *name) 
                 p->type == SL_PARAMETER_TAGS;
     sl_node *node = !origin ? NULL
                     : list  ? split(l, value, origin)
-                            : sl_tree_scalar(&l->tree, value, origin);
+                            : sl_yaml_scalar(&l->tree, value, origin);
     put_at(l, p->path, node);
 }
 
@@ -96,40 +96,40 @@ static void make_stream(sl_loader *l, sl_node *schema) {
     const char *origin = schema->origin;
     l->container = true;
     put_at(l, "streams.events.schema", schema);
-    put_at(l, "streams.events.lake", sl_tree_node(t, SL_NODE_MAP, origin));
+    put_at(l, "streams.events.lake", sl_yaml_node(t, SL_NODE_MAP, origin));
     if (value_of(l, "SLUICE_WAREHOUSE_URL") ||
         value_of(l, "SLUICE_WAREHOUSE_POSTGRES_URL") ||
         value_of(l, "SLUICE_WAREHOUSE_REDSHIFT_URL"))
-        put_at(l, "streams.events.warehouse", sl_tree_node(t, SL_NODE_MAP, origin));
-    const sl_node *windows = sl_tree_child(t->root, "windows");
-    if (windows && !sl_tree_is_empty(windows))
+        put_at(l, "streams.events.warehouse", sl_yaml_node(t, SL_NODE_MAP, origin));
+    const sl_node *windows = sl_yaml_child(t->root, "windows");
+    if (windows && !sl_yaml_is_empty(windows))
         return;
-    put_at(l, "windows.events_per_minute.of", sl_tree_scalar(t, "events", origin));
-    put_at(l, "windows.events_per_minute.every", sl_tree_scalar(t, "1m", origin));
+    put_at(l, "windows.events_per_minute.of", sl_yaml_scalar(t, "events", origin));
+    put_at(l, "windows.events_per_minute.every", sl_yaml_scalar(t, "1m", origin));
     put_at(l, "windows.events_per_minute.measures.events",
-           sl_tree_scalar(t, "count()", origin));
+           sl_yaml_scalar(t, "count()", origin));
 }
 
 static void put_schema(sl_loader *l) {
     const char *value = value_of(l, "SLUICE_SCHEMA");
     if (!value)
         return;
-    sl_node *schema = sl_tree_scalar(&l->tree, value, "SLUICE_SCHEMA");
+    sl_node *schema = sl_yaml_scalar(&l->tree, value, "SLUICE_SCHEMA");
     if (!schema) {
         l->problems.out_of_memory = true;
         return;
     }
-    const sl_node *streams = sl_tree_child(l->tree.root, "streams");
-    if (!streams || sl_tree_is_empty(streams) || !streams->count) {
+    const sl_node *streams = sl_yaml_child(l->tree.root, "streams");
+    if (!streams || sl_yaml_is_empty(streams) || !streams->count) {
         make_stream(l, schema);
     } else if (streams->kind == SL_NODE_MAP && streams->count == 1) {
         sl_node *stream = streams->first;
-        if (stream->kind == SL_NODE_SCALAR && sl_tree_is_empty(stream)) {
+        if (stream->kind == SL_NODE_SCALAR && sl_yaml_is_empty(stream)) {
             stream->kind = SL_NODE_MAP; /* `clicks:` alone. */
             stream->text = NULL;
         }
         if (stream->kind == SL_NODE_MAP)
-            sl_tree_put(stream, "schema", schema);
+            sl_yaml_put(stream, "schema", schema);
     } else {
         sl_problem_add(
             &l->problems, schema, false, SL_EINVAL,

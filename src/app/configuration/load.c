@@ -44,7 +44,7 @@ static const sl_node *descend(const sl_loader *l, const char *path, bool *whole)
         char key[128];
         size_t length = strcspn(path, ".");
         snprintf(key, sizeof key, "%.*s", (int)length, path);
-        const sl_node *child = sl_tree_child(node, key);
+        const sl_node *child = sl_yaml_child(node, key);
         if (!child) {
             *whole = false;
             break;
@@ -148,7 +148,7 @@ static void finish(sl_loader *l) {
     sl_loader_lookups(l);
     if (stop(l)) /* Steps ask what isn't there. */
         return;
-    const sl_node *node = sl_tree_child(l->tree.root, "streams");
+    const sl_node *node = sl_yaml_child(l->tree.root, "streams");
     node = node ? node->first : NULL;
     for (uint32_t i = 0; node && i < c->stream_count && !l->problems.out_of_memory; i++) {
         sl_loader_finish_stream(l, &c->streams[i], node);
@@ -157,7 +157,7 @@ static void finish(sl_loader *l) {
     c->embedded = !c->stream_count;
     if (stop(l)) /* A window's message would only repeat its stream's. */
         return;
-    node = sl_tree_child(l->tree.root, "windows");
+    node = sl_yaml_child(l->tree.root, "windows");
     node = node ? node->first : NULL;
     for (uint32_t i = 0; node && i < c->window_count && !l->problems.out_of_memory; i++) {
         sl_loader_finish_window(l, &c->windows[i], node);
@@ -189,7 +189,7 @@ static sl_status run(sl_loader *l, sl_error *error) {
         return sl_error_set(error, SL_ENOMEM, "configuration: out of memory");
     sl_status status = find_text(l, &text, &length, error);
     if (!status)
-        status = sl_tree_parse(&l->tree, text, length, error);
+        status = sl_yaml_parse(&l->tree, text, length, error);
     if (status)
         return status;
     find_directory(l);
@@ -222,10 +222,10 @@ sl_status sl_config_load(const sl_config_source *source, sl_config_warn_fn *warn
                    .config = &box->config,
                    .arena = &box->arena,
                    .environment = {source->environment, NULL}};
-    sl_tree_init(&l.tree, "configuration");
+    sl_yaml_init(&l.tree, "configuration");
     l.problems.tree = &l.tree;
     sl_status status = run(&l, error);
-    sl_tree_fini(&l.tree);
+    sl_yaml_fini(&l.tree);
     if (status)
         sl_config_destroy(&box->config);
     else
@@ -250,6 +250,7 @@ void sl_config_destroy(sl_config *config) {
             forget_data(&stream->steps[k]);
         sl_steps_unref(config->streams[i].plan);
         sl_schema_unref(config->streams[i].schema);
+        sl_contract_unref(config->streams[i].contract);
     }
     sl_arena_fini(&box->arena);
     sl_free(box);

@@ -112,7 +112,7 @@ static bool read_tag(sl_loader *l, const sl_parameter *p, const sl_node *node, b
         return false;
     }
     const char *value = !map                     ? equals + 1
-                        : sl_tree_is_empty(node) ? "" /* `team:` */
+                        : sl_yaml_is_empty(node) ? "" /* `team:` */
                                                  : node->text;
     const char *name = map ? node->key : node->text;
     size_t length = map ? strlen(name) : (size_t)(equals - name);

@@ -24,7 +24,7 @@ static void show_text(const char *text, sl_buffer *out) {
         return;
     }
     const sl_node node = {.kind = SL_NODE_SCALAR, .text = text};
-    sl_tree_json(&node, true, out);
+    sl_yaml_json(&node, true, out);
 }
 
 static void show_list(const sl_parameter *p, const char *base, sl_buffer *out) {
@@ -250,11 +250,11 @@ static void show_scope(sl_parameter_scope scope, const void *base, uint32_t skip
 }
 
 static void show_schema(sl_loader *l, const sl_node *node, sl_buffer *out) {
-    if (!node || sl_tree_is_empty(node))
+    if (!node || sl_yaml_is_empty(node))
         return;
     sl_buffer_text(out, "    schema: ");
     if (node->kind == SL_NODE_MAP || node->text[strspn(node->text, " \t\r\n")] == '{') {
-        sl_tree_json(node, true, out);
+        sl_yaml_json(node, true, out);
     } else {
         show_text(sl_loader_path(l, node), out);
     }
@@ -320,13 +320,13 @@ static void show_key(const char *name, sl_buffer *out) {
 void sl_loader_show(sl_loader *l, sl_buffer *out) {
     const sl_config *c = l->config;
     show_scope(SL_SCOPE_ROOT, c, 0, true, true, out);
-    const sl_node *node = sl_tree_child(l->tree.root, "streams");
+    const sl_node *node = sl_yaml_child(l->tree.root, "streams");
     node = c->stream_count && node ? node->first : NULL;
     if (node)
         sl_buffer_text(out, "streams:\n");
     for (uint32_t i = 0; node && i < c->stream_count; i++, node = node->next) {
         show_key(c->streams[i].name, out);
-        show_schema(l, sl_tree_child(node, "schema"), out);
+        show_schema(l, sl_yaml_child(node, "schema"), out);
         show_scope(SL_SCOPE_STREAM, &c->streams[i], 2, c->streams[i].has_lake,
                    c->streams[i].warehouse.name, out);
         show_steps(&c->streams[i], out);

@@ -25,7 +25,7 @@ static void wrong(sl_loader *l, const sl_config_stream *s, const sl_node *at, sl
                    examples[forms[kind]]);
 }
 
-static bool is_text(const sl_node *node) { return node->kind == SL_NODE_SCALAR && !sl_tree_is_empty(node); }
+static bool is_text(const sl_node *node) { return node->kind == SL_NODE_SCALAR && !sl_yaml_is_empty(node); }
 
 static char *keep(sl_loader *l, const char *text) { return sl_loader_keep(l, text, strlen(text)); }
 
@@ -55,7 +55,7 @@ static void read_map(sl_loader *l, const sl_config_stream *s, const sl_node *nod
 
 static void read_names(sl_loader *l, const sl_config_stream *s, const sl_node *node, sl_step_definition *d) {
     bool one = node->kind == SL_NODE_SCALAR;
-    if (node->kind == SL_NODE_MAP || (one ? sl_tree_is_empty(node) : node->count == 0)) {
+    if (node->kind == SL_NODE_MAP || (one ? sl_yaml_is_empty(node) : node->count == 0)) {
         wrong(l, s, node, d->kind);
         return;
     }
@@ -77,8 +77,8 @@ static void read_text(sl_loader *l, const sl_config_stream *s, const sl_node *no
 }
 
 static void read_hash(sl_loader *l, const sl_config_stream *s, const sl_node *node, sl_step_definition *d) {
-    const sl_node *fields = sl_tree_child(node, "fields"), *salt = sl_tree_child(node, "salt"),
-                  *file = sl_tree_child(node, "salt_file");
+    const sl_node *fields = sl_yaml_child(node, "fields"), *salt = sl_yaml_child(node, "salt"),
+                  *file = sl_yaml_child(node, "salt_file");
     if (node->kind != SL_NODE_MAP || !fields || node->count != 2 || !(salt || file) || !is_text(salt ? salt : file)) {
         wrong(l, s, node, d->kind);
         return;
@@ -106,8 +106,8 @@ static const struct keys {
 
 static void read_data(sl_loader *l, const sl_config_stream *s, const sl_node *node, sl_step_definition *d) {
     const struct keys *k = &keys[d->kind];
-    const sl_node *from = sl_tree_child(node, k->from), *data = sl_tree_child(node, k->data),
-                  *into = sl_tree_child(node, k->into);
+    const sl_node *from = sl_yaml_child(node, k->from), *data = sl_yaml_child(node, k->data),
+                  *into = sl_yaml_child(node, k->into);
     bool needs = d->kind != SL_STEP_USER_AGENT;
     uint32_t known = (from ? 1u : 0) + (data ? 1u : 0) + (into ? 1u : 0);
     if (node->kind != SL_NODE_MAP || !from || !into || (needs && !data) || node->count != known || !is_text(from) ||
@@ -191,7 +191,7 @@ static const sl_node *place(const sl_config_stream *s, const sl_node *steps, uin
     if (forms[s->steps[step].kind] == FORM_DATA)
         return body;
     if (forms[s->steps[step].kind] == FORM_HASH)
-        body = sl_tree_child(body, "fields");
+        body = sl_yaml_child(body, "fields");
     if (body->kind == SL_NODE_SCALAR)
         return body;
     node = body->first;
@@ -201,8 +201,8 @@ static const sl_node *place(const sl_config_stream *s, const sl_node *steps, uin
 }
 
 void sl_loader_steps(sl_loader *l, sl_config_stream *s, const sl_node *section) {
-    const sl_node *steps = sl_tree_child(section, "steps");
-    if (!steps || sl_tree_is_empty(steps) || (steps->kind != SL_NODE_SCALAR && steps->count == 0))
+    const sl_node *steps = sl_yaml_child(section, "steps");
+    if (!steps || sl_yaml_is_empty(steps) || (steps->kind != SL_NODE_SCALAR && steps->count == 0))
         return;
     uint32_t before = l->problems.count;
     if (steps->kind != SL_NODE_LIST || steps->count > SL_STEPS_MAX) {
@@ -213,7 +213,7 @@ void sl_loader_steps(sl_loader *l, sl_config_stream *s, const sl_node *section) 
     s->steps = sl_loader_get(l, steps->count, sizeof *s->steps);
     for (const sl_node *n = steps->first; n && s->steps; n = n->next)
         read_step(l, s, n);
-    if (!s->schema && !sl_tree_child(section, "schema"))
+    if (!s->schema && !sl_yaml_child(section, "schema"))
         sl_problem_add(&l->problems, steps, false, SL_EINVAL,
                        "stream %s: steps need a schema: the types of an inferred one aren't known beforehand", s->name);
     if (!s->schema || l->problems.count != before || l->problems.out_of_memory)

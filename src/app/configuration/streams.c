@@ -83,7 +83,7 @@ static const char *schema_text(sl_loader *l, const sl_config_stream *stream,
         return sl_loader_read(l, node, "schema", sl_loader_path(l, node), length);
     }
     sl_buffer json = SL_BUFFER_EMPTY;
-    sl_tree_json(node, false, &json);
+    sl_yaml_json(node, false, &json);
     const char *text = sl_buffer_cstr(&json);
     char *kept = json.failed ? NULL : sl_arena_strndup(&l->tree.arena, text, json.length);
     *length = json.length;
@@ -103,17 +103,19 @@ static void schema_problem(sl_loader *l, const sl_config_stream *stream,
 }
 
 static void read_schema(sl_loader *l, sl_config_stream *stream, const sl_node *section) {
-    const sl_node *node = sl_tree_child(section, "schema");
-    const sl_node *add = sl_tree_child(section, "add");
-    if (!node || sl_tree_is_empty(node))
+    const sl_node *node = sl_yaml_child(section, "schema");
+    const sl_node *add = sl_yaml_child(section, "add");
+    if (!node || sl_yaml_is_empty(node))
         return;
     size_t length = 0;
     const char *text = schema_text(l, stream, node, &length);
     if (!text)
         return;
     sl_error error = {0};
-    sl_status status =
-        sl_schema_from_json(stream->name, text, length, false, &stream->schema, &error);
+    const sl_contract_options options = {.spaced_times = true};
+    sl_status status = sl_contract_compile(text, length, &options, &stream->contract, &error);
+    if (!status)
+        status = sl_contract_columns(stream->contract, stream->name, false, &stream->schema, &error);
     if (status) {
         schema_problem(l, stream, node, status, error.text);
         return;
@@ -161,12 +163,12 @@ static void find_event_time(sl_loader *l, sl_config_stream *stream) {
 
 static void check_event_time(sl_loader *l, sl_config_stream *stream,
                              const sl_node *section) {
-    const sl_node *at = sl_tree_child(section, "event_time");
+    const sl_node *at = sl_yaml_child(section, "event_time");
     if (!stream->event_time && l->container && stream->schema)
         find_event_time(l, stream);
     if (!stream->event_time && stream->late_limit_us)
         sl_problem_add(
-            &l->problems, sl_tree_child(section, "late_limit"), false, SL_EINVAL,
+            &l->problems, sl_yaml_child(section, "late_limit"), false, SL_EINVAL,
             "stream %s: late_limit needs event_time: by arrival nothing is late",
             stream->name);
     if (!stream->event_time || !stream->schema)
@@ -188,7 +190,7 @@ static bool is_single(sl_type type) {
 }
 
 static void check_id(sl_loader *l, const sl_config_stream *stream, const sl_node *section) {
-    const sl_node *at = sl_tree_child(section, "id");
+    const sl_node *at = sl_yaml_child(section, "id");
     const char *path = stream->warehouse.id;
     if (!path || !stream->schema)
         return; /* Inferred: the field may come. */
@@ -205,18 +207,18 @@ static void check_id(sl_loader *l, const sl_config_stream *stream, const sl_node
 static void check_dedupe(sl_loader *l, const sl_config_stream *stream, const sl_node *section) {
     if (!stream->dedupe_us)
         return;
-    const sl_node *at = sl_tree_child(section, "dedupe");
+    const sl_node *at = sl_yaml_child(section, "dedupe");
     if (!stream->warehouse.id)
         sl_problem_add(&l->problems, at, true, SL_EINVAL,
                        "stream %s: dedupe needs `id`, the field that tells events apart", stream->name);
-    else if (!stream->schema && !sl_tree_child(section, "schema"))
+    else if (!stream->schema && !sl_yaml_child(section, "schema"))
         sl_problem_add(&l->problems, at, true, SL_EINVAL,
                        "stream %s: dedupe needs a schema: in an inferred one the type of `id` may change", stream->name);
 }
 
 static void check_partitions(sl_loader *l, const sl_config_stream *stream,
                              const sl_node *section) {
-    const sl_node *at = sl_tree_child(sl_tree_child(section, "lake"), "partition_by");
+    const sl_node *at = sl_yaml_child(sl_yaml_child(section, "lake"), "partition_by");
     if (!at)
         at = sl_loader_at(l, "lake.partition_by", NULL);
     const sl_schema *schema = sl_config_output(stream);
@@ -245,7 +247,7 @@ static void check_sources(sl_loader *l, const sl_config_stream *stream,
         if (!strcmp(stream->from[i], known[0]))
             continue;
         const char *near = sl_config_nearest(stream->from[i], known, 1);
-        sl_problem_add(&l->problems, sl_tree_child(section, "from"), false, SL_ENOTFOUND,
+        sl_problem_add(&l->problems, sl_yaml_child(section, "from"), false, SL_ENOTFOUND,
                        "from: no source '%.100s'%s%s%s", stream->from[i],
                        near ? " (did you mean '" : " (there are: ", near ? near : "http",
                        near ? "'?)" : ")");
@@ -262,11 +264,11 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
             stream->name, STREAM_LONGEST);
         return;
     }
-    const sl_node *lake = sl_tree_child(node, "lake"),
-                  *warehouse = sl_tree_child(node, "warehouse");
+    const sl_node *lake = sl_yaml_child(node, "lake"),
+                  *warehouse = sl_yaml_child(node, "warehouse");
     stream->has_lake = lake || !warehouse;
     if (stream->raw && !stream->has_lake)
-        sl_problem_add(&l->problems, sl_tree_child(node, "raw"), false, SL_EINVAL,
+        sl_problem_add(&l->problems, sl_yaml_child(node, "raw"), false, SL_EINVAL,
                        "stream %s: raw needs a lake, whose neighbour it is: add `lake: {}`",
                        stream->name);
     if (stream->has_lake && !stream->lake.to)
@@ -275,7 +277,7 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
         stream->warehouse.name = sl_loader_identifier(l, stream->name);
     check_sources(l, stream, node);
     read_schema(l, stream, node);
-    if (stream->schema || !sl_tree_child(node, "schema")) {
+    if (stream->schema || !sl_yaml_child(node, "schema")) {
         check_event_time(l, stream, node);
         sl_loader_steps(l, stream, node);
         check_id(l, stream, node);
@@ -322,7 +324,7 @@ static void warn_sqlite(sl_loader *l, const char *what, const char *name,
 
 static void check_table(sl_loader *l, const sl_node *section, const char *what,
                         const char *name, const sl_config_table *config) {
-    const sl_node *at = sl_tree_child(sl_tree_child(section, "warehouse"), "table");
+    const sl_node *at = sl_yaml_child(sl_yaml_child(section, "warehouse"), "table");
     const char *table = config->name, *dot = strchr(table, '.');
     const char *local = dot ? dot + 1 : table;
     if (!at)
@@ -373,14 +375,14 @@ void sl_loader_check_tables(sl_loader *l) {
     const sl_config *c = l->config;
     uint32_t count = 0;
     target *all = sl_loader_get(l, c->stream_count + c->window_count, sizeof *all);
-    const sl_node *node = sl_tree_child(l->tree.root, "streams");
+    const sl_node *node = sl_yaml_child(l->tree.root, "streams");
     node = c->stream_count && node ? node->first : NULL;
     for (uint32_t i = 0; all && node && i < c->stream_count; i++, node = node->next) {
         const sl_config_stream *s = &c->streams[i];
         all[count++] = (target){node, "stream", s->name, &s->warehouse,
                                 s->has_lake ? s->lake.to : NULL};
     }
-    node = sl_tree_child(l->tree.root, "windows");
+    node = sl_yaml_child(l->tree.root, "windows");
     node = c->window_count && node ? node->first : NULL;
     for (uint32_t i = 0; all && node && i < c->window_count; i++, node = node->next)
         all[count++] = (target){node, "window", c->windows[i].definition.name,

@@ -36,12 +36,12 @@ typedef struct builder {
     sl_error *error;
 } builder;
 
-void sl_tree_init(sl_tree *tree, const char *file) {
+void sl_yaml_init(sl_tree *tree, const char *file) {
     *tree = (sl_tree){.file = file};
     sl_arena_init(&tree->arena, SL_TREE_BLOCK_BYTES);
 }
 
-void sl_tree_fini(sl_tree *tree) {
+void sl_yaml_fini(sl_tree *tree) {
     sl_arena_fini(&tree->arena);
     tree->root = NULL;
 }
@@ -53,21 +53,21 @@ static uint32_t hash_of(const char *text) {
     return hash;
 }
 
-sl_node *sl_tree_node(sl_tree *tree, sl_node_kind kind, const char *origin) {
+sl_node *sl_yaml_node(sl_tree *tree, sl_node_kind kind, const char *origin) {
     sl_node *node = sl_arena_get(&tree->arena, sizeof *node);
     if (node)
         *node = (sl_node){.kind = kind, .origin = origin, .literal = origin != NULL};
     return node;
 }
 
-sl_node *sl_tree_scalar(sl_tree *tree, const char *text, const char *origin) {
-    sl_node *node = sl_tree_node(tree, SL_NODE_SCALAR, origin);
+sl_node *sl_yaml_scalar(sl_tree *tree, const char *text, const char *origin) {
+    sl_node *node = sl_yaml_node(tree, SL_NODE_SCALAR, origin);
     if (!node || !(node->text = sl_arena_strndup(&tree->arena, text, strlen(text))))
         return NULL;
     return node;
 }
 
-sl_node *sl_tree_child(const sl_node *map, const char *key) {
+sl_node *sl_yaml_child(const sl_node *map, const char *key) {
     if (!map || map->kind != SL_NODE_MAP)
         return NULL;
     uint32_t hash = hash_of(key);
@@ -100,9 +100,9 @@ static void take_out(sl_node *parent, const sl_node *child) {
     parent->count--;
 }
 
-void sl_tree_put(sl_node *parent, const char *key, sl_node *child) {
+void sl_yaml_put(sl_node *parent, const char *key, sl_node *child) {
     if (key) {
-        const sl_node *old = sl_tree_child(parent, key);
+        const sl_node *old = sl_yaml_child(parent, key);
         if (old)
             take_out(parent, old);
         child->key = key;
@@ -113,7 +113,7 @@ void sl_tree_put(sl_node *parent, const char *key, sl_node *child) {
     append(parent, child);
 }
 
-bool sl_tree_is_empty(const sl_node *node) {
+bool sl_yaml_is_empty(const sl_node *node) {
     if (!node)
         return true;
     if (node->kind != SL_NODE_SCALAR)
@@ -153,7 +153,7 @@ static sl_status make_node(builder *b, sl_node_kind kind, yaml_mark_t mark,
     sl_status status = count_node(b, mark);
     if (status)
         return status;
-    *out = sl_tree_node(b->tree, kind, NULL);
+    *out = sl_yaml_node(b->tree, kind, NULL);
     if (!*out)
         return no_memory(b);
     (*out)->line = (uint32_t)mark.line + 1;
@@ -218,7 +218,7 @@ static sl_status place(builder *b, sl_node *node, yaml_mark_t mark) {
     if (!top->key) {
         if (node->kind != SL_NODE_SCALAR)
             return refuse(b, mark, SL_ESYNTAX, "a key must be a plain word");
-        const sl_node *before = sl_tree_child(top->node, node->text);
+        const sl_node *before = sl_yaml_child(top->node, node->text);
         if (before)
             return refuse(b, mark, SL_ESYNTAX,
                           "duplicate key '%.100s' (first on line %u)", node->text,
@@ -315,7 +315,7 @@ static sl_status merge_one(builder *b, sl_node *map, const sl_node *base,
     if (base->kind != SL_NODE_MAP)
         return refuse(b, mark, SL_ESYNTAX, "'<<' needs a map or a list of maps");
     for (const sl_node *child = base->first; child; child = child->next) {
-        if (sl_tree_child(map, child->key))
+        if (sl_yaml_child(map, child->key))
             continue;
         if (map->count >= SL_TREE_ENTRIES)
             return refuse(b, mark, SL_ELIMIT, "more than %u entries", SL_TREE_ENTRIES);
@@ -329,7 +329,7 @@ static sl_status merge_one(builder *b, sl_node *map, const sl_node *base,
 }
 
 static sl_status merge(builder *b, sl_node *map, yaml_mark_t mark) {
-    sl_node *bases = sl_tree_child(map, "<<");
+    sl_node *bases = sl_yaml_child(map, "<<");
     if (!bases)
         return SL_OK;
     take_out(map, bases);
@@ -425,8 +425,8 @@ static sl_status parser_problem(builder *b, const char *text, size_t length) {
 }
 
 static sl_status finish_root(builder *b) {
-    if (!b->tree->root || sl_tree_is_empty(b->tree->root)) {
-        b->tree->root = sl_tree_node(b->tree, SL_NODE_MAP, NULL);
+    if (!b->tree->root || sl_yaml_is_empty(b->tree->root)) {
+        b->tree->root = sl_yaml_node(b->tree, SL_NODE_MAP, NULL);
         return b->tree->root ? SL_OK : no_memory(b);
     }
     const sl_node *root = b->tree->root;
@@ -437,7 +437,7 @@ static sl_status finish_root(builder *b) {
                   "expected keys and values, such as 'data_dir: ./sluice-data'");
 }
 
-sl_status sl_tree_parse(sl_tree *tree, const char *text, size_t length, sl_error *error) {
+sl_status sl_yaml_parse(sl_tree *tree, const char *text, size_t length, sl_error *error) {
     builder b = {.tree = tree, .error = error};
     if (!yaml_parser_initialize(&b.parser))
         return no_memory(&b);
@@ -519,7 +519,7 @@ static void json_scalar(const sl_node *node, bool doubled, sl_buffer *out) {
     sl_buffer_fini(&twice);
 }
 
-void sl_tree_json(const sl_node *node, bool doubled, sl_buffer *out) {
+void sl_yaml_json(const sl_node *node, bool doubled, sl_buffer *out) {
     if (node->kind == SL_NODE_SCALAR) {
         json_scalar(node, doubled, out);
         return;
@@ -533,7 +533,7 @@ void sl_tree_json(const sl_node *node, bool doubled, sl_buffer *out) {
             sl_buffer_json_string(out, child->key, strlen(child->key));
             sl_buffer_text(out, ": ");
         }
-        sl_tree_json(child, doubled, out);
+        sl_yaml_json(child, doubled, out);
     }
     sl_buffer_text(out, map ? "}" : "]");
 }

@@ -46,27 +46,27 @@ typedef struct sl_tree {
     uint32_t nodes, copies;
 } sl_tree;
 
-void sl_tree_init(sl_tree *tree, const char *file);
-void sl_tree_fini(sl_tree *tree);
+void sl_yaml_init(sl_tree *tree, const char *file);
+void sl_yaml_fini(sl_tree *tree);
 /**
  * Read one document into `tree->root`.
  * @return SL_OK; SL_ESYNTAX, SL_ELIMIT, SL_ENOMEM with "FILE:LINE:COLUMN: …" in `error`.
  */
-SL_CHECKED sl_status sl_tree_parse(sl_tree *tree, const char *text, size_t length,
+SL_CHECKED sl_status sl_yaml_parse(sl_tree *tree, const char *text, size_t length,
                                    sl_error *error);
 /** A new node in the arena, marked as coming from `origin`; NULL when out of memory. */
-sl_node *sl_tree_node(sl_tree *tree, sl_node_kind kind, const char *origin);
-sl_node *sl_tree_scalar(sl_tree *tree, const char *text, const char *origin);
+sl_node *sl_yaml_node(sl_tree *tree, sl_node_kind kind, const char *origin);
+sl_node *sl_yaml_scalar(sl_tree *tree, const char *text, const char *origin);
 /** Put `child` last into a list, or into a map under `key`, in the place of what was
  * there. */
-void sl_tree_put(sl_node *parent, const char *key, sl_node *child);
-sl_node *sl_tree_child(const sl_node *map,
+void sl_yaml_put(sl_node *parent, const char *key, sl_node *child);
+sl_node *sl_yaml_child(const sl_node *map,
                        const char *key); /**< NULL when there is none. */
 /** Plain "", "~", "null" and quoted "": nothing was said. */
-bool sl_tree_is_empty(const sl_node *node);
+bool sl_yaml_is_empty(const sl_node *node);
 /** The node as JSON on one line. @param doubled Write `$` of scalars as `$$`, to be read
  * again. */
-void sl_tree_json(const sl_node *node, bool doubled, sl_buffer *out);
+void sl_yaml_json(const sl_node *node, bool doubled, sl_buffer *out);
 
 /** What is wrong, with places: sorted by place, the first one leads. */
 typedef struct sl_problem {

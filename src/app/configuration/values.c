@@ -342,7 +342,7 @@ static void set_auth(sl_loader *l, const sl_parameter *p, const sl_node *node, c
 void sl_loader_value(sl_loader *l, const sl_parameter *p, const sl_node *node,
                      void *base) {
     if (p->type == SL_PARAMETER_SCHEMA || p->type == SL_PARAMETER_MEASURES || p->type == SL_PARAMETER_STEPS ||
-        sl_tree_is_empty(node))
+        sl_yaml_is_empty(node))
         return; /* "" is "not given", so that ${VAR:-} works. */
     bool list = p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_SECRETS ||
                 p->type == SL_PARAMETER_FLAGS;

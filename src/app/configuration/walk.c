@@ -98,7 +98,7 @@ static void visit_children(walk *w, const sl_node *node);
 
 /** `steps:` and `steps: []` ask for nothing. */
 static bool asks_nothing(const sl_node *node) {
-    return sl_tree_is_empty(node) || (node->kind != SL_NODE_SCALAR && !node->count);
+    return sl_yaml_is_empty(node) || (node->kind != SL_NODE_SCALAR && !node->count);
 }
 
 static void visit(walk *w, const sl_node *node) {
@@ -116,7 +116,7 @@ static void visit(walk *w, const sl_node *node) {
             sl_problem_add(&w->loader->problems, node, true, SL_EUNSUPPORTED,
                            "%s: this build doesn't have %s yet", path, later->what);
     } else if (section) {
-        if (sl_tree_is_empty(node))
+        if (sl_yaml_is_empty(node))
             return;
         names n;
         char known[256];

@@ -159,7 +159,7 @@ static char *read_url(sl_loader *l, const char *path, const sl_node *node, bool 
 
 /** 0: nothing is said; 1: by the file; 2: by the environment. */
 static unsigned rank(const sl_node *node) {
-    return sl_tree_is_empty(node) ? 0 : node->origin ? 2 : 1;
+    return sl_yaml_is_empty(node) ? 0 : node->origin ? 2 : 1;
 }
 
 static void read_password_file(sl_loader *l, const char *name, const sl_node *node,
@@ -182,8 +182,8 @@ static void read_password_file(sl_loader *l, const char *name, const sl_node *no
 /** @param section "warehouse.postgres" @param out Holds what `password` says. */
 static void read_password(sl_loader *l, const char *section, const sl_node *node,
                           char **out) {
-    const sl_node *password = sl_tree_child(node, "password"),
-                  *file = sl_tree_child(node, "password_file");
+    const sl_node *password = sl_yaml_child(node, "password"),
+                  *file = sl_yaml_child(node, "password_file");
     char path[64];
     snprintf(path, sizeof path, "%s.password_file", section);
     if (rank(file) && rank(file) == rank(password))
@@ -329,7 +329,7 @@ static bool find_store(sl_loader *l, int best, const sl_node *node) {
 static void check_others(sl_loader *l, const sl_node *section, const sl_node *node,
                          int best) {
     for (int i = SL_STORE_POSTGRES; i < STORES; i++) {
-        const sl_node *other = strongest(sl_tree_child(section, sections[i]));
+        const sl_node *other = strongest(sl_yaml_child(section, sections[i]));
         if (!rank(other) || rank(other) < rank(node) ||
             (node && i == (int)l->config->warehouse.store))
             continue;
@@ -357,12 +357,12 @@ static void fill(sl_loader *l, const sl_node *section, const sl_node *node, int 
     if (postgres) {
         c->warehouse.sqlite = NULL;
         c->warehouse.postgres.url = read_url(l, paths[best], node, false, &s);
-        read_password(l, "warehouse.postgres", sl_tree_child(section, "postgres"),
+        read_password(l, "warehouse.postgres", sl_yaml_child(section, "postgres"),
                       &c->warehouse.postgres.password);
     } else if (redshift) {
         c->warehouse.sqlite = NULL;
         c->warehouse.redshift.url = read_url(l, paths[best], node, true, &s);
-        read_password(l, "warehouse.redshift", sl_tree_child(section, "redshift"),
+        read_password(l, "warehouse.redshift", sl_yaml_child(section, "redshift"),
                       &c->warehouse.redshift.password);
         check_redshift(l, &s);
     } else if (best == URL) {
@@ -373,12 +373,12 @@ static void fill(sl_loader *l, const sl_node *section, const sl_node *node, int 
 }
 
 void sl_loader_check_warehouse(sl_loader *l) {
-    const sl_node *section = sl_tree_child(l->tree.root, "warehouse");
+    const sl_node *section = sl_yaml_child(l->tree.root, "warehouse");
     const sl_node *named[] = {
-        sl_tree_child(section, "sqlite"),
-        sl_tree_child(sl_tree_child(section, "postgres"), "url"),
-        sl_tree_child(sl_tree_child(section, "redshift"), "url"),
-        sl_tree_child(section, "url"),
+        sl_yaml_child(section, "sqlite"),
+        sl_yaml_child(sl_yaml_child(section, "postgres"), "url"),
+        sl_yaml_child(sl_yaml_child(section, "redshift"), "url"),
+        sl_yaml_child(section, "url"),
     };
     uint32_t before = l->problems.count;
     int best = find_named(l, named);

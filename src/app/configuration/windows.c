@@ -16,7 +16,7 @@ static const sl_config_stream *find_stream(sl_loader *l, const sl_config_window 
     if (!names)
         return NULL;
     const char *near = sl_config_nearest(window->of, names, c->stream_count);
-    sl_problem_add(&l->problems, sl_tree_child(node, "of"), false, SL_ENOTFOUND,
+    sl_problem_add(&l->problems, sl_yaml_child(node, "of"), false, SL_ENOTFOUND,
                    "window %s: of: no stream '%.100s'%s%s%s", window->definition.name,
                    window->of,
                    near              ? " (did you mean '"
@@ -28,7 +28,7 @@ static const sl_config_stream *find_stream(sl_loader *l, const sl_config_window 
 
 static void read_measures(sl_loader *l, sl_config_window *window, const sl_node *node) {
     const char *name = window->definition.name;
-    const sl_node *measures = sl_tree_child(node, "measures");
+    const sl_node *measures = sl_yaml_child(node, "measures");
     if (!measures || measures->kind != SL_NODE_MAP || !measures->count) {
         sl_problem_add(&l->problems, measures ? measures : node, !measures, SL_EINVAL,
                        "window %s: needs measures, such as { events: count() }", name);
@@ -47,7 +47,7 @@ static void read_measures(sl_loader *l, sl_config_window *window, const sl_node 
                 &l->problems, m, true, SL_EINVAL,
                 "window %s: measure '%.100s': a name is letters, digits and '_'", name,
                 m->key);
-        else if (m->kind != SL_NODE_SCALAR || sl_tree_is_empty(m))
+        else if (m->kind != SL_NODE_SCALAR || sl_yaml_is_empty(m))
             sl_problem_add(&l->problems, m, false, SL_EINVAL,
                            "window %s: measure %s: expected a text such as sum(amount)",
                            name, m->key);
@@ -72,7 +72,7 @@ static void align(sl_loader *l, sl_config_window *window, const sl_node *node) {
     char text[32];
     sl_duration_format(width, text);
     sl_problem_add(
-        &l->problems, sl_tree_child(node, "every"), false, SL_EUNSUPPORTED,
+        &l->problems, sl_yaml_child(node, "every"), false, SL_EUNSUPPORTED,
         "window %s: every: this build can't align windows of %s in %s, which has "
         "daylight saving time; use timezone: UTC or windows that divide an hour",
         window->definition.name, text, l->config->timezone);
@@ -81,7 +81,7 @@ static void align(sl_loader *l, sl_config_window *window, const sl_node *node) {
 /** "window w: measure m: …" points at m; the event time is checked already, so what else
  * can be wrong is a field of `by`. */
 static const sl_node *place_of(const sl_node *node, const char *text) {
-    const sl_node *measures = sl_tree_child(node, "measures");
+    const sl_node *measures = sl_yaml_child(node, "measures");
     const char *measure = strstr(text, "measure ");
     if (measure) {
         measure += 8;
@@ -90,7 +90,7 @@ static const sl_node *place_of(const sl_node *node, const char *text) {
             if (strlen(m->key) == length && !memcmp(m->key, measure, length))
                 return m;
     }
-    const sl_node *by = sl_tree_child(node, "by");
+    const sl_node *by = sl_yaml_child(node, "by");
     return by ? by : measures;
 }
 
@@ -136,7 +136,7 @@ void sl_loader_finish_window(sl_loader *l, sl_config_window *window,
                        "window %s: needs `every`, such as 1m", d->name);
     if (window->warehouse.strings == SL_STRINGS_DEAD_LETTER)
         sl_problem_add(
-            &l->problems, sl_tree_child(sl_tree_child(node, "warehouse"), "strings"),
+            &l->problems, sl_yaml_child(sl_yaml_child(node, "warehouse"), "strings"),
             false, SL_EINVAL,
             "window %s: strings: a window's row is no event that could become a dead "
             "letter; its texts are cut (truncate)",

@@ -53,6 +53,7 @@ typedef struct shape {
     stream *of;
     sl_schema *schema;        /**< What tables see. */
     sl_schema *decoded;       /**< What events are decoded with: the same where there are no steps. */
+    sl_contract_split *split; /**< What is checked beside decoding; NULL: nothing. */
     sl_steps *steps;          /**< NULL: none. */
     uint32_t event_time;      /**< Field index in `schema` or SL_NO_FIELD: arrival. */
     uint32_t decoded_time;    /**< The same in `decoded`. */
@@ -376,6 +377,8 @@ typedef struct worker {
     /* its own thread */
     sl_decoder *decoders[STREAMS_MAX + 64];
     const sl_schema *decoder_schemas[STREAMS_MAX + 64];
+    sl_contract_checker *checkers[STREAMS_MAX + 64]; /**< By stream; NULL: none yet, or nothing to check. */
+    sl_contract_split *checker_splits[STREAMS_MAX + 64];
     sl_step_runner *runners[STREAMS_MAX + 64]; /**< By stream; NULL: none yet, or no steps. */
     sl_steps *runner_plans[STREAMS_MAX + 64];
     sl_batch **free_batches;
@@ -561,8 +564,12 @@ void log_destroy(sl_engine *e);
 sl_status workers_create(sl_engine *e, sl_error *error);
 void workers_destroy(sl_engine *e);
 void worker_process(worker *w, task *t);
+/** Refuse events that break the stream's contract: before the reply. @return false when out of memory. */
+bool worker_contract(worker *w, task *t, part *p);
+/** Give rejects of events that have a row their place in the record. */
+void worker_number(const task *t, uint32_t part);
 /** Run the stream's steps over a part, its last change before the ticket. @return false when out of memory. */
-bool worker_steps(worker *w, task *t, uint32_t part);
+bool worker_steps(worker *w, part *p);
 /** The part as tables see it, until the next view. */
 const sl_batch *worker_view(worker *w, const part *p);
 /** Keys of the rows that deduplication goes by. @return false when out of memory. */

@@ -310,16 +310,20 @@ static uint32_t collect_errors(const task *t, uint32_t record, sl_intake_error *
         const sl_batch *b = t->parts[i].batch;
         for (uint32_t k = 0; k < b->reject_count && count < SL_INTAKE_ERRORS_MAX; k++) {
             const sl_reject *r = &b->rejects[k];
-            if (r->record != record)
-                continue;
+            if (r->record != record || r->code == SL_CODE_REQUIRE)
+                continue; /* What steps refuse was taken. */
+            uint32_t at = count++; /* By index: the contract's refusals come behind the decoder's. */
+            for (; at != 0 && errors[at - 1].index > r->index; at--) {
+                errors[at] = errors[at - 1];
+                memcpy(offsets[at], offsets[at - 1], sizeof *offsets);
+            }
             const sl_span spans[] = {r->message, r->path};
             for (int n = 0; n < 2; n++) {
-                offsets[count][n] = texts->length;
+                offsets[at][n] = texts->length;
                 sl_buffer_append(texts, sl_batch_text(b, spans[n]), spans[n].length);
                 sl_buffer_byte(texts, 0);
             }
-            errors[count++] = (sl_intake_error){
-                .index = r->index, .code = sl_code_name(r->code), .at = r->at};
+            errors[at] = (sl_intake_error){.index = r->index, .code = sl_code_name(r->code), .at = r->at};
         }
     }
     for (uint32_t i = 0; i < count; i++) {

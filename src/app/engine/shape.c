@@ -30,6 +30,7 @@ void shape_unref(shape *s) {
     sl_schema_unref(s->schema);
     sl_schema_unref(s->decoded);
     sl_steps_unref(s->steps);
+    sl_contract_split_unref(s->split);
     sl_free(s);
 }
 
@@ -89,6 +90,15 @@ sl_status shape_create(sl_engine *e, stream *s, sl_schema *schema, shape **out, 
         sl_schema_unref(result->schema);
         result->decoded = sl_schema_ref(sl_steps_schema(result->steps));
         result->schema = sl_schema_ref(sl_steps_output(result->steps));
+    }
+    if (s->config != NULL && s->config->contract != NULL &&
+        sl_contract_split_create(s->config->contract, result->decoded, &result->split) != SL_OK) {
+        shape_unref(result);
+        return sl_error_set(error, SL_ENOMEM, "stream %s: out of memory", s->name);
+    }
+    if (result->split != NULL && sl_contract_split_is_empty(result->split)) {
+        sl_contract_split_unref(result->split);
+        result->split = NULL;
     }
     result->table_count = s->table_count;
     result->event_time = event_time_field(s, result->schema);

@@ -107,6 +107,16 @@ static void release_parts(worker *w, task *t) {
     t->part_count = 0;
 }
 
+/* What is done with a batch beyond decoding: contract, steps, ids. */
+static bool refine(worker *w, task *t, uint32_t i) {
+    part *p = &t->parts[i];
+    bool good = p->shape->split == NULL || worker_contract(w, t, p);
+    good = good && (p->shape->steps == NULL || worker_steps(w, p));
+    if (good && p->batch->reject_count != p->decoded_rejects)
+        worker_number(t, i);
+    return good && (p->shape->id == SL_NO_FIELD || worker_ids(w, p));
+}
+
 static void decode(worker *w, task *t) {
     release_parts(w, t); /* Decoded before, with another schema. */
     t->nomem = false;
@@ -119,10 +129,9 @@ static void decode(worker *w, task *t) {
             t->nomem = true;
         if (p->shape->of->unrouted && !refuse_all(p->batch, t->records))
             t->nomem = true;
-        sl_batch_fill_origins(p->batch, sl_source_names);
         p->decoded_rejects = p->batch->reject_count;
-        if (p->batch->arena.failed || (!t->nomem && p->shape->steps != NULL && !worker_steps(w, t, i)) ||
-            (!t->nomem && p->shape->id != SL_NO_FIELD && !worker_ids(w, p)))
+        sl_batch_fill_origins(p->batch, sl_source_names);
+        if (p->batch->arena.failed || (!t->nomem && !refine(w, t, i)))
             t->nomem = true;
         p->watermark_after =
             sl_watermark_after(p->batch, p->shape->decoded_time, SL_NO_TIME);
@@ -240,6 +249,7 @@ void workers_destroy(sl_engine *e) {
         for (size_t k = 0; k < sizeof w->decoders / sizeof *w->decoders; k++) {
             sl_decoder_destroy(w->decoders[k]);
             sl_schema_unref(w->decoder_schemas[k]);
+            sl_contract_checker_destroy(w->checkers[k]);
             sl_step_runner_destroy(w->runners[k]);
         }
         while (w->free_count != 0)

@@ -1,5 +1,55 @@
-/* What is done to a batch after decoding, before its ticket: the stream's steps, and the keys of its events. */
+/* What is done to a batch after decoding, before its ticket: the stream's contract and steps, and the keys of its events. */
 #include "internal.h"
+
+static sl_contract_checker *checker_of(worker *w, const shape *s) {
+    uint32_t i = s->of->index;
+    if (w->checker_splits[i] == s->split)
+        return w->checkers[i];
+    sl_contract_checker_destroy(w->checkers[i]);
+    w->checkers[i] = NULL;
+    w->checker_splits[i] = NULL;
+    if (sl_contract_checker_create(s->of->config->contract, s->split, &w->checkers[i]) != SL_OK)
+        return NULL;
+    w->checker_splits[i] = s->split; /* The checker keeps it, as the runner below keeps its plan. */
+    return w->checkers[i];
+}
+
+/* "place.city: has 1 character, fewer than 2 (minLength: "U")" */
+static sl_span refusal_text(sl_batch *b, const sl_contract_refusal *r) {
+    sl_buffer text = SL_BUFFER_EMPTY;
+    sl_buffer_append(&text, r->message, r->message_length);
+    sl_buffer_printf(&text, " (%s: %.*s)", r->keyword, (int)r->value_length, r->value);
+    sl_span span = sl_batch_keep_text(b, text.bytes, text.failed ? 0 : text.length);
+    b->arena.failed |= text.failed;
+    sl_buffer_fini(&text);
+    return span;
+}
+
+bool worker_contract(worker *w, task *t, part *p) {
+    sl_batch *b = p->batch;
+    sl_contract_checker *checker = checker_of(w, p->shape);
+    const sl_contract_refused *refused;
+    size_t count = 0;
+    if (checker == NULL || sl_contract_run(checker, b, 0, b->rows, &refused, &count) != SL_OK)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const sl_contract_refusal *r = &refused[i].refusal;
+        uint32_t row = refused[i].row;
+        const sl_reject reject = {.record = b->row_record[row],
+                                  .begin = b->row_begin[row],
+                                  .length = b->row_length[row],
+                                  .at = r->at,
+                                  .code = SL_CODE_SCHEMA,
+                                  .path = sl_batch_keep_text(b, r->pointer, r->pointer_length),
+                                  .message = refusal_text(b, r)};
+        if (b->arena.failed || !sl_batch_reject(b, &reject))
+            return false;
+        b->verdict[row] = SL_VERDICT_DEAD;
+        t->records[reject.record].accepted--;
+        t->records[reject.record].rejected++;
+    }
+    return true;
+}
 
 static sl_step_runner *runner_of(worker *w, const shape *s) {
     uint32_t i = s->of->index;
@@ -24,7 +74,7 @@ static uint32_t events_of(const part *p, uint32_t record) {
 }
 
 /* Decoders count the events of a record; a refused row's place among them is looked up, from the one before it on. */
-static void number_rejects(const task *t, uint32_t last) {
+void worker_number(const task *t, uint32_t last) {
     sl_batch *b = t->parts[last].batch;
     uint32_t first = t->parts[last].decoded_rejects;
     uint32_t record = UINT32_MAX, row = 0, decoded = 0, index = 0;
@@ -56,13 +106,11 @@ static void count(const stream *s, const sl_step_count *counts) {
     }
 }
 
-bool worker_steps(worker *w, task *t, uint32_t i) {
-    part *p = &t->parts[i];
+bool worker_steps(worker *w, part *p) {
     sl_step_runner *runner = runner_of(w, p->shape);
     sl_step_count steps[SL_STEPS_MAX] = {{0}};
     if (runner == NULL || sl_step_runner_run(runner, p->batch, steps) != SL_OK)
         return false;
-    number_rejects(t, i);
     count(p->shape->of, steps);
     return true;
 }
