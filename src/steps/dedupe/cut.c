@@ -188,7 +188,7 @@ static bool build_segment(const run *r, uint32_t first, uint32_t count, sl_buffe
 static sl_status write_tail(sl_dedupe_cut *c, run *r, uint32_t count, sl_buffer *buffer, sl_error *error) {
     sl_dedupe *s = c->store;
     sl_status status = r->tail_number == 0 ? open_tail(s, r, error) : SL_OK;
-    if (status != SL_OK || r->tail_claims == count)
+    if (status != SL_OK || r->tail_claims >= count)
         return status;
     uint64_t bytes = r->tail_bytes;
     for (uint32_t at = r->tail_claims; at < count;) {
