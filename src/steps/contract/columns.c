@@ -17,8 +17,9 @@ typedef struct run {
     const sl_batch *batch;
     uint32_t from, rows;
     uint8_t *registers;
-    uint8_t *nulls; /**< Per row: does its text hold `null`? 0: not looked yet, 1: no, 2:
-                       yes. */
+    // Per row: 0 not looked yet, 1 no, 2 yes.
+    uint8_t *nulls; /**< Does its text hold `null`? */
+    uint8_t *longs; /**< Does it hold a number that may have more than 15 digits? */
     bool no_memory;
 } run;
 
@@ -93,29 +94,113 @@ static void numbers(const column_check *k, const int64_t *v, const uint8_t *vali
     }
 }
 
-static unsigned near_limit(const double_limit *limit, double v) {
-    return signbit(v) ? limit->negative : limit->positive;
+// A double is the nearest one to what was written. Which decimal that was is certain when
+// it has at most 15 digits: then no other such decimal has the same double. So the row's
+// text is searched for a longer number; where there is none, doubles are as good as
+// decimals.
+
+static bool is_number_byte(uint8_t c) { return (unsigned)(c - '0') < 10 || c == '.'; }
+
+/** A run of digits and points that may hold more than 15 digits. */
+static bool search_long(const uint8_t *p, const uint8_t *end) {
+    // Every such run covers one byte in sixteen: only around those is more to be seen.
+    for (p += 15; p < end; p += 16) {
+        if (!is_number_byte(*p))
+            continue;
+        const uint8_t *first = p, *behind = p + 1;
+        while (p - first < 15 && is_number_byte(first[-1]))
+            first--;
+        while (behind < end && behind - first < 16 && is_number_byte(*behind))
+            behind++;
+        if (behind - first >= 16)
+            return true;
+    }
+    return false;
 }
 
-static void doubles(const column_check *k, const double *v, uint32_t rows, uint8_t *out) {
+/** A negative exponent, without which nothing but 0 is read as 0. */
+static bool search_tiny(const uint8_t *p, const uint8_t *end) {
+    for (p += 2; p < end; p++) {
+        p = memchr(p, '-', (size_t)(end - p));
+        if (p == NULL)
+            return false;
+        if ((p[-1] | 0x20) == 'e' && is_number_byte(p[-2]))
+            return true;
+    }
+    return false;
+}
+
+/** Is the value the one that was written, and not just near to it? */
+static bool is_exact(run *r, uint32_t i, double v) {
+    const uint32_t row = r->from + i;
+    const uint8_t *text = r->batch->raw + r->batch->row_begin[row];
+    const uint8_t *end = text + r->batch->row_length[row];
+    if (fabs(v) > 1e300 || (v != 0 && fabs(v) < 1e-290))
+        return false;
+    if (r->longs[i] == 0)
+        r->longs[i] = search_long(text, end) ? 2 : 1;
+    return r->longs[i] == 1 && (v != 0 || !search_tiny(text, end));
+}
+
+static unsigned near_limit(run *r, uint32_t i, const double_limit *limit, double v) {
+    unsigned value = signbit(v) ? limit->negative : limit->positive;
+    if (value == UNKNOWN && limit->equal != UNKNOWN && is_exact(r, i, v))
+        value = limit->equal;
+    return value;
+}
+
+static void doubles(run *r, const column_check *k, const sl_column *column,
+                    uint8_t *out) {
+    const double *v = column->values.f64 + r->from;
+    const uint8_t *valid = column->valid + r->from;
     const double_limit *low = &k->as.doubles.low, *high = &k->as.doubles.high;
     const double above = low->above, below = high->below;
     unsigned others = 0;
-    for (uint32_t i = 0; i < rows; i++) {
+    for (uint32_t i = 0; i < r->rows; i++) {
         uint8_t good = (uint8_t)((v[i] > above) & (v[i] < below));
         out[i] = (uint8_t)(good * SURELY);
         others |= good ^ 1u;
     }
-    if (!others)
-        return;
-    for (uint32_t i = 0; i < rows; i++) {
-        if (out[i] == SURELY)
+    for (uint32_t i = 0; others && i < r->rows; i++) {
+        if (out[i] == SURELY || !valid[i])
             continue;
         if (v[i] <= above && v[i] >= low->below)
-            out[i] = (uint8_t)near_limit(low, v[i]);
+            out[i] = (uint8_t)near_limit(r, i, low, v[i]);
         else if (v[i] >= below && v[i] <= high->above)
-            out[i] = (uint8_t)near_limit(high, v[i]);
+            out[i] = (uint8_t)near_limit(r, i, high, v[i]);
     }
+}
+
+/**
+ * v is RN(x), x the decimal that was written. If x × scale is an integer below 10^15,
+ * then rounding v × scale gives it, and dividing it again gives v. If it gives v, the
+ * quotient is a decimal of at most 15 digits with the same double, so it is x.
+ */
+static uint8_t double_multiple(run *r, const column_check *k, uint32_t i, double v) {
+    const double scale = k->as.multiple.scale, scaled = fabs(v) * scale;
+    if (scaled >= 1e15 || !is_exact(r, i, v))
+        return UNKNOWN;
+    const double whole = nearbyint(scaled);
+    if (whole / scale != fabs(v))
+        return SURELY_NOT;
+    return (uint64_t)whole % k->as.multiple.divisor == 0 ? SURELY : SURELY_NOT;
+}
+
+static uint8_t double_value(run *r, const column_check *k, uint32_t i, double v) {
+    for (uint32_t n = 0; n < k->as.double_values.count; n++)
+        if (k->as.double_values.values[n] == v)
+            return is_exact(r, i, v) ? SURELY : UNKNOWN;
+    return SURELY_NOT;
+}
+
+static void double_rules(run *r, const column_check *k, const sl_column *column,
+                         uint8_t *out) {
+    const double *v = column->values.f64 + r->from;
+    const uint8_t *valid = column->valid + r->from;
+    for (uint32_t i = 0; i < r->rows; i++)
+        out[i] = !valid[i]                           ? SURELY
+                 : k->kind == COLUMN_DOUBLE_MULTIPLE ? double_multiple(r, k, i, v[i])
+                                                     : double_value(r, k, i, v[i]);
 }
 
 // ---- Text
@@ -355,7 +440,11 @@ static void evaluate(run *r, const column_check *k, unsigned level) {
         numbers(k, column->values.i64 + r->from, column->valid + r->from, r->rows, out);
         break;
     case COLUMN_DOUBLES:
-        doubles(k, column->values.f64 + r->from, r->rows, out);
+        doubles(r, k, column, out);
+        break;
+    case COLUMN_DOUBLE_MULTIPLE:
+    case COLUMN_DOUBLE_VALUES:
+        double_rules(r, k, column, out);
         break;
     case COLUMN_TRUTH:
         for (uint32_t i = 0; i < r->rows; i++)
@@ -385,7 +474,7 @@ static void evaluate(run *r, const column_check *k, unsigned level) {
 sl_status sl_split_evaluate(sl_contract_checker *c, const sl_batch *batch, uint32_t from,
                             uint32_t to, const uint8_t **out) {
     const uint32_t rows = to - from;
-    const size_t need = (size_t)rows * (c->split->registers + 1u);
+    const size_t need = (size_t)rows * (c->split->registers + 2u);
     if (c->state_capacity < need) {
         sl_free(c->state);
         c->state_capacity = 0;
@@ -399,8 +488,9 @@ sl_status sl_split_evaluate(sl_contract_checker *c, const sl_batch *batch, uint3
              .from = from,
              .rows = rows,
              .nulls = c->state,
-             .registers = c->state + rows};
-    memset(r.nulls, 0, rows);
+             .longs = c->state + rows,
+             .registers = c->state + 2 * (size_t)rows};
+    memset(c->state, 0, 2 * (size_t)rows);
     evaluate(&r, c->split->root, 0);
     *out = r.registers;
     return r.no_memory ? SL_ENOMEM : SL_OK;

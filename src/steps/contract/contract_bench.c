@@ -27,7 +27,8 @@
 
 #define TYPES "\"page_view\",\"add_to_cart\",\"purchase\",\"search\",\"remove_from_cart\""
 
-#define RULES(ID, TAIL)                                                                  \
+#define RULES(ID, TAIL) RULES_WITH(ID, "", TAIL)
+#define RULES_WITH(ID, AMOUNT, TAIL)                                                     \
     "{\"type\":\"object\",\"required\":[\"event_id\",\"event_type\"],\"properties\":{"   \
     "\"event_id\":{\"type\":\"string\"" ID "},"                                          \
     "\"event_type\":{\"type\":\"string\",\"enum\":[" TYPES "]},"                         \
@@ -38,7 +39,7 @@
     "\"page_url\":{\"type\":\"string\",\"maxLength\":2048},"                             \
     "\"product_id\":{\"type\":\"string\",\"pattern\":\"^prod_[0-9]+$\"},"                \
     "\"category\":{\"type\":\"string\",\"minLength\":1},"                                \
-    "\"amount\":{\"type\":\"number\",\"minimum\":0,\"maximum\":100000},"                 \
+    "\"amount\":{\"type\":\"number\",\"minimum\":0,\"maximum\":100000" AMOUNT "},"       \
     "\"quantity\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000},"                \
     "\"location\":{\"type\":\"object\",\"properties\":{"                                 \
     "\"country\":{\"type\":\"string\",\"minLength\":2,\"maxLength\":2},"                 \
@@ -55,6 +56,7 @@ static const struct {
     {"the same, and if purchase then required",
      RULES("", ",\"if\":{\"properties\":{\"event_type\":{\"const\":\"purchase\"}}},"
                "\"then\":{\"required\":[\"user_id\",\"session_id\"]}")},
+    {"the same, and amount: multipleOf 0.01", RULES_WITH("", ",\"multipleOf\":0.01", "")},
     {"a rule for the tree (minProperties)", RULES("", ",\"minProperties\":2")},
 };
 

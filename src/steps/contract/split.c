@@ -243,11 +243,43 @@ static double nearest_double(const json_decimal *x) {
     return strtod(text, NULL);
 }
 
+/**
+ * Up to 15 digits, far from where doubles grow scarce: no other such decimal has the same
+ * nearest double (DBL_DIG).
+ */
+static bool is_short(const json_decimal *x) {
+    return x->lead == 0 || (x->top - x->lowest <= 15 && x->top > -290 && x->top < 300);
+}
+
+/** As multiple_check(), for what was written in at most 15 digits. */
+static const column_check *double_multiple_check(splitter *s, const plan_op *op,
+                                                 uint32_t field) {
+    uint64_t divisor = sl_decimal_digits(op->as.number);
+    int64_t shift = op->as.number->lowest;
+    double scale = 1;
+    for (; shift > 0 && divisor < UINT64_C(1000000000000000); shift--)
+        divisor *= 10;
+    if (shift < -22 || divisor >= UINT64_C(1000000000000000))
+        return always(UNKNOWN);
+    for (; shift < 0; shift++)
+        scale *= 10; // Exact up to 10^22.
+    column_check *k = make(s, COLUMN_DOUBLE_MULTIPLE, field, op->keyword);
+    k->as.multiple.divisor = divisor;
+    k->as.multiple.scale = scale;
+    return k;
+}
+
 static const column_check *doubles_check(splitter *s, const plan_op *op, uint32_t field) {
     const json_decimal *x = op->as.number;
     double limit = nearest_double(x);
-    double_limit end = {
-        .below = limit, .above = limit, .positive = UNKNOWN, .negative = UNKNOWN};
+    double_limit end = {.below = limit,
+                        .above = limit,
+                        .positive = UNKNOWN,
+                        .negative = UNKNOWN,
+                        .equal = UNKNOWN};
+    if (is_short(x))
+        end.equal =
+            op->kind == OP_MINIMUM || op->kind == OP_MAXIMUM ? SURELY : SURELY_NOT;
     if (x->many || limit > 1.7976931348623157e308 || limit < -1.7976931348623157e308) {
         // The first 19 digits may round to the neighbour.
         end.below = nextafter(limit, -HUGE_VAL);
@@ -280,7 +312,8 @@ static const column_check *number_check(splitter *s, const plan_schema *schema,
     if (f->type == SL_TYPE_INT64)
         return multiple ? multiple_check(s, op, field, 0) : range_check(s, op, field, 0);
     if (f->type == SL_TYPE_DOUBLE)
-        return multiple ? always(UNKNOWN) : doubles_check(s, op, field);
+        return multiple ? double_multiple_check(s, op, field)
+                        : doubles_check(s, op, field);
     if (f->type != SL_TYPE_DECIMAL)
         return always(SURELY);
     // Without x-decimal a string is no number to these rules, and the column may hold
@@ -389,6 +422,26 @@ static const column_check *numbers_check(splitter *s, const plan_op *op, uint32_
     return k;
 }
 
+static const column_check *double_values_check(splitter *s, const plan_op *op,
+                                               uint32_t field) {
+    double *values = get(s, op->as.values.count * sizeof *values);
+    uint32_t count = 0;
+    for (uint32_t i = 0; values != NULL && i < op->as.values.count; i++) {
+        const tree_node *n = value_at(s, op, i);
+        if (n->kind != JSON_NUMBER)
+            continue;
+        if (!is_short(&n->as.number))
+            return always(UNKNOWN);
+        values[count++] = nearest_double(&n->as.number);
+    }
+    if (count == 0)
+        return always(SURELY_NOT);
+    column_check *k = make(s, COLUMN_DOUBLE_VALUES, field, op->keyword);
+    k->as.double_values.values = values;
+    k->as.double_values.count = count;
+    return k;
+}
+
 static const column_check *texts_check(splitter *s, const plan_op *op, uint32_t field) {
     uint32_t bits = 3;
     while ((UINT32_C(1) << bits) < op->as.values.count * 2)
@@ -417,6 +470,8 @@ static const column_check *values_check(splitter *s, const plan_op *op, uint32_t
     sl_type type = field == 0 ? SL_TYPE_GROUP : s->schema->fields[field].type;
     if (type == SL_TYPE_INT64)
         return numbers_check(s, op, field);
+    if (type == SL_TYPE_DOUBLE)
+        return double_values_check(s, op, field);
     if (type == SL_TYPE_STRING)
         return texts_check(s, op, field);
     if (type != SL_TYPE_BOOL)
@@ -895,6 +950,8 @@ static void describe(const sl_contract_split *split, const column_check *k,
     case COLUMN_MULTIPLE:
     case COLUMN_NUMBERS:
     case COLUMN_DOUBLES:
+    case COLUMN_DOUBLE_MULTIPLE:
+    case COLUMN_DOUBLE_VALUES:
     case COLUMN_TRUTH:
     case COLUMN_LENGTH:
     case COLUMN_TEXTS:

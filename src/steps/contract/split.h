@@ -26,6 +26,8 @@ typedef enum column_kind {
     COLUMN_MULTIPLE,
     COLUMN_NUMBERS,
     COLUMN_DOUBLES,
+    COLUMN_DOUBLE_MULTIPLE,
+    COLUMN_DOUBLE_VALUES,
     COLUMN_TRUTH,
     COLUMN_LENGTH,
     COLUMN_TEXTS,
@@ -46,6 +48,7 @@ typedef struct text_entry {
 typedef struct double_limit {
     double below, above;
     uint8_t positive, negative; /**< Values between: by their sign. */
+    uint8_t equal; /**< What the limit itself gives, where the text can't be another. */
 } double_limit;
 
 typedef struct column_check column_check;
@@ -53,7 +56,6 @@ struct column_check {
     uint8_t kind;
     uint8_t constant;
     bool null_good; /**< GUARD: null would be good, or can't be there. */
-
     uint32_t field;
     const char *keyword;
     const column_check **parts;
@@ -71,6 +73,14 @@ struct column_check {
             double_limit low,
                 high; /**< low.below is -inf, high.above is inf where there is none. */
         } doubles;
+        struct {
+            uint64_t divisor;
+            double scale; /**< A power of ten: values × scale are multiples of divisor. */
+        } multiple;
+        struct {
+            const double *values;
+            uint32_t count;
+        } double_values;
         uint8_t truth[2]; /**< What false and true give. */
         struct {
             uint64_t least, most;
