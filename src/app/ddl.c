@@ -275,7 +275,7 @@ static sl_status windows_of(ddl *d, const char *stream, const sl_schema *schema,
 static sl_status of_stream(ddl *d, const sl_config_stream *s) {
     const sl_schema *schema;
     sl_schema *made;
-    sl_status status = schema_of(d, s->name, s->schema, &schema, &made);
+    sl_status status = schema_of(d, s->name, sl_config_output(s), &schema, &made);
     if (status != SL_OK)
         return status;
     if (d->dialect == SL_DIALECT_ATHENA) {

@@ -122,9 +122,10 @@ static sl_status filter(sl_step_runner *r, uint32_t at, sl_batch *b, sl_step_cou
     return SL_OK;
 }
 
-static sl_span refusal(sl_batch *b, const operation *o, bool failed) {
+/* "requires amount > 0: `amount` is missing" */
+static sl_span refusal(sl_batch *b, const operation *o, const char *reason) {
     sl_buffer text = SL_BUFFER_EMPTY;
-    sl_buffer_printf(&text, failed ? "requires %s, which can't be told of this event" : "requires %s", o->text);
+    sl_buffer_printf(&text, "requires %s%s%s", o->text, reason == NULL ? "" : ": ", reason == NULL ? "" : reason);
     sl_span span = sl_batch_keep_text(b, text.bytes, text.failed ? 0 : text.length);
     b->arena.failed |= text.failed;
     sl_buffer_fini(&text);
@@ -136,21 +137,22 @@ static sl_status require(sl_step_runner *r, uint32_t at, sl_batch *b, sl_step_co
     const sl_column *from = evaluate(r, at, b, count);
     if (from == NULL)
         return SL_ENOMEM;
-    sl_span messages[2] = {{0, 0}, {0, 0}}, pointer = {0, 0};
+    sl_span message = {0, 0}, pointer = {0, 0};
     for (uint32_t row = 0; row < b->rows; row++) {
         if (!is_kept(b, row) || (from->valid[row] && from->values.truth[row]))
             continue;
-        bool null = !from->valid[row];
-        if (messages[null].length == 0) {
-            messages[null] = refusal(b, o, null);
+        if (message.length == 0) { /* That it is false is said once; why it is none, of each event. */
+            message = refusal(b, o, NULL);
             pointer = sl_batch_keep_text(b, o->pointer, strlen(o->pointer));
         }
+        sl_error error = {0};
+        bool failed = !from->valid[row] && sl_expression_explain(r->expressions[at], b, row, &error) != SL_OK;
         const sl_reject reject = {.record = b->row_record[row],
                                   .begin = b->row_begin[row],
                                   .length = b->row_length[row],
                                   .code = SL_CODE_REQUIRE,
                                   .path = pointer,
-                                  .message = messages[null]};
+                                  .message = failed ? refusal(b, o, error.text) : message};
         if (!sl_batch_reject(b, &reject))
             return SL_ENOMEM;
         b->verdict[row] = SL_VERDICT_DEAD;

@@ -170,6 +170,9 @@ static void what_isnt_required_true_becomes_a_dead_letter(void **state) {
     assert_int_equal(r[0].message.length, strlen(text));
     assert_memory_equal(sl_batch_text(f.batch, r[0].message), text, r[0].message.length);
     assert_int_equal(r[2].path.length, 0);
+    const char *why = "requires place.city != \"\": `place.city` is missing";
+    assert_int_equal(r[1].message.length, strlen(why));
+    assert_memory_equal(sl_batch_text(f.batch, r[1].message), why, strlen(why));
     assert_int_equal(f.counts[0].refused, 2);
     assert_int_equal(f.counts[1].refused, 1);
     assert_int_equal(f.counts[1].errors, 1);
