@@ -1,11 +1,14 @@
 #include "sluice/buffer.h"
 #include "sluice/hash.h"
+#include "sluice/message.h"
 #include "sluice/metrics.h"
 #include "sluice/time.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
 static void every_status_has_name_and_text(void **state) {
@@ -242,8 +245,39 @@ static void metrics_print_in_prometheus_form(void **state) {
     sl_metrics_destroy(m);
 }
 
+/** What a message of these pairs writes to stderr, as text or JSON. */
+static void message_is(bool json, const char *pairs, const char *expected) {
+    int ends[2], kept = dup(STDERR_FILENO);
+    assert_int_equal(pipe(ends), 0);
+    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+    sl_message_configure(SL_LEVEL_INFO, json, false);
+    sl_message(SL_LEVEL_INFO, "a", "e", "%s", pairs);
+    sl_message_configure(SL_LEVEL_INFO, false, false);
+    assert_true(dup2(kept, STDERR_FILENO) >= 0);
+    char line[512];
+    ssize_t length = read(ends[0], line, sizeof line - 1);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    (void)close(kept);
+    assert_true(length > 0);
+    line[length] = 0;
+    const char *behind = strstr(line, json ? "\"event\":\"e\"" : "event=\"e\"");
+    assert_non_null(behind);
+    assert_string_equal(behind + (json ? 11 : 9), expected);
+}
+
+static void quotes_within_a_message_do_not_end_it(void **state) {
+    (void)state;
+    message_is(false, "table=t error=\"no \"a\" in \"b\"\" tries=3", " table=t error=\"no \\\"a\\\" in \\\"b\\\"\" tries=3\n");
+    message_is(true, "table=t error=\"no \"a\" in \"b\"\" tries=3", ",\"table\":\"t\",\"error\":\"no \\\"a\\\" in \\\"b\\\"\",\"tries\":\"3\"}\n");
+    message_is(false, "error=\"cut of", " error=\"cut of\"\n");
+    message_is(true, "error=\"\"", ",\"error\":\"\"}\n");
+    message_is(false, "", "\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(quotes_within_a_message_do_not_end_it),
         cmocka_unit_test(every_status_has_name_and_text),
         cmocka_unit_test(error_contexts_stand_in_front),
         cmocka_unit_test(budget_refuses_beyond_its_limit),

@@ -21,26 +21,58 @@ static const char *const names[] = {"error", "warn", "info", "debug"};
 /* sd-daemon(3): "<N>" in front of a line is its syslog priority. */
 static const char *const priorities[] = {"<3>", "<4>", "<6>", "<7>"};
 
-/* The pairs of `text`, key=value separated by spaces, as JSON members. A value in quotes keeps its spaces. */
-static void members(sl_buffer *out, const char *text) {
-    while (*text != 0) {
-        while (*text == ' ')
-            text++;
-        const char *equals = strchr(text, '=');
-        if (equals == NULL)
-            return;
+typedef struct pair {
+    const char *key, *value;
+    size_t key_length, value_length;
+    bool quoted;
+} pair;
+
+/* Texts of others stand between quotes and may hold some: the one that ends a value is followed by a key, or by nothing. */
+static const char *closing_quote(const char *text) {
+    for (const char *quote = strchr(text, '"'); quote != NULL; quote = strchr(quote + 1, '"')) {
+        if (quote[1] == 0)
+            return quote;
+        size_t key = quote[1] == ' ' ? strspn(quote + 2, "abcdefghijklmnopqrstuvwxyz_") : 0;
+        if (key != 0 && quote[2 + key] == '=')
+            return quote;
+    }
+    return text + strlen(text); /* Cut off. */
+}
+
+/* The next of key=value, separated by spaces; a value in quotes keeps its spaces. @return what follows, or NULL at the end. */
+static const char *next_pair(const char *text, pair *out) {
+    text += strspn(text, " ");
+    const char *equals = strchr(text, '=');
+    if (equals == NULL)
+        return NULL;
+    out->key = text;
+    out->key_length = (size_t)(equals - text);
+    out->quoted = equals[1] == '"';
+    out->value = equals + 1 + out->quoted;
+    const char *end = out->quoted ? closing_quote(out->value) : out->value + strcspn(out->value, " ");
+    out->value_length = (size_t)(end - out->value);
+    return end + (out->quoted && *end != 0);
+}
+
+static void json_members(sl_buffer *out, const char *text) {
+    for (pair p; (text = next_pair(text, &p)) != NULL;) {
         sl_buffer_byte(out, ',');
-        sl_buffer_json_string(out, text, (size_t)(equals - text));
+        sl_buffer_json_string(out, p.key, p.key_length);
         sl_buffer_byte(out, ':');
-        const char *value = equals + 1, *end;
-        if (*value == '"' && (end = strchr(value + 1, '"')) != NULL) {
-            sl_buffer_json_string(out, value + 1, (size_t)(end - value - 1));
-            text = end + 1;
-        } else {
-            end = value + strcspn(value, " ");
-            sl_buffer_json_string(out, value, (size_t)(end - value));
-            text = end;
+        sl_buffer_json_string(out, p.value, p.value_length);
+    }
+}
+
+static void text_pairs(sl_buffer *out, const char *text) {
+    for (pair p; (text = next_pair(text, &p)) != NULL;) {
+        sl_buffer_printf(out, " %.*s=%s", (int)p.key_length, p.key, p.quoted ? "\"" : "");
+        for (size_t i = 0; i < p.value_length; i++) {
+            if (p.quoted && (p.value[i] == '"' || p.value[i] == '\\'))
+                sl_buffer_byte(out, '\\');
+            sl_buffer_byte(out, (uint8_t)p.value[i]);
         }
+        if (p.quoted)
+            sl_buffer_byte(out, '"');
     }
 }
 
@@ -66,13 +98,14 @@ void sl_message(sl_level level, const char *area, const char *event, const char 
         sl_buffer_printf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"area\":\"%s\",\"event\":", when,
                          names[level], area);
         sl_buffer_json_string(&line, event, strlen(event));
-        members(&line, pairs);
+        json_members(&line, pairs);
         sl_buffer_text(&line, "}\n");
     } else {
         if (!atomic_load(&with_prefix))
             sl_buffer_printf(&line, "time=%s ", when);
-        sl_buffer_printf(&line, "level=%s area=%s event=\"%s\"%s%s\n", names[level], area, event,
-                         pairs[0] != 0 ? " " : "", pairs);
+        sl_buffer_printf(&line, "level=%s area=%s event=\"%s\"", names[level], area, event);
+        text_pairs(&line, pairs);
+        sl_buffer_byte(&line, '\n');
     }
     /* Nobody can be told when stderr itself fails. */
     if (!line.failed && write(STDERR_FILENO, line.bytes, line.length) < 0) {

@@ -138,7 +138,7 @@ def test_without_create_a_missing_column_stalls_its_table_alone(root):
     wait_for("the window", lambda: outside.query(
         f"SELECT 1 FROM pg_tables WHERE schemaname = '{outside.schema}' AND tablename = 'per_minute'") and outside.query(
         f"SELECT sum(events) FROM {outside.schema}.per_minute") == [["1000"]])
-    wait_for("the complaint", lambda: 'the table lacks column "text", column "_rest": ALTER TABLE' in daemon.said())
+    wait_for("the complaint", lambda: r'the table lacks column \"text\", column \"_rest\": ALTER TABLE' in daemon.said())
     assert daemon.request("POST", "/v1/flush", timeout=120)[0] == 503
     assert outside.loaded() == 0 and daemon.request("POST", "/v1/events/events", body(1000, 500))[0] == 200
     outside.query(f"ALTER TABLE {outside.schema}.event_rows ADD COLUMN text VARCHAR(65535)")
