@@ -500,6 +500,8 @@ static sl_status recover(sl_engine *e, sl_error *error) {
     if (status == SL_OK)
         status = place(e, error);
     if (status == SL_OK)
+        status = versions_note(e, error);
+    if (status == SL_OK)
         status = dedupe_create(e, error);
     recovery_fini(&r);
     return status;

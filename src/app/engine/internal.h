@@ -556,6 +556,10 @@ sl_status retired_prepare(sl_engine *e, sl_error *error);
 sl_status retired_add(sl_engine *e, const sl_ledger_table *row, table **out, sl_error *error);
 void retired_destroy(table *t);
 
+/* versions.c */
+/** What data the configuration's steps ask, where it differs from the last start's; after the streams have their places. */
+sl_status versions_note(sl_engine *e, sl_error *error);
+
 /* log.c: journal and reader actors */
 sl_status log_create(sl_engine *e, sl_error *error);
 void log_destroy(sl_engine *e);
