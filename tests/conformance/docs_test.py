@@ -96,6 +96,15 @@ def configurations_are_valid():
     assert not wrong, "refused:\n  " + "\n  ".join(wrong)
 
 
+def every_test_is_run():
+    """tests/run takes what is executable; the rest ctest must name."""
+    named = "".join(f.read_text() for f in [*TOP.glob("tests/**/CMakeLists.txt"), *TOP.glob("src/**/CMakeLists.txt")])
+    tests = [*TOP.glob("tests/*/*_test.py"), *TOP.glob("tests/*/*_test.sh")]
+    assert len(tests) > 30
+    left = [str(t.relative_to(TOP)) for t in tests if not os.access(t, os.X_OK) and t.name not in named]
+    assert not left, f"nobody runs {', '.join(left)}: make them executable"
+
+
 def policies_name_what_is_asked_of_s3():
     blocks = re.findall(r"^```json\n(.*?)^```$", (TOP / "docs/operations.md").read_text(), re.M | re.S)
     policies = [p for p in map(json.loads, blocks) if "Statement" in p]
@@ -148,7 +157,7 @@ def files_and_tests_that_are_named_exist():
 def main():
     failed = 0
     for check in (manual_names_the_verbs_and_options_of_the_usage, manual_is_clean, operations_name_every_metric,
-                  configuration_page_has_every_key, configurations_are_valid, policies_name_what_is_asked_of_s3,
+                  configuration_page_has_every_key, configurations_are_valid, every_test_is_run, policies_name_what_is_asked_of_s3,
                   headings_that_are_linked_exist, files_and_tests_that_are_named_exist):
         try:
             check()

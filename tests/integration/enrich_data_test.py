@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""7,702 real events, each with an address and a user agent, through geoip and user_agent: what the lake has of each
+event is what the reference implementations said. A damaged database is told by a reload, and the old one goes on."""
+
+import json
+import shutil
+import signal
+import sqlite3
+import sys
+
+from checks import need_shared, read_bytes
+from support import Daemon, rows, run_tests, started, stopped, wait_for
+
+EVENTS = need_shared("streams", "enrich", "events_0.jsonl.zst")
+DATABASE = need_shared("geoip", "GeoIP2-City-Test.mmdb")
+RULES = need_shared("useragent", "regexes.yaml")
+SCHEMA = {"type": "object", "required": ["event_id"], "properties": {
+    "event_id": {"type": "string"}, "event_type": {"type": "string"}, "timestamp": {"type": "string", "format": "date-time"},
+    "user_id": {"type": "string"}, "repo": {"type": "string"}, "size": {"type": "integer"}, "ip": {"type": "string"},
+    "user_agent": {"type": "string"}}}
+COLUMNS = ("event_id, geo.country_iso, geo.city, geo.latitude, geo.longitude, device.browser.family, device.browser.major, "
+           "device.os.family, device.device.family, device.device.brand")
+
+
+def geo_configuration(root):
+    root.mkdir(parents=True, exist_ok=True)
+    shutil.copy(DATABASE, root / "city.mmdb")
+    (root / "city.mmdb").chmod(0o644)
+    steps = [{"geoip": {"ip": "ip", "database": str(root / "city.mmdb"), "into": "geo"}},
+             {"user_agent": {"from": "user_agent", "into": "device", "regexes": str(RULES)}}]
+    return {"workers": 2, "streams": {"events": {"schema": SCHEMA, "event_time": "timestamp", "id": "event_id", "dedupe": "24h", "steps": steps,
+                                                 "lake": {"to": str(root / "lake"), "max_age": "1s"}}},
+            "windows": {"by_country": {"of": "events", "every": "1h", "by": ["geo.country_iso"], "measures": {"events": "count()"}}}}
+
+
+def lines(path):
+    return [line for line in read_bytes(path).split(b"\n") if line]
+
+
+def test_each_event_has_what_the_references_say(root):
+    daemon = started(Daemon(root, geo_configuration(root)))
+    events = lines(EVENTS)
+    for again in range(2):  # The second time they are duplicates.
+        for i in range(0, len(events), 500):
+            assert daemon.request("POST", "/v1/events/events", b"\n".join(events[i:i + 500]))[0] == 200
+    daemon.flush()
+    got = {r[0]: r for r in rows(root / "lake", COLUMNS)}
+    want = [json.loads(line) for line in lines(EVENTS.parent / "expected_per_event_0.jsonl.zst")]
+    assert len(want) == len(events) == len(got) == len(rows(root / "lake", "event_id"))
+    silent = {e["event_id"] for e in map(json.loads, events) if not e.get("user_agent")}  # Nothing was said: nulls, not "Other".
+    expected = [tuple(w.values())[:5] + (None,) * 5 if w["event_id"] in silent else tuple(w.values()) for w in want]
+    wrong = [(got[w[0]], w) for w in expected if got[w[0]] != w]
+    assert len(silent) < 300
+    assert not wrong, f"{len(wrong)} events differ, such as {wrong[0]}"
+    countries = json.loads((EVENTS.parents[2] / "expected" / "enrich_0.json").read_text())["by_country_iso"]
+    with sqlite3.connect(daemon.warehouse()) as db:
+        counted = dict(db.execute("SELECT coalesce(geo_country_iso, 'None'), sum(events) FROM by_country GROUP BY 1").fetchall())
+    assert {k: counted.get(k) for k in countries} == countries
+    code, text = daemon.audit()
+    assert code == 0, text
+    stopped(daemon)
+
+
+def test_a_damaged_database_leaves_the_old_one_in_use(root):
+    daemon = started(Daemon(root, geo_configuration(root)))
+    events = lines(EVENTS)
+    assert daemon.request("POST", "/v1/events/events", b"\n".join(events[:500]))[0] == 200
+    whole = (root / "city.mmdb").read_bytes()
+    (root / "city.mmdb").write_bytes(whole[:len(whole) // 2])  # In its place, while it is in use.
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_for("the refusal", lambda: "not reloaded" in daemon.said() and "city.mmdb" in daemon.said())
+    assert daemon.request("POST", "/v1/events/events", b"\n".join(events[500:1000]))[0] == 200
+    daemon.flush()
+    want = {w["event_id"]: w["country_iso"] for w in map(json.loads, lines(EVENTS.parent / "expected_per_event_0.jsonl.zst")[:1000])}
+    assert dict(rows(root / "lake", "event_id, geo.country_iso")) == want
+    stopped(daemon)
+
+
+if __name__ == "__main__":
+    run_tests(sys.modules[__name__])
