@@ -11,6 +11,8 @@ backlog     start with 10 GB in the journal (--backlog GB)
 w3          W1 with the lake on S3 and the windows in PostgreSQL (tests/rigs), in turn with W1 on the embedded
             store: the ratio counts
 drain       S3 refuses connections while as many files are cut as in two hours (one a minute); then it is back
+steps       what contract, set, require, lookup (100,000 users), user_agent, geoip and dedupe add to W1's CPU, alone and
+            together
 
 CPU is the daemon's user+sys by /proc/PID/stat from before the first byte until the flush has been
 answered, so everything that came in is in Parquet files and in the warehouse. Memory is resident less
@@ -34,7 +36,7 @@ import urllib.error
 import urllib.request
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-PARTS = ["w1", "w2", "ack", "visibility", "partitions", "x4", "backlog", "w3", "drain"]
+PARTS = ["w1", "w2", "ack", "visibility", "partitions", "x4", "backlog", "w3", "drain", "steps"]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 SCHEMA = {
@@ -93,7 +95,7 @@ def cpu_of(pid):
 class Daemon:
     """`sluice run` on a directory of its own, and what it uses."""
 
-    def __init__(self, options, name, *, partition_by=(), lake=None, more=None, keep_data=False, outside=None):
+    def __init__(self, options, name, *, partition_by=(), lake=None, more=None, keep_data=False, outside=None, stream=None):
         self.options = options
         self.environment = {**os.environ, **(outside.variables if outside else {})}
         self.directory = options.work / name
@@ -124,6 +126,7 @@ class Daemon:
                 }
             },
         }
+        config["streams"]["clicks"].update(stream or {})
         if options.workers:
             config["workers"] = options.workers
         config.update(more or {})
@@ -314,7 +317,7 @@ class Profile:
         print("\n".join(line for line in text.splitlines() if line and not line.startswith("#"))[:6000])
 
 
-def throughput(options, name, events, batch, connections, *, files=None, outside=None, **daemon_options):
+def throughput(options, name, events, batch, connections, *, files=None, file_of=None, outside=None, **daemon_options):
     """Start, send, flush, stop: one line of figures."""
     daemon = Daemon(options, name, outside=outside, **daemon_options)
     cpu = daemon.cpu_s()
@@ -323,7 +326,7 @@ def throughput(options, name, events, batch, connections, *, files=None, outside
     sent = 0
     total = {"cpu_s": 0.0, "wall_s": 0.0}
     figures = {}
-    for file, count in files or [(options.file, events)]:
+    for file, count in files or [(file_of or options.file, events)]:
         figures = generate(options, daemon, count, batch, connections, file=file)
         sent += figures["sent"]
         total["cpu_s"] += figures["cpu_s"]
@@ -483,6 +486,73 @@ def run_w3(options, median):
     return result
 
 
+def agents():
+    """User agents as they come: few often, many seldom."""
+    systems = ["Windows NT 10.0; Win64; x64", "X11; Linux x86_64", "Macintosh; Intel Mac OS X 10_15_7", "Linux; Android 13; Pixel 7",
+               "iPhone; CPU iPhone OS 16_5 like Mac OS X"]
+    chrome = [f"Mozilla/5.0 ({s}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{v}.0.{v * 37}.{v % 90} Safari/537.36"
+              for v in range(80, 120) for s in systems]
+    return chrome + [f"Mozilla/5.0 ({s}; rv:{v}.0) Gecko/20100101 Firefox/{v}.0" for v in range(80, 120) for s in systems[:3]]
+
+
+def steps_events(options, count):
+    """W1's events, each with an address and a user agent."""
+    path = options.work / f"steps-{count}.ndjson"
+    if path.exists():
+        return path
+    names, state = agents(), 1
+    with open(options.file, "rb") as source, open(path, "wb") as out:
+        for i, line in enumerate(source):
+            if i == count:
+                break
+            state = state * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
+            address = f"{2 + (state >> 40) % 200}.{(state >> 48) % 16}.{(state >> 52) % 8}.{(state >> 56) % 16}"
+            agent = names[min((state >> 33) % 320, (state >> 24) % 320)]
+            out.write(line.rstrip()[:-1] + f',"ip":"{address}","agent":"{agent}"}}\n'.encode())
+    return path
+
+
+def run_steps(options):
+    """What each step adds to W1's CPU, and all together, on one file; the database of addresses is the reference's test file,
+    where it lies beside the checkout."""
+    count = min(options.events, 1000000)
+    file = steps_events(options, count)
+    users = options.work / "users.csv"
+    users.write_text("user_id,name,age,plan,since\n" + "".join(
+        f"user{i:06},Name {i},{18 + i % 60},{('free', 'plus', 'pro')[i % 3]},2024-01-{1 + i % 28:02}\n" for i in range(100000)))
+    plain = {**SCHEMA, "properties": {**SCHEMA["properties"], "ip": {"type": "string"}, "agent": {"type": "string"}}}
+    strict = json.loads(json.dumps(plain))
+    strict["properties"]["event_type"]["minLength"] = 3
+    strict["properties"]["user_id"]["pattern"] = "^user[0-9]{6}$"
+    strict["properties"]["data"]["properties"]["amount"]["minimum"] = 0
+    strict["properties"]["data"]["properties"]["quantity"].update({"minimum": 0, "maximum": 1000})
+    database = pathlib.Path(os.environ.get("SLUICE_SHARED_DATA", TOP.parent / "shared" / "data")) / "geoip" / "GeoIP2-City-Test.mmdb"
+    parts = {
+        "set": [{"set": {"large": "data.amount > 500.0"}}],
+        "require": [{"require": {"user_id": 'user_id != ""'}}],
+        "lookup": [{"lookup": {"table": "users", "on": "user_id", "into": "user"}}],
+        "user_agent": [{"user_agent": {"from": "agent", "into": "device"}}],
+    }
+    if database.exists():
+        parts["geoip"] = [{"geoip": {"ip": "ip", "database": str(database), "into": "geo"}}]
+    more = {"lookups": {"users": {"csv": str(users), "key": "user_id"}}}
+
+    def cpu(name, **stream):
+        runs = [throughput(options, "steps-" + name, count, 1000, 8, file_of=file, more=more, stream={"schema": plain, **stream})
+                for _ in range(options.runs)]
+        return min(r["cpu_s_per_million"] for r in runs)
+
+    base = cpu("none")
+    result = {"cpu_s_per_million_without": base, "cpu_s_per_million_contract": cpu("contract", schema=strict)}
+    for name, steps in parts.items():
+        result[f"cpu_s_per_million_{name}"] = cpu(name, steps=steps)
+    result["cpu_s_per_million_all"] = cpu("all", schema=strict, steps=sum(parts.values(), []))
+    result["ratio_all"] = result["cpu_s_per_million_all"] / base
+    result["cpu_s_per_million_dedupe"] = cpu("dedupe", id="event_id", dedupe="24h")
+    result["dedupe_ns_per_event"] = (result["cpu_s_per_million_dedupe"] - base) * 1000
+    return result
+
+
 def run_drain(options):
     """A file each 500 ms for 70 s: at least as many as two hours make by the default of one a minute."""
     outside = Outside(proxied=True)
@@ -612,6 +682,9 @@ def targets(r):
         add("drain: peak memory, MiB", r["drain"]["peak_memory_drain_mib"], 256)
         add("drain: MiB more than while S3 is away",
             r["drain"]["peak_memory_drain_mib"] - r["drain"]["peak_memory_away_mib"], 16)
+    if "steps" in r:
+        add("W1 with contract and all steps / without", r["steps"]["ratio_all"], 2)
+        add("dedupe, ns per event", r["steps"]["dedupe_ns_per_event"], 150)
     if "backlog" in r:
         add("start with a backlog, s", r["backlog"]["ready_s"], 2)
         add("memory then, MiB more than without", r["backlog"]["memory_mib"] - r["backlog"]["memory_mib_empty"], 16)
@@ -655,6 +728,7 @@ def main():
         "backlog": lambda: run_backlog(options),
         "w3": lambda: run_w3(options, median),
         "drain": lambda: run_drain(options),
+        "steps": lambda: run_steps(options),
     }
     results = {"load_average_before": os.getloadavg()[0], "processors": os.cpu_count()}
     print(f"{options.events:,} events in {options.file.name}, {options.file.stat().st_size / 1e9:.2f} GB; "
