@@ -495,7 +495,7 @@ struct sl_engine {
     bool scanning_keys;
     uint64_t scan_from;
     uint64_t keys_stored;   /**< Every key below is in the ledger. */
-    bool keys_in_ledger, keys_busy;
+    bool keys_in_ledger, keys_busy, keys_failed;
     bool keys_repeated;     /**< A known key was asked for again: answered at the next poll. */
     key_entry **key_buckets;
     uint32_t key_bucket_count, key_count, keys_unstored;

@@ -475,6 +475,7 @@ static void store_keys(sl_engine *e, int64_t wall) {
 
 void keys_saved(sl_engine *e, keys_batch *b) {
     e->keys_busy = false;
+    e->keys_failed = b->status != SL_OK;
     if (b->status == SL_OK) {
         e->keys_stored = b->position;
         e->keys_in_ledger = e->keys_in_ledger || b->count != 0;
@@ -528,9 +529,11 @@ bool keys_poll(sl_engine *e, int64_t now) {
     }
     /* The journal is kept from `keys_stored` on: a small one can't wait long. */
     uint64_t lag = e->config->journal.quota / 16 < STORE_LAG ? e->config->journal.quota / 16 : STORE_LAG;
-    bool due = e->keys_unstored >= FLUSH_KEYS ||
+    /* As much would be read before the next start is ready. */
+    bool far = e->journal_next - e->keys_stored > lag && answered_below(e) - e->keys_stored > lag;
+    bool due = e->keys_unstored >= FLUSH_KEYS || (far && !e->keys_failed) ||
                (now - e->keys_at_us >= SL_SECOND_US &&
-                (e->keys_unstored != 0 || e->journal_next - e->keys_stored > lag ||
+                (e->keys_unstored != 0 || far ||
                  (e->keys_in_ledger && now - e->expired_at_us > 10 * SL_MINUTE_US)));
     if (!due || e->keys_busy)
         return any;
