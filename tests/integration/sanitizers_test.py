@@ -12,7 +12,8 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 ROOT = Path(os.environ.get("SLUICE_TMP") or tempfile.mkdtemp(prefix="sluice-sanitizers-"))
-TESTS = {"asan": ("delivery_test",), "tsan": ("delivery_test", "stop_test")}
+STEPS = ("contract_test", "steps_test", "enrich_test", "dedupe_test")
+TESTS = {"asan": ("delivery_test", *STEPS), "tsan": ("delivery_test", "stop_test", *STEPS)}
 REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:")
 
 
