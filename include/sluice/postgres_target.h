@@ -42,8 +42,6 @@ typedef struct sl_postgres_target_options {
     uint32_t sessions_max;        /**< Connections at once, each for one table; 0: 4. */
     /** Change the rules (they come as above, without id) for a delivery; their text lives until it is done. May be NULL. */
     void (*rules_of)(void *context, const sl_delivery *delivery, sl_postgres_rules *rules);
-    /** The live table was read: for those who check rows before they seal them. Borrowed for the call. May be NULL. */
-    void (*live)(void *context, const char *table, const sl_live_table *live);
     void *context;
 } sl_postgres_target_options;
 

@@ -64,8 +64,6 @@ typedef struct sl_redshift_options {
     uint64_t file_bytes;    /**< Of Parquet per staged object, about; 0: 64 MiB. */
     /** Change the rules (they come as above, without id) for a delivery; their text lives until it is done. May be NULL. */
     void (*rules_of)(void *context, const sl_delivery *delivery, sl_redshift_rules *rules);
-    /** The live table was read: for those who check rows before they seal them. Borrowed for the call. May be NULL. */
-    void (*live)(void *context, const char *table, const sl_live_table *live);
     void *context;
 } sl_redshift_options;
 

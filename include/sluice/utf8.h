@@ -1,5 +1,5 @@
 /** @file utf8.h
- * Is it UTF-8?
+ * Is it UTF-8? And a character as such.
  *
  * Threads  Plain functions.
  * Source   RFC 3629 section 4: shortest form, no surrogates, up to U+10FFFF.
@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /** @return bytes up to the first that can't be; `length` when all of it is UTF-8. */
 size_t sl_utf8_valid(const void *text, size_t length);
@@ -15,3 +16,5 @@ size_t sl_utf8_valid(const void *text, size_t length);
 bool sl_ascii_only(const void *text, size_t length);
 /** The longest part of the first `limit` bytes of `text`, which is UTF-8, that ends with a whole character. */
 size_t sl_utf8_cut(const void *text, size_t length, size_t limit);
+/** A character up to U+10FFFF. @param out Takes 4 bytes. @return how many it has. */
+size_t sl_utf8_encode(uint32_t character, uint8_t *out);

@@ -10,27 +10,6 @@ __extension__ typedef unsigned __int128 uint128;
 #define EXPONENT_LIMIT INT64_C(1000000000000)
 #define COPY_DIGITS 800u
 
-const uint64_t sl_number_power[20] = {UINT64_C(1),
-                                      UINT64_C(10),
-                                      UINT64_C(100),
-                                      UINT64_C(1000),
-                                      UINT64_C(10000),
-                                      UINT64_C(100000),
-                                      UINT64_C(1000000),
-                                      UINT64_C(10000000),
-                                      UINT64_C(100000000),
-                                      UINT64_C(1000000000),
-                                      UINT64_C(10000000000),
-                                      UINT64_C(100000000000),
-                                      UINT64_C(1000000000000),
-                                      UINT64_C(10000000000000),
-                                      UINT64_C(100000000000000),
-                                      UINT64_C(1000000000000000),
-                                      UINT64_C(10000000000000000),
-                                      UINT64_C(100000000000000000),
-                                      UINT64_C(1000000000000000000),
-                                      UINT64_C(10000000000000000000)};
-
 /** 5^0 … 5^27: those below 2^63. */
 static const uint64_t five[28] = {UINT64_C(1),
                                   UINT64_C(5),
@@ -206,7 +185,7 @@ static double copy_convert(const json_number *number) {
     text[length++] = exponent < 0 ? '-' : '+';
     uint64_t left = (uint64_t)(exponent < 0 ? -exponent : exponent);
     for (unsigned i = 5; i-- > 0;)
-        text[length++] = (char)('0' + left / sl_number_power[i] % 10);
+        text[length++] = (char)('0' + left / sl_power_of_ten[i] % 10);
     text[length] = 0;
     return strtod(text, NULL);
 }
@@ -238,7 +217,7 @@ bool sl_number_survives(const json_number *number, double value) {
     while (wanted % 10 == 0)
         wanted /= 10;
     int count = 1;
-    while (count < 18 && sl_number_power[count] <= wanted)
+    while (count < 18 && sl_power_of_ten[count] <= wanted)
         count++;
     if (count > 17)
         return false;
@@ -258,10 +237,10 @@ static bool scaled(const json_number *number, int64_t shift, uint64_t *out) {
     if (number->many || shift > 19 || shift < -19)
         return false;
     if (shift < 0) {
-        *out = number->digits / sl_number_power[-shift];
-        return number->digits % sl_number_power[-shift] == 0;
+        *out = number->digits / sl_power_of_ten[-shift];
+        return number->digits % sl_power_of_ten[-shift] == 0;
     }
-    return !__builtin_mul_overflow(number->digits, sl_number_power[shift], out);
+    return !__builtin_mul_overflow(number->digits, sl_power_of_ten[shift], out);
 }
 
 sl_code sl_number_int64(const json_number *number, int64_t *out) {
@@ -288,7 +267,7 @@ sl_code sl_number_decimal(const json_number *number, unsigned precision, unsigne
     if (number->lowest < -(int64_t)scale)
         return SL_CODE_RANGE;
     if (precision > 18 || !scaled(number, number->exponent + (int64_t)scale, &value) ||
-        value >= sl_number_power[precision])
+        value >= sl_power_of_ten[precision])
         return SL_CODE_RANGE;
     *out = number->negative ? -(int64_t)value : (int64_t)value;
     return SL_CODE_NONE;

@@ -16,6 +16,7 @@
 
 #include "decoder.h"
 
+#include "sluice/power.h"
 #include "sluice/time.h"
 
 #include <string.h>
@@ -29,8 +30,6 @@ typedef struct json_number {
     bool plain; /**< Without '.' and exponent. */
     bool many;  /**< Digits beyond the 19th are not all 0. */
 } json_number;
-
-extern const uint64_t sl_number_power[20]; /**< 10^0 … 10^19. */
 
 /** Any number. @return behind it; NULL: no number, *at where it breaks. */
 const uint8_t *sl_number_scan(const uint8_t *p, const uint8_t *end, json_number *out,
@@ -99,7 +98,7 @@ static inline const uint8_t *number_scan(const uint8_t *p, const uint8_t *end,
         if (more == 8)
             return NULL;
         if (more != 0)
-            value = value * sl_number_power[more] + digit_value(text, more);
+            value = value * sl_power_of_ten[more] + digit_value(text, more);
         p += more;
         count += more;
     }
@@ -112,7 +111,7 @@ static inline const uint8_t *number_scan(const uint8_t *p, const uint8_t *end,
         unsigned after = digit_run(text);
         if (UNLIKELY(after == 0))
             return NULL;
-        value = value * sl_number_power[after] + digit_value(text, after);
+        value = value * sl_power_of_ten[after] + digit_value(text, after);
         p += after;
         if (after == 8) {
             text = load64(p);
@@ -120,7 +119,7 @@ static inline const uint8_t *number_scan(const uint8_t *p, const uint8_t *end,
             if (more == 8 || count + 8 + more > 19)
                 return NULL;
             if (more != 0)
-                value = value * sl_number_power[more] + digit_value(text, more);
+                value = value * sl_power_of_ten[more] + digit_value(text, more);
             p += more;
             after += more;
         } else if (UNLIKELY(count + after > 19)) {
@@ -207,7 +206,7 @@ static inline const uint8_t *timestamp_scan(sl_decoder *decoder, const uint8_t *
         unsigned count = digit_run(text);
         if (UNLIKELY(count == 0 || count == 8))
             return NULL;
-        fraction = (int64_t)(digit_value(text, count) * sl_number_power[7 - count] / 10);
+        fraction = (int64_t)(digit_value(text, count) * sl_power_of_ten[7 - count] / 10);
         p += 1 + count;
     }
     if (UNLIKELY(p[0] != 'Z' || p[1] != '"'))

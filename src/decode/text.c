@@ -7,6 +7,8 @@
 
 #include "number.h"
 
+#include "sluice/utf8.h"
+
 static bool continues(uint8_t c) { return (c & 0xC0) == 0x80; }
 
 /** @return Length of the sequence at `p`, 0 when it is none. A byte that doesn't continue
@@ -119,29 +121,6 @@ const uint8_t *sl_text_find_nul(const uint8_t *p, const uint8_t *end) {
     return NULL;
 }
 
-static size_t encode(uint32_t c, uint8_t *out) {
-    if (c < 0x80) {
-        out[0] = (uint8_t)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        out[0] = (uint8_t)(0xC0 | c >> 6);
-        out[1] = (uint8_t)(0x80 | (c & 0x3F));
-        return 2;
-    }
-    if (c < 0x10000) {
-        out[0] = (uint8_t)(0xE0 | c >> 12);
-        out[1] = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-        out[2] = (uint8_t)(0x80 | (c & 0x3F));
-        return 3;
-    }
-    out[0] = (uint8_t)(0xF0 | c >> 18);
-    out[1] = (uint8_t)(0x80 | (c >> 12 & 0x3F));
-    out[2] = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-    out[3] = (uint8_t)(0x80 | (c & 0x3F));
-    return 4;
-}
-
 /** The \u escape at `p`, checked before. */
 static const uint8_t *unescape_unit(const uint8_t *p, const uint8_t *end, uint8_t *out,
                                     size_t *length) {
@@ -152,7 +131,7 @@ static const uint8_t *unescape_unit(const uint8_t *p, const uint8_t *end, uint8_
         c = 0x10000 + ((c - 0xD800) << 10) + ((uint32_t)hex4(p + 2, end, &none) - 0xDC00);
         p += 6;
     }
-    *length += encode(c, out + *length);
+    *length += sl_utf8_encode(c, out + *length);
     return p;
 }
 

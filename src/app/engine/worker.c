@@ -54,7 +54,7 @@ static part *part_add(worker *w, task *t, shape *s) {
         return NULL;
     }
     part *p = &t->parts[t->part_count++];
-    *p = (part){.shape = s, .batch = batch, .view = batch, .watermark_after = SL_NO_TIME};
+    *p = (part){.shape = s, .batch = batch, .watermark_after = SL_NO_TIME};
     return p;
 }
 

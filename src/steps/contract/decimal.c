@@ -7,27 +7,6 @@ __extension__ typedef unsigned __int128 uint128;
 #define LEAD_DIGITS 19u
 #define EXPONENT_LIMIT INT64_C(100000000000000000)
 
-static const uint64_t power[20] = {UINT64_C(1),
-                                   UINT64_C(10),
-                                   UINT64_C(100),
-                                   UINT64_C(1000),
-                                   UINT64_C(10000),
-                                   UINT64_C(100000),
-                                   UINT64_C(1000000),
-                                   UINT64_C(10000000),
-                                   UINT64_C(100000000),
-                                   UINT64_C(1000000000),
-                                   UINT64_C(10000000000),
-                                   UINT64_C(100000000000),
-                                   UINT64_C(1000000000000),
-                                   UINT64_C(10000000000000),
-                                   UINT64_C(100000000000000),
-                                   UINT64_C(1000000000000000),
-                                   UINT64_C(10000000000000000),
-                                   UINT64_C(100000000000000000),
-                                   UINT64_C(1000000000000000000),
-                                   UINT64_C(10000000000000000000)};
-
 static bool is_digit(uint8_t c) { return (unsigned)(c - '0') < 10; }
 
 /** What the digits before and behind the point have brought so far. */
@@ -94,7 +73,7 @@ const uint8_t *sl_decimal_read(const uint8_t *p, const uint8_t *end, json_decima
     }
     *out = (json_decimal){.text = begin, .length = (uint32_t)(p - begin)};
     if (c.some) {
-        out->lead = c.lead * power[LEAD_DIGITS - c.count];
+        out->lead = c.lead * sl_power_of_ten[LEAD_DIGITS - c.count];
         out->top = c.first + 1 + exponent;
         out->lowest = c.last + exponent;
         out->negative = negative;
@@ -155,7 +134,7 @@ int sl_decimal_compare(const json_decimal *a, const json_decimal *b) {
 
 uint64_t sl_decimal_digits(const json_decimal *x) {
     return x->lead == 0 ? 0
-                        : x->lead / power[(int64_t)LEAD_DIGITS - (x->top - x->lowest)];
+                        : x->lead / sl_power_of_ten[(int64_t)LEAD_DIGITS - (x->top - x->lowest)];
 }
 
 static uint64_t multiply(uint64_t a, uint64_t b, uint64_t modulus) {

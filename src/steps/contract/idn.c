@@ -185,7 +185,7 @@ static size_t encoded_length(const uint32_t *points, uint32_t count) {
 static size_t to_utf8(const uint32_t *points, uint32_t count, uint8_t *out) {
     size_t length = 0;
     for (uint32_t i = 0; i < count; i++)
-        length += sl_text_encode(points[i], out + length);
+        length += sl_utf8_encode(points[i], out + length);
     return length;
 }
 

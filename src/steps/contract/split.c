@@ -151,33 +151,13 @@ static const column_check *either(splitter *s, const column_check *a,
 
 /** floor or ceil of x × 10^scale; far out where it is beyond every int64. */
 static int128 scaled(const json_decimal *x, unsigned scale, bool up) {
-    static const uint64_t power[20] = {1u,
-                                       10u,
-                                       100u,
-                                       1000u,
-                                       10000u,
-                                       100000u,
-                                       1000000u,
-                                       10000000u,
-                                       100000000u,
-                                       1000000000u,
-                                       UINT64_C(10000000000),
-                                       UINT64_C(100000000000),
-                                       UINT64_C(1000000000000),
-                                       UINT64_C(10000000000000),
-                                       UINT64_C(100000000000000),
-                                       UINT64_C(1000000000000000),
-                                       UINT64_C(10000000000000000),
-                                       UINT64_C(100000000000000000),
-                                       UINT64_C(1000000000000000000),
-                                       UINT64_C(10000000000000000000)};
     if (x->lead == 0)
         return 0;
     int64_t top = x->top + (int64_t)scale;
     bool fraction = x->lowest + (int64_t)scale < 0;
     int128 size = top > 19   ? (int128)1 << 100
                   : top <= 0 ? 0
-                             : (int128)(x->lead / power[19 - top]);
+                             : (int128)(x->lead / sl_power_of_ten[19 - top]);
     if (x->negative)
         return -(fraction && !up ? size + 1 : size);
     return fraction && up ? size + 1 : size;

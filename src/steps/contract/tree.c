@@ -142,29 +142,6 @@ static int32_t hex4(const uint8_t *p, const uint8_t *end) {
     return value;
 }
 
-size_t sl_text_encode(uint32_t c, uint8_t *out) {
-    if (c < 0x80) {
-        out[0] = (uint8_t)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        out[0] = (uint8_t)(0xC0 | c >> 6);
-        out[1] = (uint8_t)(0x80 | (c & 0x3F));
-        return 2;
-    }
-    if (c < 0x10000) {
-        out[0] = (uint8_t)(0xE0 | c >> 12);
-        out[1] = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-        out[2] = (uint8_t)(0x80 | (c & 0x3F));
-        return 3;
-    }
-    out[0] = (uint8_t)(0xF0 | c >> 18);
-    out[1] = (uint8_t)(0x80 | (c >> 12 & 0x3F));
-    out[2] = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-    out[3] = (uint8_t)(0x80 | (c & 0x3F));
-    return 4;
-}
-
 /** The escape at `p`, written to `out`. RFC 8259 section 7. @return behind it, NULL:
  * fault. */
 static const uint8_t *unescape(parser *r, const uint8_t *p, uint8_t *out,
@@ -195,7 +172,7 @@ static const uint8_t *unescape(parser *r, const uint8_t *p, uint8_t *out,
         c = 0x10000 + ((c - 0xD800) << 10) + ((uint32_t)low - 0xDC00);
         behind += 6;
     }
-    *length += sl_text_encode(c, out + *length);
+    *length += sl_utf8_encode(c, out + *length);
     return behind;
 }
 

@@ -13,6 +13,8 @@
 #pragma once
 
 #include "sluice/buffer.h"
+#include "sluice/power.h"
+#include "sluice/utf8.h"
 
 #define TREE_NONE UINT32_MAX
 
@@ -103,8 +105,6 @@ uint32_t sl_tree_push_string(tree *t, const uint8_t *bytes, uint32_t length);
 
 /** Code points of checked UTF-8. */
 size_t sl_text_points(const uint8_t *bytes, size_t length);
-/** Write a code point. @return Bytes, at most 4. */
-size_t sl_text_encode(uint32_t c, uint8_t *out);
 /** Read a code point of checked UTF-8. @return Bytes. */
 size_t sl_text_decode(const uint8_t *p, uint32_t *out);
 /** Length of the UTF-8 sequence at `p`, 0 when it is none. Reads at most 4 bytes. */

@@ -210,6 +210,7 @@ static sl_status add_set(planner *p, const sl_step_item *item, bool only_missing
     if (into != NULL) {
         status = fits(p, item->name, type, scale, into);
     } else {
+        o->kind = OPERATION_MAKE;
         status = column_add(p, item->name, type, type == SL_TYPE_DECIMAL ? 18 : 0, scale, &target);
         if (status == SL_OK)
             status = name_add(p, item->name, target);
@@ -260,7 +261,7 @@ static sl_status add_cast(planner *p, const sl_step_item *item) {
     operation *o;
     sl_type type;
     uint8_t scale;
-    sl_status status = expression_add(p, OPERATION_SET, kept, &type, &scale, &o);
+    sl_status status = expression_add(p, OPERATION_MAKE, kept, &type, &scale, &o);
     if (status == SL_OK)
         status = column_add(p, item->name, type, type == SL_TYPE_DECIMAL ? 18 : 0, scale, &o->target);
     if (status != SL_OK)

@@ -9,7 +9,8 @@
 typedef enum operation_kind {
     OPERATION_REQUIRE, /**< Expression. */
     OPERATION_WHERE,   /**< Expression. */
-    OPERATION_SET,     /**< Expression to `target`. */
+    OPERATION_MAKE,    /**< Expression to `target`, a new column. */
+    OPERATION_SET,     /**< Expression to `target`, which has values. */
     OPERATION_DEFAULT, /**< Expression to `target` where `source` is null. */
     OPERATION_COPY,    /**< `source` to `target`. */
     OPERATION_TRIM,    /**< `source` in place; likewise: */

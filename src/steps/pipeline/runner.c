@@ -99,6 +99,14 @@ static const sl_column *evaluate(const sl_step_runner *r, uint32_t at, const sl_
     return sl_expression_run(r->expressions[at], b, &count->errors);
 }
 
+static sl_status make(sl_step_runner *r, uint32_t at, sl_batch *b, sl_step_count *count) {
+    uint32_t target = r->plan->operations[at].target;
+    sl_status status = sl_expression_assign(r->expressions[at], b, target, &count->errors);
+    for (uint32_t row = 0; row < b->rows && status == SL_OK; row++)
+        count->changed += is_kept(b, row) && b->columns[target].valid[row];
+    return status;
+}
+
 static sl_status assign(sl_step_runner *r, uint32_t at, sl_batch *b, sl_step_count *count) {
     const operation *o = &r->plan->operations[at];
     const sl_column *from = evaluate(r, at, b, count);
@@ -236,6 +244,8 @@ static sl_status operate(sl_step_runner *r, uint32_t at, sl_batch *b, sl_step_co
         return require(r, at, b, count);
     case OPERATION_WHERE:
         return filter(r, at, b, count);
+    case OPERATION_MAKE:
+        return make(r, at, b, count);
     case OPERATION_SET:
     case OPERATION_DEFAULT:
         return assign(r, at, b, count);

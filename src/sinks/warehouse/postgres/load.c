@@ -458,9 +458,6 @@ static void on_live(sl_pg_loader *l, const sl_postgres_result *result) {
                         l->live_of[i] != NULL &&
                         strcmp(l->live_of[i]->type, "jsonb") != 0;
     }
-    const sl_postgres_target_options *o = sl_pg_options(l->target);
-    if (o->live != NULL)
-        o->live(o->context, l->delivery->target, &l->live);
     do_check(l, STEP_PEEK);
 }
 

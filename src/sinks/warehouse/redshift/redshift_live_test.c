@@ -21,7 +21,6 @@ static void event_rows_are_loaded_with_all_their_values(void **state) {
                                 " WHERE id = 'id-7'"),
                         "[1, 2]");
     assert_string_equal(ask(&w, "SELECT position FROM sluice_ledger_rs_rows"), "100100");
-    assert_int_equal(w.lives, 1);
     world_close(&w);
 }
 

@@ -49,11 +49,6 @@ static void rules_of(void *context, const sl_delivery *delivery, sl_redshift_rul
     if (strstr(delivery->target, "_none") != NULL)
         rules->create = false;
 }
-static void live(void *context, const char *table, const sl_live_table *columns) {
-    (void)table;
-    assert_true(columns->count != 0);
-    ((world *)context)->lives++;
-}
 
 static void (*change_options)(sl_redshift_options *options);
 
@@ -69,7 +64,6 @@ void target_open(world *w) {
                                    .stage = w->stage,
                                    .create = true,
                                    .rules_of = rules_of,
-                                   .live = live,
                                    .context = w};
     if (change_options != NULL)
         change_options(&options);

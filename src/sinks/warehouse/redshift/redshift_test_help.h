@@ -27,7 +27,6 @@ typedef struct world {
     int64_t turns_left;       /* the loop is stopped after so many; 0: when done */
     sl_delivery delivery;     /* on its way */
     unsigned objects;         /* counted by staged_objects() */
-    unsigned lives;           /* how often `live` was told */
     bool done;
     sl_status status;
     sl_error error;

@@ -85,8 +85,6 @@ static void compared(job *j, const sl_postgres_result *result) {
     known *k = j->known;
     k->columns = columns_hash(&j->table);
     k->compared = j->fresh = true;
-    if (j->of->options.live != NULL)
-        j->of->options.live(j->of->options.context, j->delivery->target, &k->live);
     job_look(j);
 }
 
