@@ -63,6 +63,26 @@ typedef struct sl_column {
     } values;
 } sl_column;
 
+/** What a record's bytes are. */
+typedef enum sl_format_kind {
+    SL_FORMAT_JSON, /**< One object, an array of objects, or objects one after another. */
+    SL_FORMAT_CSV,  /**< Lines of values, RFC 4180. */
+    SL_FORMAT_ANY,  /**< In requests only: as the stream's configuration says. */
+} sl_format_kind;
+
+typedef enum sl_format_header {
+    SL_HEADER_ANY, /**< In requests only: as the stream's configuration says. */
+    SL_HEADER_PRESENT,
+    SL_HEADER_ABSENT,
+} sl_format_header;
+
+/** A record's format, kept with it in the log: zeros are JSON, as all records were that don't say. */
+typedef struct sl_format {
+    uint8_t kind;      /**< sl_format_kind */
+    uint8_t header;    /**< CSV: sl_format_header, whether the first line names the columns. */
+    uint8_t delimiter; /**< CSV: between values; 0, in requests only: as the stream's configuration says. */
+} sl_format;
+
 /** One record of the log that events of this batch came from. */
 typedef struct sl_record {
     uint64_t position;   /**< Offset in its partition of body[0]. */
@@ -71,6 +91,7 @@ typedef struct sl_record {
     int64_t arrival_us;
     uint32_t source;     /**< Index into the daemon's source names. */
     uint32_t stream;     /**< Index into the daemon's streams, for the engine. */
+    sl_format format;
     uint32_t accepted;   /**< Events kept, over all batches that the record was spread on. */
     uint32_t rejected;
 } sl_record;

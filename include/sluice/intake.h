@@ -33,6 +33,7 @@ typedef struct sl_intake_request {
     const char *stream;  /**< From the path, or "" (the configuration decides). */
     size_t stream_length;
     const char *source;  /**< "http" */
+    sl_format format;    /**< Of the body; zeros are JSON. What it leaves open the stream's configuration says. */
     const void *key;     /**< Idempotency-Key; length 0: none. */
     size_t key_length;
     const uint8_t *body; /**< Borrowed for the call: it is copied into the journal's group. */

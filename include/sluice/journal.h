@@ -5,7 +5,7 @@
  * Offsets  Bytes of one endless logical space; a segment covers [base, base + data size). A group starts on a
  *          4 KiB block of it. An event's position is the offset of its first byte.
  * Format   In src/log/journal/README.md: segment header block, groups (header with number, absolute
- *          offset, generation, CRC-32C), records (header, stream, source, key, body, CRC-32C over all
+ *          offset, generation, CRC-32C), records (header with format, stream, source, key, body, CRC-32C over all
  *          of it with absolute offset and generation). No acknowledged block is ever written again.
  * Threads  write(): the journal thread. read(): one reader thread. trim(), end(), room(): any.
  *          A group has one owner at a time.
@@ -26,12 +26,14 @@ typedef struct sl_journal_input {
     const void *body;
     uint32_t stream_length, source_length, key_length, length;
     int64_t arrival_us;
+    sl_format format;
 } sl_journal_input;
 
 /** A record inside a group: offsets from the group's bytes. */
 typedef struct sl_journal_record {
     uint32_t stream, stream_length, source, source_length, key, key_length, body, length;
     int64_t arrival_us;
+    sl_format format;
     bool damaged; /**< Read back with a wrong CRC: quarantined, to be skipped and counted. */
 } sl_journal_record;
 

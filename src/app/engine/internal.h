@@ -170,6 +170,7 @@ typedef struct key_entry {
     uint8_t counts[12];      /**< The same without errors, for when there was no memory. */
     /* The request itself while it is looked up. */
     char *stream, *source, *text;
+    sl_format format;
     uint8_t *held;
     size_t held_length, text_length;
     sl_status found;

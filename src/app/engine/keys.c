@@ -142,6 +142,15 @@ static void key_remove(sl_engine *e, key_entry *k) {
     key_free(k);
 }
 
+/* What a key stands for: a request's body, its stream, and how it is read. */
+static sl_hash128 body_hash(const void *name, size_t name_length, sl_format format, const void *body, size_t length) {
+    sl_hash128 hash = sl_hash128_of(body, length);
+    hash.low ^= sl_hash64(name, name_length, 1);
+    if (format.kind != SL_FORMAT_JSON)
+        hash.high ^= sl_hash64(&format, sizeof format, 2);
+    return hash;
+}
+
 static bool same_body(sl_hash128 a, sl_hash128 b) {
     return a.low == b.low && a.high == b.high;
 }
@@ -166,6 +175,11 @@ static void key_answer(key_entry *k, const sl_intake_reply *reply) {
 
 /* --- requests --- */
 
+/* The log says of each record what it is, so that it is read the same whatever the configuration will say. */
+static sl_format format_of(const sl_intake_request *r) {
+    return r->format.kind == SL_FORMAT_ANY ? (sl_format){SL_FORMAT_JSON} : r->format;
+}
+
 static sl_status gather(sl_engine *e, const sl_intake_request *r, key_entry *key) {
     if (e->outstanding_bytes > e->config->memory / 4)
         return SL_EFULL;
@@ -177,7 +191,8 @@ static sl_status gather(sl_engine *e, const sl_intake_request *r, key_entry *key
                               .key_length = (uint32_t)r->key_length,
                               .body = r->body,
                               .length = (uint32_t)r->length,
-                              .arrival_us = engine_wall(e)};
+                              .arrival_us = engine_wall(e),
+                              .format = format_of(r)};
     for (int attempt = 0; attempt < 2; attempt++) {
         if (e->gathering == NULL && (e->gathering = task_get(e)) == NULL)
             return SL_EFULL;
@@ -223,6 +238,7 @@ static sl_status hold(key_entry *k, const sl_intake_request *r) {
         return SL_ENOMEM;
     memcpy(k->held, r->body, r->length);
     k->held_length = r->length;
+    k->format = r->format;
     return SL_OK;
 }
 
@@ -257,8 +273,7 @@ static sl_status refuse_mismatch(sl_engine *e, const sl_intake_request *r) {
 
 static sl_status submit_keyed(sl_engine *e, const sl_intake_request *r) {
     sl_hash128 key = sl_hash128_of(r->key, r->key_length);
-    sl_hash128 body = sl_hash128_of(r->body, r->length);
-    body.low ^= sl_hash64(r->stream, r->stream_length, 1);
+    sl_hash128 body = body_hash(r->stream, r->stream_length, format_of(r), r->body, r->length);
     key_entry *k = key_find(e, key);
     if (k != NULL) {
         /* While the key is looked up nobody knows whose body is the first one. */
@@ -396,6 +411,7 @@ void keys_found(sl_engine *e, key_entry *k) {
     sl_intake_request r = {.stream = k->stream,
                            .stream_length = strlen(k->stream),
                            .source = k->source,
+                           .format = k->format,
                            .key = k->text,
                            .key_length = k->text_length,
                            .body = k->held,
@@ -424,8 +440,7 @@ bool keys_scanned(sl_engine *e, task *t) {
             continue;
         const uint8_t *bytes = t->group->bytes;
         sl_hash128 key = sl_hash128_of(bytes + r->key, r->key_length);
-        sl_hash128 body = sl_hash128_of(bytes + r->body, r->length);
-        body.low ^= sl_hash64(bytes + r->stream, r->stream_length, 1);
+        sl_hash128 body = body_hash(bytes + r->stream, r->stream_length, r->format, bytes + r->body, r->length);
         if (key_find(e, key) != NULL)
             continue;
         key_entry *k = key_add(e, key, body, r->arrival_us);

@@ -123,6 +123,7 @@ static bool route(sl_engine *e, task *t) {
             .arrival_us = r->arrival_us,
             .source = sl_source_index(bytes + r->source, r->source_length),
             .stream = s->index,
+            .format = r->format,
         };
         t->shapes[i] = s->current;
         task_use(t, s->current);

@@ -160,6 +160,7 @@ static sl_journal_record record_at(const sl_group *group, uint64_t start) {
         .body = body,
         .length = get32(at + 16),
         .arrival_us = (int64_t)get64(at + 8),
+        .format = {at[36], at[37], at[38]},
         .damaged = get32(at + 4) != sl_crc32c(get32(at), at + RECORD_HEADER, data)};
 }
 
@@ -272,7 +273,8 @@ sl_status sl_group_add(sl_group *group, const sl_journal_input *input) {
                                 .source_length = input->source_length,
                                 .key_length = input->key_length,
                                 .length = input->length,
-                                .arrival_us = input->arrival_us};
+                                .arrival_us = input->arrival_us,
+                                .format = input->format};
     record.key = record.source + record.source_length;
     record.body = record.key + record.key_length;
     uint32_t index = group->count;
@@ -287,6 +289,9 @@ sl_status sl_group_add(sl_group *group, const sl_journal_input *input) {
     put32(at + 24, input->stream_length);
     put32(at + 28, input->source_length);
     put32(at + 32, input->key_length);
+    at[36] = input->format.kind;
+    at[37] = input->format.header;
+    at[38] = input->format.delimiter;
     const struct {
         const void *bytes;
         uint32_t length, to;

@@ -16,7 +16,8 @@
  * Record, 8-byte aligned, the first at byte 64 of its group:
  *     0 header CRC u32     4 data CRC u32    8 arrival i64    16 body length u32
  *    20 index u32         24 stream length u32               28 source length u32
- *    32 key length u32    36 zero u32       40 stream, source, key, body, zeros up to 8
+ *    32 key length u32    36 format u8 (0 JSON, 1 CSV), header u8 (CSV: 1 present, 2 absent), delimiter u8, zero u8
+ *    40 stream, source, key, body, zeros up to 8
  * The header CRC covers the record's absolute offset, the generation and bytes 8..39; the data CRC
  * continues it over stream, source, key and body. So a damaged body doesn't hide the next record,
  * and bytes from another place or another life of the file are never taken for a record.

@@ -108,7 +108,8 @@ static sl_journal_input input_of(uint64_t id, uint32_t index) {
                               .source_length = 4,
                               .key_length = (uint32_t)(id % 9),
                               .length = body_length(id, index),
-                              .arrival_us = (int64_t)(id * 1000 + index)};
+                              .arrival_us = (int64_t)(id * 1000 + index),
+                              .format = {(uint8_t)(id % 2), (uint8_t)(index % 3), (uint8_t)(id % 200)}};
     fill_body(id, index, scratch, input.length);
     return input;
 }
@@ -121,7 +122,7 @@ static bool holds(const sl_group *group, uint64_t id) {
         sl_journal_input in = input_of(id, i);
         if (r->damaged || r->arrival_us != in.arrival_us || r->length != in.length ||
             r->stream_length != in.stream_length || r->source_length != in.source_length ||
-            r->key_length != in.key_length ||
+            r->key_length != in.key_length || memcmp(&r->format, &in.format, sizeof r->format) != 0 ||
             memcmp(group->bytes + r->body, in.body, in.length) != 0 ||
             memcmp(group->bytes + r->stream, in.stream, in.stream_length) != 0 ||
             memcmp(group->bytes + r->source, in.source, in.source_length) != 0 ||

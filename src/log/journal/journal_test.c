@@ -132,6 +132,28 @@ static void groups_read_back_in_order_across_segments_and_restarts(void **state)
     assert_int_equal(quarantined, 0);
 }
 
+static void a_record_keeps_its_format_and_one_that_says_nothing_is_json(void **state) {
+    rig *r = *state;
+    sl_journal_input input = {.body = "a,b\n", .length = 4};
+    sl_group_reset(r->group);
+    assert_int_equal(sl_group_add(r->group, &input), SL_OK);
+    uint32_t said = r->group->records[0].stream - 4;
+    assert_memory_equal(r->group->bytes + said, "\0\0\0\0", 4); /* As before there were formats. */
+    input.format = (sl_format){SL_FORMAT_CSV, SL_HEADER_ABSENT, ';'};
+    assert_int_equal(sl_group_add(r->group, &input), SL_OK);
+    assert_int_equal(sl_journal_write(r->journal, r->group, NULL), SL_OK);
+    reopen(r, true);
+    uint64_t quarantined = 0;
+    sl_group_reset(r->group);
+    assert_int_equal(get(r, 0, &quarantined), SL_OK);
+    assert_int_equal(r->group->count, 2);
+    assert_int_equal(r->group->records[0].format.kind, SL_FORMAT_JSON);
+    const sl_format *csv = &r->group->records[1].format;
+    assert_int_equal(csv->kind, SL_FORMAT_CSV);
+    assert_int_equal(csv->header, SL_HEADER_ABSENT);
+    assert_int_equal(csv->delimiter, ';');
+}
+
 static void identity_stays_and_offsets_respect_cursors(void **state) {
     rig *r = *state;
     char identity[33];
@@ -464,6 +486,7 @@ int main(void) {
 #define journal_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(group_takes_records_until_it_is_full_and_one_of_any_size),
+        journal_test(a_record_keeps_its_format_and_one_that_says_nothing_is_json),
         journal_test(groups_read_back_in_order_across_segments_and_restarts),
         journal_test(identity_stays_and_offsets_respect_cursors),
         journal_test(failed_sync_seals_the_segment_and_the_group_goes_to_the_next),
