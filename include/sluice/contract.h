@@ -64,8 +64,7 @@ void sl_contract_unref(const sl_contract *contract); /**< NULL is allowed. */
  * The columns that the contract gives: what the schemas at the place of each member of
  * `properties`, through `$ref` and `allOf`, say of its type; enum and const tell it where
  * nothing else does. Several types, an array, an object without `properties` and one that
- * holds itself are JSON text. Of every schema that sl_schema_from_json() takes it makes
- * the same.
+ * holds itself are JSON text.
  * @param with_rest Add `_rest` unless the root refuses members that it doesn't name.
  * @return SL_OK, SL_EUNSUPPORTED, SL_EINVAL, SL_ELIMIT (with the place), SL_ENOMEM.
  */

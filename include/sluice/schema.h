@@ -6,7 +6,6 @@
  *          of the same stream only appends to `fields`, so a field's index never changes.
  * Names    `name` is the member's key; `path` joins keys with '.' (for people and configuration).
  * Threads  Immutable; the reference count is atomic.
- * Source   JSON Schema draft 2020-12 (the part that gives columns).
  */
 #pragma once
 
@@ -80,15 +79,6 @@ uint32_t sl_schema_find(const sl_schema *schema, const char *path);
 uint32_t sl_schema_child(const sl_schema *schema, uint32_t parent, const char *name, size_t length);
 const char *sl_type_name(sl_type type); /**< "string", "timestamp", … */
 
-/**
- * Columns of a JSON Schema document. Understood: type (also [T, "null"]), properties, required,
- * format date-time and date, x-decimal [p,s], additionalProperties, items (the column is JSON text),
- * title, description, $schema, $id, $comment, examples, default, deprecated. Any other keyword is
- * SL_EUNSUPPORTED and names its JSON pointer.
- * @param with_rest Add `_rest` unless the root says additionalProperties: false.
- */
-SL_CHECKED sl_status sl_schema_from_json(const char *name, const char *json, size_t length,
-                                         bool with_rest, sl_schema **out, sl_error *error);
 /** Exact form for the ledger (all of sl_schema); read back by sl_schema_load(). */
 void sl_schema_store(const sl_schema *schema, sl_buffer *out);
 SL_CHECKED sl_status sl_schema_load(const char *json, size_t length, sl_schema **out, sl_error *error);

@@ -1,4 +1,5 @@
 #include "decode_testing.h"
+#include "schema_of.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +25,7 @@ static const char schema_text[] =
 static sl_schema *make_schema(const char *text, bool rest) {
     sl_schema *schema = NULL;
     sl_error error;
-    if (sl_schema_from_json("s", text, strlen(text), rest, &schema, &error) != SL_OK)
+    if (schema_of(text, rest, &schema, &error) != SL_OK)
         fail_msg("%s", error.text);
     return schema;
 }

@@ -7,6 +7,7 @@
 #include "number.h"
 
 #include "decode_testing.h"
+#include "schema_of.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -249,7 +250,7 @@ static int make_schemas(void **state) {
         "\"g\":{\"type\":\"object\",\"properties\":{\"k\":{\"type\":\"string\"},"
         "\"v\":{\"type\":\"integer\"},\"h\":{\"type\":\"object\",\"properties\":{"
         "\"k\":{\"type\":\"number\"}}}}}}}";
-    if (sl_schema_from_json("s", text, strlen(text), true, &schemas[0], NULL) != SL_OK)
+    if (schema_of(text, true, &schemas[0], NULL) != SL_OK)
         return -1;
     // The same as inferred, and an inferred one that knows nothing.
     schemas[1] = sl_schema_copy(schemas[0]);

@@ -1,4 +1,4 @@
-// Schemas: the tree, JSON Schema, the stored form, and how an inferred one grows.
+// Schemas: the tree, the stored form, and how an inferred one grows.
 
 #include "sluice/schema.h"
 
@@ -10,29 +10,35 @@
 
 #include <cmocka.h>
 
-static sl_schema *from_json(const char *json, bool with_rest) {
-    sl_schema *schema = NULL;
-    sl_error error = {0};
-    if (sl_schema_from_json("clicks", json, strlen(json), with_rest, &schema, &error) !=
-        SL_OK)
-        fail_msg("%s", error.text);
-    return schema;
-}
-
 static sl_field field_of(const sl_schema *schema, const char *path) {
     uint32_t index = sl_schema_find(schema, path);
     assert_int_not_equal(index, SL_NO_FIELD);
     return schema->fields[index];
 }
 
-static void refused(const char *json, sl_status status, const char *part) {
-    sl_schema *schema = NULL;
-    sl_error error = {0};
-    assert_int_equal(sl_schema_from_json("s", json, strlen(json), true, &schema, &error),
-                     status);
-    assert_null(schema);
-    if (strstr(error.text, part) == NULL)
-        fail_msg("\"%s\" lacks \"%s\"", error.text, part);
+/** A bit of everything; NULL when out of memory. */
+static sl_schema *clicks(void) {
+    sl_schema *s = sl_schema_create("clicks");
+    if (s == NULL)
+        return NULL;
+    uint32_t id = sl_schema_add(s, 0, "id", 2, SL_TYPE_STRING);
+    uint32_t price = sl_schema_add(s, 0, "price", 5, SL_TYPE_DECIMAL);
+    uint32_t geo = sl_schema_add(s, 0, "geo", 3, SL_TYPE_GROUP);
+    uint32_t lat =
+        geo == SL_NO_FIELD ? geo : sl_schema_add(s, geo, "lat", 3, SL_TYPE_DOUBLE);
+    uint32_t at = sl_schema_add(s, 0, "at", 2, SL_TYPE_TIMESTAMP);
+    s->rest = sl_schema_add(s, 0, "_rest", 5, SL_TYPE_JSON);
+    if (id == SL_NO_FIELD || price == SL_NO_FIELD || lat == SL_NO_FIELD ||
+        at == SL_NO_FIELD || s->rest == SL_NO_FIELD) {
+        sl_schema_unref(s);
+        return NULL;
+    }
+    s->fields[id].required = s->fields[at].required = true;
+    s->fields[id].nullable = false;
+    s->fields[price].precision = 12;
+    s->fields[price].scale = 2;
+    s->fields[s->rest].origin = SL_ORIGIN_REST;
+    return s;
 }
 
 // ---- The tree
@@ -76,10 +82,7 @@ static void dotted_paths_find_nested_members_and_keys_with_dots(void **state) {
 
 static void a_copy_shares_nothing(void **state) {
     (void)state;
-    sl_schema *schema =
-        from_json("{\"properties\":{\"a\":{\"type\":\"object\",\"properties\":"
-                  "{\"b\":{\"type\":\"string\",\"x-decimal\":[9,2]}}}}}",
-                  true);
+    sl_schema *schema = clicks();
     schema->version = 7;
     sl_schema *copy = sl_schema_copy(schema);
     sl_buffer before = {0}, after = {0};
@@ -103,155 +106,12 @@ static void the_last_reference_frees(void **state) {
     sl_schema_unref(NULL);
 }
 
-// ---- JSON Schema
-// -----------------------------------------------------------------------------
-
-static const char clicks[] =
-    "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"title\":\"Clicks\","
-    "\"type\":\"object\",\"required\":[\"id\",\"at\",\"nick\"],\"properties\":{"
-    "\"id\":{\"type\":\"string\"},\"at\":{\"type\":\"string\",\"format\":\"date-time\"},"
-    "\"day\":{\"type\":\"string\",\"format\":\"date\"},\"n\":{\"type\":\"integer\"},"
-    "\"x\":{\"type\":[\"number\",\"null\"],\"description\":\"d\"},"
-    "\"nick\":{\"type\":[\"null\",\"string\"]},"
-    "\"price\":{\"type\":[\"string\",\"number\"],\"x-decimal\":[12,2]},"
-    "\"ok\":{\"type\":\"boolean\",\"default\":false},"
-    "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
-    "\"free\":{\"type\":\"object\"},\"any\":true,"
-    "\"geo\":{\"type\":\"object\",\"required\":[\"lat\"],\"properties\":{"
-    "\"lat\":{\"type\":\"number\"},\"city\":{\"type\":\"string\"}}}}}";
-
-static void json_schema_gives_typed_columns(void **state) {
-    (void)state;
-    sl_schema *s = from_json(clicks, true);
-    assert_int_equal(field_of(s, "id").type, SL_TYPE_STRING);
-    assert_int_equal(field_of(s, "at").type, SL_TYPE_TIMESTAMP);
-    assert_int_equal(field_of(s, "day").type, SL_TYPE_DATE);
-    assert_int_equal(field_of(s, "n").type, SL_TYPE_INT64);
-    assert_int_equal(field_of(s, "x").type, SL_TYPE_DOUBLE);
-    assert_int_equal(field_of(s, "price").type, SL_TYPE_DECIMAL);
-    assert_int_equal(field_of(s, "price").precision, 12);
-    assert_int_equal(field_of(s, "price").scale, 2);
-    assert_int_equal(field_of(s, "ok").type, SL_TYPE_BOOL);
-    assert_int_equal(field_of(s, "tags").type, SL_TYPE_JSON);
-    assert_int_equal(field_of(s, "free").type, SL_TYPE_JSON);
-    assert_int_equal(field_of(s, "any").type, SL_TYPE_JSON);
-    assert_int_equal(field_of(s, "geo").type, SL_TYPE_GROUP);
-    assert_int_equal(field_of(s, "geo.lat").type, SL_TYPE_DOUBLE);
-    assert_int_equal(s->rest, sl_schema_find(s, "_rest"));
-    assert_int_equal(field_of(s, "_rest").origin, SL_ORIGIN_REST);
-    sl_schema_unref(s);
-}
-
-static void required_and_null_decide_what_is_optional(void **state) {
-    (void)state;
-    sl_schema *s = from_json(clicks, true);
-    assert_true(field_of(s, "id").required);
-    assert_false(field_of(s, "id").nullable);
-    assert_true(field_of(s, "nick").required);
-    assert_true(field_of(s, "nick").nullable);
-    assert_false(field_of(s, "n").required);
-    assert_true(field_of(s, "n").nullable);
-    assert_false(field_of(s, "geo.lat").nullable);
-    assert_true(field_of(s, "geo").nullable);
-    assert_true(field_of(s, "any").nullable);
-    sl_schema_unref(s);
-}
-
-static void a_closed_schema_has_no_rest(void **state) {
-    (void)state;
-    sl_schema *s = from_json(
-        "{\"properties\":{\"a\":{\"type\":\"string\"},\"g\":{\"type\":\"object\","
-        "\"properties\":{\"b\":true},\"additionalProperties\":false}},"
-        "\"additionalProperties\":false}",
-        true);
-    assert_true(s->closed);
-    assert_int_equal(s->rest, SL_NO_FIELD);
-    sl_schema_unref(s);
-    s = from_json("{\"properties\":{\"a\":{\"type\":\"string\"}}}", false);
-    assert_false(s->closed);
-    assert_int_equal(s->rest, SL_NO_FIELD);
-    sl_schema_unref(s);
-}
-
-static void an_unknown_keyword_is_refused_with_its_pointer(void **state) {
-    (void)state;
-    refused("{\"properties\":{\"a/b~c\":{\"type\":\"integer\",\"minimum\":3}}}",
-            SL_EUNSUPPORTED, "/properties/a~1b~0c/minimum: ");
-    refused("{\"$ref\":\"#/x\"}", SL_EUNSUPPORTED, "/$ref: ");
-    refused("{\"properties\":{\"t\":{\"type\":\"array\",\"items\":{\"enum\":[1]}}}}",
-            SL_EUNSUPPORTED, "/properties/t/items/enum: ");
-    refused("{\"properties\":{\"t\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
-            "\"properties\":"
-            "{\"u\":{\"pattern\":\"x\"}}}}}}",
-            SL_EUNSUPPORTED, "/properties/t/items/properties/u/pattern: ");
-    refused("{\"properties\":{\"m\":{\"type\":\"object\",\"additionalProperties\":{"
-            "\"const\":1}}}}",
-            SL_EUNSUPPORTED, "/properties/m/additionalProperties/const: ");
-}
-
-static void what_makes_no_column_is_refused(void **state) {
-    (void)state;
-    refused("{\"properties\":{\"a\":{\"type\":\"null\"}}}", SL_EUNSUPPORTED,
-            "/properties/a/type");
-    refused("{\"properties\":{\"a\":{\"type\":[\"string\",\"integer\"]}}}",
-            SL_EUNSUPPORTED, "/properties/a/type");
-    refused("{\"properties\":{\"a\":{\"type\":\"strin\"}}}", SL_EINVAL,
-            "/properties/a/type");
-    refused("{\"properties\":{\"a\":{\"type\":[\"string\",\"string\"]}}}", SL_EINVAL,
-            "type");
-    refused("{\"properties\":{\"a\":{\"type\":3}}}", SL_EINVAL, "type");
-    refused("{\"properties\":{\"a\":false}}", SL_EUNSUPPORTED, "/properties/a");
-    refused("{\"properties\":{\"a\":{\"type\":\"string\",\"format\":\"uuid\"}}}",
-            SL_EUNSUPPORTED, "/properties/a/format");
-    refused("{\"properties\":{\"a\":{\"type\":\"integer\",\"format\":\"date\"}}}",
-            SL_EUNSUPPORTED, "/properties/a/format");
-    refused("{\"properties\":{\"a\":{\"properties\":{\"b\":true}}}}", SL_EUNSUPPORTED,
-            "/properties/a/properties");
-    refused("{\"properties\":{\"a\":{\"type\":\"object\",\"properties\":{}}}}",
-            SL_EUNSUPPORTED, "/properties/a/properties");
-    refused("{\"properties\":{\"\":{\"type\":\"string\"}}}", SL_EUNSUPPORTED,
-            "/properties/");
-    refused("{\"properties\":{\"_rest\":{\"type\":\"string\"}}}", SL_EINVAL, "_rest");
-    refused("{\"type\":\"array\"}", SL_EUNSUPPORTED, "/type");
-    refused("[1]", SL_EINVAL, "/: ");
-    refused("{\"properties\":{\"a\":{\"type\":\"number\",\"x-decimal\":[19,2]}}}",
-            SL_EINVAL, "x-decimal");
-    refused("{\"properties\":{\"a\":{\"type\":\"number\",\"x-decimal\":[5,6]}}}",
-            SL_EINVAL, "x-decimal");
-    refused("{\"properties\":{\"a\":{\"type\":\"number\",\"x-decimal\":5}}}", SL_EINVAL,
-            "x-decimal");
-    refused("{\"properties\":{\"a\":{\"type\":\"boolean\",\"x-decimal\":[5,2]}}}",
-            SL_EUNSUPPORTED, "x-decimal");
-    refused("{\"required\":[\"a\"]}", SL_EUNSUPPORTED, "/required");
-    refused("{\"required\":[3]}", SL_EINVAL, "/required");
-    refused("{\"required\":3}", SL_EINVAL, "/required");
-    refused("{\"title\":3}", SL_EINVAL, "/title");
-    refused("{\"properties\":{\"g\":{\"type\":\"object\",\"properties\":{\"b\":true},"
-            "\"additionalProperties\":false}}}",
-            SL_EUNSUPPORTED, "/properties/g/additionalProperties");
-    refused("{\"properties\":{\"a\":{\"type\":\"string\",},}}", SL_ESYNTAX,
-            "line 1, column");
-    refused("{\"title\":\"a\",\"title\":\"b\"}", SL_ESYNTAX, "duplicate");
-}
-
-static void a_schema_nested_too_deep_is_refused(void **state) {
-    (void)state;
-    sl_buffer json = {0};
-    for (unsigned i = 0; i <= SL_DEPTH_MAX; i++)
-        sl_buffer_text(&json, "{\"type\":\"object\",\"properties\":{\"a\":");
-    sl_buffer_text(&json, "true");
-    for (unsigned i = 0; i <= SL_DEPTH_MAX; i++)
-        sl_buffer_text(&json, "}}");
-    refused(sl_buffer_cstr(&json), SL_ELIMIT, "too deep");
-    sl_buffer_fini(&json);
-}
-
 // ---- Stored form
 // -----------------------------------------------------------------------------
 
 static void the_stored_form_keeps_everything(void **state) {
     (void)state;
-    sl_schema *s = from_json(clicks, true);
+    sl_schema *s = clicks();
     s->version = 3;
     s->inferred = s->frozen = true;
     uint32_t at = sl_schema_add(s, 0, "processed \"at\"", 14, SL_TYPE_TIMESTAMP);
@@ -321,7 +181,9 @@ static void a_damaged_stored_form_is_corrupt(void **state) {
 // -------------------------------------------------------------------------------
 
 static sl_schema *inferred(void) {
-    sl_schema *schema = from_json("{}", true);
+    sl_schema *schema = sl_schema_create("s");
+    schema->rest = sl_schema_add(schema, 0, "_rest", 5, SL_TYPE_JSON);
+    schema->fields[schema->rest].origin = SL_ORIGIN_REST;
     schema->inferred = true;
     return schema;
 }
@@ -475,8 +337,8 @@ static bool everything(void) {
     sl_proposal grow[] = {PROPOSE(0, "geo\0zone", 2, SL_TYPE_STRING),
                           PROPOSE(0, "a\0b\0c", 3, SL_TYPE_STRING),
                           PROPOSE(0, "n", 1, SL_TYPE_DOUBLE)};
-    if (sl_schema_from_json("clicks", clicks, strlen(clicks), true, &schema, &error) !=
-        SL_OK)
+    schema = clicks();
+    if (schema == NULL)
         goto out;
     sl_schema_store(schema, &stored);
     if (stored.failed)
@@ -508,7 +370,7 @@ static void any_failed_allocation_is_a_status(void **state) {
     sl_memory_fail_at(0);
     assert_true(done);
     // Where only the text of a message needed memory, the work goes on without it.
-    assert_true(refusals > 300 && refusals >= n - 5);
+    assert_true(refusals > 100 && refusals >= n - 5);
 }
 
 int main(void) {
@@ -518,12 +380,6 @@ int main(void) {
         cmocka_unit_test(dotted_paths_find_nested_members_and_keys_with_dots),
         cmocka_unit_test(a_copy_shares_nothing),
         cmocka_unit_test(the_last_reference_frees),
-        cmocka_unit_test(json_schema_gives_typed_columns),
-        cmocka_unit_test(required_and_null_decide_what_is_optional),
-        cmocka_unit_test(a_closed_schema_has_no_rest),
-        cmocka_unit_test(an_unknown_keyword_is_refused_with_its_pointer),
-        cmocka_unit_test(what_makes_no_column_is_refused),
-        cmocka_unit_test(a_schema_nested_too_deep_is_refused),
         cmocka_unit_test(the_stored_form_keeps_everything),
         cmocka_unit_test(a_damaged_stored_form_is_corrupt),
         cmocka_unit_test(new_members_become_columns_in_order_of_sight),

@@ -9,6 +9,8 @@
 // CPU time of the thread; the median of the passes. The same batch is filled again and
 // again, as a worker does.
 
+#include "schema_of.h"
+
 #include "sluice/decode.h"
 
 #include <stdio.h>
@@ -120,8 +122,7 @@ int main(int argc, char **argv) {
     double *times = sl_calloc(passes, sizeof *times);
     sl_batch *batch = sl_batch_create(NULL);
     if (passes == 0 || times == NULL || batch == NULL ||
-        sl_schema_from_json("clicks", schema_text, strlen(schema_text), false, &schema,
-                            &error) != SL_OK)
+        schema_of(schema_text, false, &schema, &error) != SL_OK)
         return 1;
     printf("%u events, %.0f bytes each\n", events, (double)body.length / events);
     static const char *const names[] = {"auto", "scalar", "sse2", "avx2"};

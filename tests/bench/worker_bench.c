@@ -5,6 +5,8 @@
 // Nanoseconds of the thread's CPU time per event, of the best pass: on a shared machine the best pass is
 // the one that nobody disturbed.
 
+#include "schema_of.h"
+
 #include "sluice/decode.h"
 #include "sluice/parquet.h"
 
@@ -123,7 +125,7 @@ int main(int argc, char **argv) {
     uint8_t *bytes = load(argv[1], &length);
     sl_schema *schema;
     sl_error error;
-    must(sl_schema_from_json("clicks", schema_text, strlen(schema_text), true, &schema, &error), "schema");
+    must(schema_of(schema_text, true, &schema, &error), "schema");
     int passes = argc > 2 ? atoi(argv[2]) : 5;
     costs best = {0};
     for (int i = 0; i < passes; i++) {

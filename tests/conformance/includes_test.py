@@ -5,7 +5,7 @@
   - A stage knows core, event and its own contract, never another stage. What goes beyond that stands in KNOWS with its reason.
   - app knows everything.
   - Libraries that do I/O, and the system's own calls, belong to io (LIBRARIES, SYSTEM). Libraries that only compute
-    belong to the folders that use them. jansson reads schemas and replies of services, never events.
+    belong to the folders that use them. jansson reads stored schemas and replies of services, never events.
   - A private header stays in its folder.
 
 Tests and benchmarks beside the code may use what they compare with; private headers hold for them too. A permission that
@@ -96,8 +96,8 @@ LIBRARIES = {
     "curl/": (["io"], "I/O"),
     "librdkafka/": (["log/kafka"], "I/O: the log that the library exists for"),
     "libpq-fe.h": (["io"], "I/O"),
-    "jansson.h": (["event/schema_json.c", "io/aws/replies.c", "sinks/warehouse/redshift/iam.c"],
-                  "reads JSON Schema and replies of services; never events"),
+    "jansson.h": (["event/schema_stored.c", "io/aws/replies.c", "sinks/warehouse/redshift/iam.c"],
+                  "reads stored schemas and replies of services; never events"),
     "yaml.h": (["app/configuration", "steps/user_agent/read.c"], "reads the configuration; regexes.yaml"),
     "pcre2.h": (["steps/contract/regex.c", "steps/expression", "steps/user_agent"], "computes: regular expressions"),
     "llhttp.h": (["intake/http"], "computes: bytes to parts of a request"),
@@ -177,7 +177,8 @@ def main():
             if quoted and quoted.startswith("sluice/"):
                 contract(path, number, folder, test, quoted[len("sluice/"):])
             elif quoted:
-                if not (path.parent / quoted).is_file() and not (test and (TOP / "tests" / "sim" / quoted).is_file()):
+                helps = test and any((TOP / "tests" / folder / quoted).is_file() for folder in ("sim", "help"))
+                if not (path.parent / quoted).is_file() and not helps:
                     problem(path, number, f"{quoted} isn't in this folder")
                 elif "/" in quoted:
                     problem(path, number, f"{quoted} is the private header of another folder")

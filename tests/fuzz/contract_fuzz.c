@@ -3,7 +3,8 @@
 // Whatever they are: compiling names a reason or succeeds, and the columns and the tree
 // say the same of each event.
 
-#include "sluice/contract.h"
+#include "../help/schema_of.h"
+
 #include "sluice/decode.h"
 
 #include <stdlib.h>
@@ -67,8 +68,7 @@ static void check_rows(const sl_contract *contract, const sl_schema *schema,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static sl_schema *schema;
-    if (schema == NULL && sl_schema_from_json("s", columns_text, strlen(columns_text),
-                                              true, &schema, NULL) != SL_OK)
+    if (schema == NULL && schema_of(columns_text, true, &schema, NULL) != SL_OK)
         abort();
     const uint8_t *nul = size == 0 ? NULL : memchr(data, 0, size);
     size_t text = nul == NULL ? size : (size_t)(nul - data);

@@ -1,8 +1,9 @@
-// links: sluice_decode PkgConfig::jansson
+// links: sluice_decode sluice_contract PkgConfig::jansson
 // Scalar and vector decoding say the same of any body, with a schema and without one;
 // jansson agrees on what is one JSON text.
 
 #include "../../src/decode/decode_testing.h"
+#include "../help/schema_of.h"
 
 #include <jansson.h>
 
@@ -58,8 +59,7 @@ static void judge(const uint8_t *data, size_t size) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static sl_schema *schemas[3];
     if (schemas[0] == NULL) {
-        if (sl_schema_from_json("s", schema_text, strlen(schema_text), true, &schemas[0],
-                                NULL) != SL_OK)
+        if (schema_of(schema_text, true, &schemas[0], NULL) != SL_OK)
             abort();
         schemas[1] = sl_schema_copy(schemas[0]);
         schemas[2] = sl_schema_create("s");

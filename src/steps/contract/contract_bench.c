@@ -6,7 +6,8 @@
 //
 // CPU time of the thread; the best of the passes. Decoding isn't counted.
 
-#include "sluice/contract.h"
+#include "schema_of.h"
+
 #include "sluice/decode.h"
 
 #include <stdio.h>
@@ -180,8 +181,7 @@ int main(int argc, char **argv) {
     b.batch = sl_batch_create(NULL);
     b.times = sl_calloc(passes, sizeof *b.times);
     if (passes == 0 || b.times == NULL || b.batch == NULL ||
-        sl_schema_from_json("clicks", COLUMNS "}", strlen(COLUMNS "}"), true, &b.schema,
-                            NULL) != SL_OK ||
+        schema_of(COLUMNS "}", true, &b.schema, NULL) != SL_OK ||
         sl_decoder_create(b.schema, &options, &b.decoder) != SL_OK)
         return 1;
     printf("%u events, %.0f bytes each; ns per event\n%-42s %7s %9s %10s\n", b.events,

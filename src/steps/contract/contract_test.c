@@ -180,6 +180,7 @@ static void what_is_wrong_with_a_schema_names_its_place(void **state) {
     cannot("{\"$defs\":{\"a\":{\"minimum\":\"1\"}}}", SL_EINVAL,
            "/$defs/a/minimum: is not a number");
     cannot("{\"type\":\"int\"}", SL_EINVAL, "/type: is not a type name");
+    cannot("{\"type\":3}", SL_EINVAL, "/type: is not a type name");
     cannot("{\"type\":[\"null\",\"null\"]}", SL_EINVAL,
            "/type: is not a list of different type names");
     cannot("{\"items\":[true]}", SL_EINVAL,
@@ -214,8 +215,13 @@ static void what_is_wrong_with_a_schema_names_its_place(void **state) {
            "/$schema: only draft 2020-12 is supported");
     cannot("{\"pattern\":\"a(\"}", SL_EINVAL,
            "/pattern: not a pattern: a group is not closed (at byte 2)");
-    cannot("{\"x-decimal\":[5]}", SL_EINVAL,
-           "/x-decimal: is not [precision 1 to 18, scale 0 to precision]");
+    static const char *const decimals[] = {"[5]", "[19,2]", "[5,6]", "5"};
+    for (size_t i = 0; i < sizeof decimals / sizeof *decimals; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "{\"x-decimal\":%s}", decimals[i]);
+        cannot(text, SL_EINVAL,
+               "/x-decimal: is not [precision 1 to 18, scale 0 to precision]");
+    }
     cannot("{\n \"type\" \"null\"}", SL_ESYNTAX, "line 2, column 9: no ':'");
     cannot("{\"type\":\"null\",\"type\":\"null\"}", SL_EINVAL,
            "/type: this name is there twice");

@@ -1,3 +1,5 @@
+#include "schema_of.h"
+
 #include "sluice/decode.h"
 #include "sluice/steps.h"
 #include "sluice/value.h"
@@ -38,7 +40,7 @@ static sl_step_definition step(sl_step_kind kind, const char *name, const char *
 
 static sl_status begin(fixture *f, const sl_step_definition *steps, uint32_t count, uint32_t *wrong, sl_error *error) {
     *f = (fixture){0};
-    sl_status status = sl_schema_from_json("s", schema_text, strlen(schema_text), false, &f->schema, error);
+    sl_status status = schema_of(schema_text, false, &f->schema, error);
     if (status == SL_OK)
         status = sl_steps_create(steps, count, f->schema, "at", &f->plan, wrong, error);
     if (status == SL_OK)
