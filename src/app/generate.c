@@ -14,10 +14,14 @@
 #define EXIT_USAGE 64
 #define WRITE_BYTES (256 * 1024)
 
+#define KINDS "clickstream, orders, web-analytics, iot, payments or food-delivery"
+
 static const char usage[] =
     "Usage: sluice generate KIND [OPTION]...\n"
+    "       sluice generate KIND --tables DIR [--rows N]\n"
     "       sluice generate --file FILE --to URL [OPTION]...\n"
-    "Make test events. KIND is clickstream or orders; the same seed and count give the same bytes.\n"
+    "Make test events. KIND is " KINDS ";\n"
+    "the same seed and count give the same bytes.\n"
     "\n"
     "  --to URL|FILE|-   http://HOST:PORT[/PATH] (path: /v1/events), a file, or stdout [-]\n"
     "  --count N         events in all [rate x duration, else until stopped]\n"
@@ -27,15 +31,20 @@ static const char usage[] =
     "  --start TIME      event time of the first [2024-03-20T10:00:00Z]\n"
     "  --event-hours H   event times are spread over H hours [1]\n"
     "  --now             event times are the present instead (bytes then don't repeat)\n"
+    "  --format F        json (a line each), or csv: a header in each file or body, then lines [json]\n"
+    "  --duplicates F    share of events that are one of the last 100 again, such as 0.05 [0]\n"
+    "  --invalid F       share of events without their id, with a wrong type, or cut off [0]\n"
     "  --connections N   keep-alive connections [1]\n"
     "  --batch N         events in a request's body [100]\n"
     "  --token T         bearer token [$SLUICE_TOKEN]\n"
     "  --idempotent      send an Idempotency-Key, so that a lost reply can be tried again\n"
     "  --retry-for D     how long a body is tried again after 429, 503 or a lost reply [60s]\n"
     "  --file FILE       send the lines of FILE instead of making events\n"
+    "  --tables DIR      no events, but the CSV tables that belong to KIND: its users, devices ...\n"
+    "  --rows N          at most N rows of each table [all]\n"
     "  --summary FILE    write the figures as JSON too\n"
     "  --no-progress     no line of figures each second\n"
-    "Exit: 0; 1 when something was refused, lost or failed; 64 usage.\n";
+    "Exit: 0; 1 when something was refused (without --invalid), lost or failed; 64 usage.\n";
 
 static volatile sig_atomic_t stopped;
 
@@ -73,14 +82,50 @@ static bool read_positive(const char *text, double max, double *value) {
     return end != text && *end == '\0' && *value > 0 && *value <= max;
 }
 
+static bool read_share(const char *text, double *value) {
+    char *end = NULL;
+    *value = strtod(text, &end);
+    return end != text && *end == '\0' && *value >= 0 && *value <= 1;
+}
+
+static bool read_format(const char *text, bool *csv) {
+    *csv = strcmp(text, "csv") == 0;
+    return *csv || strcmp(text, "json") == 0;
+}
+
 static bool read_text(const char *text, const char **value) {
     *value = text;
     return *text != '\0';
 }
 
+/* What the events are; the arguments are take_value()'s. */
+static bool take_content(sl_generate_options *o, const char *name, const char *value, bool *good) {
+    double number = 0;
+    if (strcmp(name, "--seed") == 0) {
+        *good = read_u64(value, UINT64_MAX, &o->seed);
+    } else if (strcmp(name, "--event-hours") == 0) {
+        *good = read_positive(value, 1e6, &number);
+        o->span_ms = (int64_t)(number * 3600000.0);
+    } else if (strcmp(name, "--start") == 0) {
+        *good = o->has_start = sl_time_parse(value, strlen(value), &o->start_ms);
+        o->start_ms = sl_time_floor(o->start_ms, 1000) / 1000;
+    } else if (strcmp(name, "--format") == 0) {
+        *good = read_format(value, &o->csv);
+    } else if (strcmp(name, "--duplicates") == 0) {
+        *good = read_share(value, &o->duplicates);
+    } else if (strcmp(name, "--invalid") == 0) {
+        *good = read_share(value, &o->invalid);
+    } else if (strcmp(name, "--tables") == 0) {
+        *good = read_text(value, &o->tables);
+    } else if (strcmp(name, "--rows") == 0) {
+        *good = read_u64(value, UINT32_MAX, &o->rows) && o->rows > 0;
+    } else
+        return false;
+    return true;
+}
+
 /* @return false when `name` is none; *good says whether the value fits. */
 static bool take_value(sl_generate_options *o, const char *name, const char *value, bool *good) {
-    double number = 0;
     uint64_t connections = 0;
     if (strcmp(name, "--to") == 0) {
         *good = read_text(value, &o->to);
@@ -92,8 +137,6 @@ static bool take_value(sl_generate_options *o, const char *name, const char *val
         *good = read_text(value, &o->token) && strpbrk(value, "\r\n") == NULL;
     } else if (strcmp(name, "--count") == 0) {
         *good = read_u64(value, UINT64_C(1) << 40, &o->count);
-    } else if (strcmp(name, "--seed") == 0) {
-        *good = read_u64(value, UINT64_MAX, &o->seed);
     } else if (strcmp(name, "--batch") == 0) {
         *good = read_u64(value, 1000000, &o->batch) && o->batch > 0;
     } else if (strcmp(name, "--connections") == 0) {
@@ -101,18 +144,12 @@ static bool take_value(sl_generate_options *o, const char *name, const char *val
         o->connections = (unsigned)connections;
     } else if (strcmp(name, "--rate") == 0) {
         *good = strcmp(value, "0") == 0 || read_positive(value, 1e9, &o->rate);
-    } else if (strcmp(name, "--event-hours") == 0) {
-        *good = read_positive(value, 1e6, &number);
-        o->span_ms = (int64_t)(number * 3600000.0);
     } else if (strcmp(name, "--duration") == 0) {
         *good = sl_duration_parse(value, strlen(value), &o->duration_us) && o->duration_us > 0;
     } else if (strcmp(name, "--retry-for") == 0) {
         *good = sl_duration_parse(value, strlen(value), &o->retry_for_us);
-    } else if (strcmp(name, "--start") == 0) {
-        *good = o->has_start = sl_time_parse(value, strlen(value), &o->start_ms);
-        o->start_ms = sl_time_floor(o->start_ms, 1000) / 1000;
     } else
-        return false;
+        return take_content(o, name, value, good);
     return true;
 }
 
@@ -156,9 +193,14 @@ static bool is_url(const char *to) { return strstr(to, "://") != NULL; }
 
 static sl_status check_options(sl_generate_options *o, sl_error *error) {
     if (o->has_kind == (o->file != NULL))
-        return sl_error_set(error, SL_EINVAL, "give a KIND (clickstream, orders) or --file");
+        return sl_error_set(error, SL_EINVAL, "give a KIND (" KINDS ") or --file");
     if (o->file != NULL && !is_url(o->to))
         return sl_error_set(error, SL_EINVAL, "--file needs --to http://…");
+    if (o->file != NULL && (o->csv || o->tables != NULL || o->duplicates + o->invalid > 0))
+        return sl_error_set(error, SL_EINVAL, "a file is sent as it is: --format, --duplicates, "
+                                              "--invalid and --tables go with a KIND");
+    if (o->rows > 0 && o->tables == NULL)
+        return sl_error_set(error, SL_EINVAL, "--rows goes with --tables; events: --count");
     if (o->count == 0 && o->duration_us > 0 && o->rate > 0)
         o->count = (uint64_t)(o->rate * (double)o->duration_us / 1e6 + 0.5);
     return SL_OK;
@@ -183,11 +225,22 @@ static sl_status parse_options(int argc, char **argv, sl_generate_options *o, sl
             return sl_error_set(error, SL_EINVAL, "one KIND only, not also '%s'", argv[i]);
         else if (!sl_generate_kind_parse(argv[i], &o->kind))
             return sl_error_set(error, SL_EINVAL,
-                                "unknown kind '%s': there are clickstream and orders", argv[i]);
+                                "unknown kind '%s': give " KINDS, argv[i]);
         else
             o->has_kind = true;
     }
     return check_options(o, error);
+}
+
+sl_generator sl_generate_options_generator(const sl_generate_options *o) {
+    sl_generator generator;
+    sl_generator_init(&generator, o->kind, o->seed, o->count);
+    generator.start_ms = o->start_ms;
+    generator.span_ms = o->span_ms;
+    generator.duplicates = o->duplicates;
+    generator.invalid = o->invalid;
+    generator.csv = o->csv;
+    return generator;
 }
 
 /* --- To a file ----------------------------------------------------------------------------- */
@@ -221,16 +274,15 @@ static uint64_t due_events(const sl_generate_options *o, int64_t elapsed_us, uin
 
 static sl_status write_events(const sl_generate_options *o, int file, uint8_t *buffer,
                               sl_generate_summary *summary, sl_error *error) {
-    sl_generator generator;
-    sl_generator_init(&generator, o->kind, o->seed, o->count);
-    generator.start_ms = o->start_ms;
-    generator.span_ms = o->span_ms;
+    sl_generator generator = sl_generate_options_generator(o);
+    size_t head = o->csv ? sl_generate_header(&generator, buffer) : 0;
     uint64_t end = o->count > 0 ? o->count : UINT64_MAX;
     int64_t start = sl_generate_clock_us(), elapsed = 0;
     while (summary->sent < end && !sl_generate_stopped() &&
            (o->duration_us == 0 || elapsed < o->duration_us)) {
         uint64_t due = due_events(o, elapsed, end);
-        size_t length = 0;
+        size_t length = head;
+        head = 0;
         if (o->now)
             generator.now_ms = (int64_t)time(NULL) * 1000;
         for (; summary->sent < due && length <= WRITE_BYTES - SL_GENERATE_EVENT_BYTES_MAX;
@@ -318,6 +370,14 @@ static sl_status write_summary(const char *path, const sl_generate_summary *s, s
     return good ? SL_OK : sl_error_set(error, SL_EIO, "write %s: %s", path, strerror(errno));
 }
 
+static int write_tables(const sl_generate_options *o) {
+    sl_error error = {0};
+    if (sl_generate_tables(o->kind, o->rows, o->tables, &error) == SL_OK)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "generate: %s\n", error.text);
+    return EXIT_FAILURE;
+}
+
 static int run(const sl_generate_options *o) {
     sl_error error = {0};
     sl_generate_summary *summary = sl_calloc(1, sizeof *summary);
@@ -336,7 +396,8 @@ static int run(const sl_generate_options *o) {
         status = write_summary(o->summary, summary, &error);
     if (status != SL_OK)
         fprintf(stderr, "generate: %s\n", error.text);
-    bool refused = summary->rejected + summary->given_up + summary->lost > 0;
+    /* Of events that are broken on purpose a refusal is what is wanted. */
+    bool refused = (o->invalid > 0 ? 0 : summary->rejected) + summary->given_up + summary->lost > 0;
     sl_free(summary);
     return status == SL_OK && !refused ? EXIT_SUCCESS : EXIT_FAILURE;
 }
@@ -361,7 +422,7 @@ int sl_generate_main(int argc, char **argv) {
     sigaction(SIGTERM, &action, &old_term);
     action.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &action, &old_pipe);
-    int code = run(&options);
+    int code = options.tables != NULL ? write_tables(&options) : run(&options);
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
     sigaction(SIGPIPE, &old_pipe, NULL);

@@ -1,27 +1,16 @@
-/* Test events, each a function of (kind, seed, count, index).
+/* Test events, each a function of (kind, seed, count, index): the table of kinds, clickstream and
+ * orders, and which events come again or broken.
  *
  * Randomness is SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number
  * Generators", OOPSLA 2014) started at a hash of seed and index: any event can be made without
  * those before it. Texts are copied as whole 64-byte pieces, of which only the length counts,
  * because a copy of a constant size is a few vector moves and a copy of a variable size a call. */
-#include "sluice/generate.h"
-
-#include "sluice/time.h"
+#include "generate_private.h"
+#include "generate_text.h"
 
 #include <assert.h>
-#include <string.h>
 
-#define PIECE_BYTES 64
-#define USERS 100000
 #define PRODUCTS 5000
-#define CUSTOMERS 50000
-
-typedef struct piece {
-    uint8_t length;
-    char text[PIECE_BYTES];
-} piece;
-
-#define PIECE(s) {sizeof(s) - 1, s}
 
 /* The first entries are drawn most often, see pick_skewed(). */
 static const piece event_types[20] = {
@@ -121,94 +110,6 @@ static const piece currencies[4] = {PIECE("USD"), PIECE("EUR"), PIECE("GBP"), PI
 static const piece payments[4] = {PIECE("card"), PIECE("paypal"), PIECE("invoice"),
                                   PIECE("transfer")};
 
-static const char hex_digits[16] = "0123456789abcdef";
-/* Two digits at a time halve the divisions. */
-static const char digit_pairs[201] =
-    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-    "8081828384858687888990919293949596979899";
-
-static uint64_t mix(uint64_t x) {
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
-
-static uint64_t next(uint64_t *state) {
-    *state += UINT64_C(0x9e3779b97f4a7c15);
-    return mix(*state);
-}
-
-/* A number below `limit` from 32 random bits, without a division (Lemire, "Fast Random Integer
- * Generation in an Interval", 2019; the bias of 2^-32 × limit doesn't matter here). */
-static uint32_t below(uint64_t bits, uint32_t limit) {
-    return (uint32_t)(((bits & UINT32_MAX) * limit) >> 32);
-}
-
-/* The smaller of two draws: low numbers come often, the last ones seldom. */
-static uint32_t pick_skewed(uint64_t bits, uint32_t limit) {
-    uint32_t a = below(bits, limit), b = below(bits >> 32, limit);
-    return a < b ? a : b;
-}
-
-static uint8_t *put(uint8_t *out, const piece *p) {
-    memcpy(out, p->text, PIECE_BYTES);
-    return out + p->length;
-}
-
-/* For literals; their size is known, so this is a few moves. */
-#define PUT(out, s) (memcpy((out), (s), sizeof(s) - 1), (out) + (sizeof(s) - 1))
-
-static uint8_t *put_pair(uint8_t *out, uint32_t n) {
-    memcpy(out, digit_pairs + 2 * (size_t)n, 2);
-    return out + 2;
-}
-
-static uint8_t *put_6_digits(uint8_t *out, uint32_t n) {
-    out = put_pair(out, n / 10000);
-    out = put_pair(out, n / 100 % 100);
-    return put_pair(out, n % 100);
-}
-
-static uint8_t *put_number(uint8_t *out, uint32_t n) {
-    char digits[10];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    memcpy(out, digits + at, sizeof digits - at);
-    return out + (sizeof digits - at);
-}
-
-/* 12345 cents are 123.45. */
-static uint8_t *put_cents(uint8_t *out, uint32_t cents) {
-    out = put_number(out, cents / 100);
-    *out++ = '.';
-    return put_pair(out, cents % 100);
-}
-
-static uint8_t *put_hex(uint8_t *out, uint64_t bits, unsigned digits) {
-    for (unsigned i = 0; i < digits; i++, bits <<= 4)
-        *out++ = (uint8_t)hex_digits[bits >> 60];
-    return out;
-}
-
-/* Version 4, variant 10 (RFC 9562, section 5.4). */
-static uint8_t *put_uuid(uint8_t *out, uint64_t high, uint64_t low) {
-    high = (high & ~UINT64_C(0xf000)) | UINT64_C(0x4000);
-    low = (low & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62);
-    out = put_hex(out, high, 8);
-    *out++ = '-';
-    out = put_hex(out, high << 32, 4);
-    *out++ = '-';
-    out = put_hex(out, high << 48, 4);
-    *out++ = '-';
-    out = put_hex(out, low, 4);
-    *out++ = '-';
-    return put_hex(out, low << 16, 12);
-}
-
 /* In order, but for a jitter that stays within the span where there is room for it. */
 static int64_t event_time_ms(const sl_generator *g, uint64_t index, uint64_t bits) {
     if (g->now_ms != 0)
@@ -224,42 +125,6 @@ static int64_t event_time_ms(const sl_generator *g, uint64_t index, uint64_t bit
     return g->start_ms + (int64_t)(index * span / g->count) + jitter;
 }
 
-static void set_minute(sl_generator *g, int64_t minute) {
-    int64_t days = sl_time_floor(minute, 1440) / 1440;
-    int year = 1970;
-    unsigned month = 1, day = 1;
-    sl_date_civil((int32_t)days, &year, &month, &day);
-    uint32_t of_day = (uint32_t)(minute - days * 1440);
-    uint8_t *out = (uint8_t *)g->prefix;
-    out = put_pair(out, (uint32_t)year / 100);
-    out = put_pair(out, (uint32_t)year % 100);
-    *out++ = '-';
-    out = put_pair(out, month);
-    *out++ = '-';
-    out = put_pair(out, day);
-    *out++ = 'T';
-    out = put_pair(out, of_day / 60);
-    *out++ = ':';
-    out = put_pair(out, of_day % 60);
-    *out = ':';
-    g->minute = minute;
-}
-
-/* RFC 3339 with milliseconds. All but the last 7 characters stay the same for a minute. */
-static uint8_t *put_time(uint8_t *out, sl_generator *g, int64_t ms) {
-    int64_t minute = sl_time_floor(ms, 60000) / 60000;
-    if (minute != g->minute)
-        set_minute(g, minute);
-    uint32_t rest = (uint32_t)(ms - minute * 60000);
-    memcpy(out, g->prefix, 17);
-    out = put_pair(out + 17, rest / 1000);
-    *out++ = '.';
-    *out++ = (uint8_t)('0' + rest / 100 % 10);
-    out = put_pair(out, rest % 100);
-    *out++ = 'Z';
-    return out;
-}
-
 static uint8_t *put_product(uint8_t *out, uint32_t product) {
     out = PUT(out, "prod");
     out = put_pair(out, product / 100);
@@ -269,7 +134,7 @@ static uint8_t *put_product(uint8_t *out, uint32_t product) {
 static uint8_t *put_clickstream(uint8_t *out, sl_generator *g, uint64_t index, uint64_t state) {
     uint64_t id_high = next(&state), id_low = next(&state), a = next(&state), b = next(&state),
              c = next(&state), d = next(&state);
-    uint32_t user = pick_skewed(a, USERS), product = pick_skewed(b, PRODUCTS);
+    uint32_t user = pick_skewed(a, SL_GENERATE_USERS), product = pick_skewed(b, PRODUCTS);
     const piece *category = &categories[product % 12];
     /* A user's session is a million events long: in an hour of five million, five sessions. */
     uint64_t session = mix(g->seed ^ ((uint64_t)user << 32) ^ (index >> 20));
@@ -311,7 +176,7 @@ static uint8_t *put_orders(uint8_t *out, sl_generator *g, uint64_t index, uint64
     out = put_6_digits(out, (uint32_t)(index / 1000000 % 1000000));
     out = put_6_digits(out, (uint32_t)(index % 1000000));
     out = PUT(out, "\",\"customer_id\":\"cust");
-    out = put_6_digits(out, pick_skewed(b, CUSTOMERS));
+    out = put_6_digits(out, pick_skewed(b, SL_GENERATE_CUSTOMERS));
     out = PUT(out, "\",\"timestamp\":\"");
     out = put_time(out, g, event_time_ms(g, index, c));
     out = PUT(out, "\",\"status\":\"");
@@ -342,18 +207,29 @@ static uint8_t *put_orders(uint8_t *out, sl_generator *g, uint64_t index, uint64
     return PUT(out, "}\n");
 }
 
-static const char *const kind_names[SL_GENERATE_KIND_COUNT] = {
-    [SL_GENERATE_CLICKSTREAM] = "clickstream",
-    [SL_GENERATE_ORDERS] = "orders",
+typedef struct kind_row {
+    const char *name;
+    sl_generate_writer *write;
+    const char *id;    /* The member that a broken event lacks. */
+    const char *typed; /* The member that has another type in a broken event. */
+} kind_row;
+
+static const kind_row kinds[SL_GENERATE_KIND_COUNT] = {
+    [SL_GENERATE_CLICKSTREAM] = {"clickstream", put_clickstream, "user_id", "timestamp"},
+    [SL_GENERATE_ORDERS] = {"orders", put_orders, "order_id", "amount"},
+    [SL_GENERATE_WEB_ANALYTICS] = {"web-analytics", sl_generate_web, "eventId", "revenue"},
+    [SL_GENERATE_IOT] = {"iot", sl_generate_iot, "device_id", "temperature"},
+    [SL_GENERATE_PAYMENTS] = {"payments", sl_generate_payment, "transaction_id", "amount"},
+    [SL_GENERATE_FOOD_DELIVERY] = {"food-delivery", sl_generate_food, "OrderID", "OrderValue"},
 };
 
 const char *sl_generate_kind_name(sl_generate_kind kind) {
-    return kind < SL_GENERATE_KIND_COUNT ? kind_names[kind] : NULL;
+    return kind < SL_GENERATE_KIND_COUNT ? kinds[kind].name : NULL;
 }
 
 bool sl_generate_kind_parse(const char *name, sl_generate_kind *kind) {
     for (unsigned i = 0; i < SL_GENERATE_KIND_COUNT; i++)
-        if (strcmp(name, kind_names[i]) == 0) {
+        if (strcmp(name, kinds[i].name) == 0) {
             *kind = (sl_generate_kind)i;
             return true;
         }
@@ -371,10 +247,45 @@ void sl_generator_init(sl_generator *generator, sl_generate_kind kind, uint64_t 
                                 .minute = INT64_MIN};
 }
 
+static uint64_t state_of(const sl_generator *g, uint64_t index) {
+    return mix(mix(g->seed) ^ (index + 1) * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+/* Draws of their own, so that events stay the same whatever shares are asked for. */
+static bool is_drawn(const sl_generator *g, uint64_t index, uint64_t salt, double share,
+                     uint64_t *bits) {
+    *bits = mix(state_of(g, index) ^ salt);
+    return share > 0 && (double)(*bits >> 11) * 0x1p-53 < share;
+}
+
+/* The event that is sent as number `index`: itself, or one shortly before it again. */
+static uint64_t origin(const sl_generator *g, uint64_t index) {
+    uint64_t bits = 0;
+    while (index > 0 && is_drawn(g, index, UINT64_C(0x647570), g->duplicates, &bits)) {
+        uint64_t back = 1 + below(mix(bits), SL_GENERATE_AGAIN_WITHIN);
+        index -= back < index ? back : index;
+    }
+    return index;
+}
+
 size_t sl_generate_event(sl_generator *generator, uint64_t index, uint8_t *out) {
-    uint64_t state = mix(mix(generator->seed) ^ (index + 1) * UINT64_C(0x9e3779b97f4a7c15));
-    uint8_t *end = generator->kind == SL_GENERATE_CLICKSTREAM
-                       ? put_clickstream(out, generator, index, state)
-                       : put_orders(out, generator, index, state);
-    return (size_t)(end - out);
+    index = origin(generator, index);
+    const kind_row *kind = &kinds[generator->kind];
+    uint64_t bits = 0;
+    sl_generate_fault fault = {.kind = SL_FAULT_NONE, .id = kind->id, .typed = kind->typed};
+    if (is_drawn(generator, index, UINT64_C(0x626164), generator->invalid, &bits)) {
+        fault.kind = SL_FAULT_NONE + 1 + (sl_fault)below(mix(bits), SL_FAULT_COUNT - 1);
+        fault.bits = bits;
+    }
+    uint8_t *end = kind->write(out, generator, index, state_of(generator, index));
+    size_t length = (size_t)(end - out);
+    if (generator->csv)
+        return sl_generate_csv(out, length, &fault);
+    return fault.kind == SL_FAULT_NONE ? length : sl_generate_break(out, length, &fault);
+}
+
+size_t sl_generate_header(const sl_generator *generator, uint8_t *out) {
+    sl_generator g = *generator;
+    uint8_t *end = kinds[g.kind].write(out, &g, 0, state_of(&g, 0));
+    return sl_generate_csv_header(out, (size_t)(end - out));
 }

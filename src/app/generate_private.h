@@ -1,11 +1,67 @@
 /** @file generate_private.h
- * What `sluice generate` is made of: options, the histogram of latencies, the reader of HTTP
- * replies, and the sender.
+ * What `sluice generate` is made of: options, the kinds' writers, CSV and faults, tables, the
+ * histogram of latencies, the reader of HTTP replies, and the sender.
  */
 #pragma once
 
 #include "sluice/buffer.h"
 #include "sluice/generate.h"
+
+/* --- Events ------------------------------------------------------------------------------ */
+
+/* How many there are of whom; the tables of `--tables` have as many rows. */
+enum {
+    SL_GENERATE_USERS = 100000,    /* clickstream */
+    SL_GENERATE_CUSTOMERS = 50000, /* orders */
+    SL_GENERATE_VISITORS = 10000,  /* web-analytics */
+    SL_GENERATE_PAYERS = 10000,
+    SL_GENERATE_DEVICES = 500,
+    SL_GENERATE_EATERS = 10000, /* food-delivery; these three are multiples of SL_GENERATE_PLACES */
+    SL_GENERATE_RESTAURANTS = 400,
+    SL_GENERATE_RIDERS = 800,
+    SL_GENERATE_PLACES = 16, /* Number n of any of the three is at home in place n % 16. */
+    SL_GENERATE_SHOP_TYPES = 8,
+};
+
+/* Their names, in events and tables. */
+extern const char *const sl_generate_shop_types[SL_GENERATE_SHOP_TYPES];
+/* Where a payer is at home: two letters. */
+const char *sl_generate_home(uint32_t payer);
+
+/* Writes one event as a line of JSON from random bits that begin at `state`. @return its end. */
+typedef uint8_t *sl_generate_writer(uint8_t *out, sl_generator *generator, uint64_t index,
+                                    uint64_t state);
+sl_generate_writer sl_generate_web, sl_generate_iot, sl_generate_payment, sl_generate_food;
+
+/* What producers do to events. */
+typedef enum sl_fault {
+    SL_FAULT_NONE,
+    SL_FAULT_NO_ID,
+    SL_FAULT_TYPE, /* "n/a" where a number or a time belongs. */
+    SL_FAULT_CUT,
+    SL_FAULT_COUNT
+} sl_fault;
+
+typedef struct sl_generate_fault {
+    sl_fault kind;
+    uint64_t bits; /* Say where a line is cut. */
+    const char *id, *typed;
+} sl_generate_fault;
+
+/** Break a line of JSON, in place. @return its new length. */
+size_t sl_generate_break(uint8_t *line, size_t length, const sl_generate_fault *fault);
+/** Turn a line of JSON into one of CSV, in place, with the fault in it. @return its new length. */
+size_t sl_generate_csv(uint8_t *line, size_t length, const sl_generate_fault *fault);
+/** Turn a line of JSON into the header of its CSV: members' paths, with dots. */
+size_t sl_generate_csv_header(uint8_t *line, size_t length);
+
+/**
+ * Write the tables that belong to a kind, as CSV, into a directory that is made where it lacks.
+ * @param rows At most so many of each; 0: all.
+ * @return SL_OK, SL_EIO.
+ */
+SL_CHECKED sl_status sl_generate_tables(sl_generate_kind kind, uint64_t rows, const char *directory,
+                                        sl_error *error);
 
 /* --- Latencies --------------------------------------------------------------------------- */
 
@@ -53,14 +109,15 @@ bool sl_reply_count(const sl_reply *reply, const char *name, uint64_t *value);
 
 typedef struct sl_generate_options {
     sl_generate_kind kind;
-    bool has_kind, has_start, now, idempotent, progress;
+    bool has_kind, has_start, now, idempotent, progress, csv;
     uint64_t count; /* 0: no end but the duration's. */
-    uint64_t seed;
+    uint64_t seed, rows;
+    double duplicates, invalid;
     double rate; /* Events a second; 0: as fast as the other side takes them. */
     int64_t duration_us, start_ms, span_ms, retry_for_us;
     unsigned connections;
     uint64_t batch;
-    const char *to, *token, *file, *summary;
+    const char *to, *token, *file, *summary, *tables;
 } sl_generate_options;
 
 typedef struct sl_generate_summary {
@@ -77,6 +134,9 @@ typedef struct sl_url {
 
 /** http://HOST[:PORT][/PATH]; no path is /v1/events. @return SL_OK, SL_EINVAL, SL_EUNSUPPORTED. */
 SL_CHECKED sl_status sl_url_parse(const char *text, sl_url *url, sl_error *error);
+
+/** A generator as the options want it. */
+sl_generator sl_generate_options_generator(const sl_generate_options *options);
 
 /** Set by SIGINT and SIGTERM: no new request, but a summary. */
 bool sl_generate_stopped(void);

@@ -111,9 +111,7 @@ static sl_status open_file(source *s, const char *path, sl_error *error) {
 }
 
 static sl_status open_source(source *s, const sl_generate_options *o, sl_error *error) {
-    sl_generator_init(&s->generator, o->kind, o->seed, o->count);
-    s->generator.start_ms = o->start_ms;
-    s->generator.span_ms = o->span_ms;
+    s->generator = sl_generate_options_generator(o);
     s->now = o->now;
     s->batch = o->batch;
     s->end = o->count > 0 ? o->count : UINT64_MAX;
@@ -143,6 +141,8 @@ static void next_lines(source *s, body *b) {
 static void next_events(source *s, uint8_t *buffer, body *b) {
     if (s->now)
         s->generator.now_ms = (int64_t)time(NULL) * 1000;
+    if (s->generator.csv)
+        b->length = sl_generate_header(&s->generator, buffer);
     for (; b->events < s->batch && s->next + b->events < s->end; b->events++)
         b->length += sl_generate_event(&s->generator, s->next + b->events, buffer + b->length);
     b->bytes = buffer;
@@ -297,7 +297,7 @@ static void count_reply(sender *s, connection *c) {
         accepted = 0;
         rejected = c->body.events;
     }
-    if (rejected > 0)
+    if (rejected > 0 && s->options->invalid <= 0)
         complain(s, c);
     s->summary->accepted += accepted;
     s->summary->rejected += rejected;
@@ -531,9 +531,10 @@ static sl_status make_fields(sender *s) {
     bool ipv6 = strchr(s->url.host, ':') != NULL;
     const char *token = s->options->token;
     int n = snprintf(s->fields, sizeof s->fields,
-                     "Host: %s%s%s:%s\r\nContent-Type: application/x-ndjson\r\n"
+                     "Host: %s%s%s:%s\r\nContent-Type: %s\r\n"
                      "User-Agent: sluice-generate\r\n%s%s%s",
                      ipv6 ? "[" : "", s->url.host, ipv6 ? "]" : "", s->url.port,
+                     s->options->csv ? "text/csv; header=present" : "application/x-ndjson",
                      token != NULL ? "Authorization: Bearer " : "", token != NULL ? token : "",
                      token != NULL ? "\r\n" : "");
     if (n < 0 || (size_t)n >= sizeof s->fields)
@@ -551,7 +552,7 @@ static sl_status make_connections(sender *s) {
         s->connections[i].fd = -1;
     for (unsigned i = 0; i < o->connections; i++) {
         if (o->file == NULL) {
-            s->connections[i].buffer = sl_malloc((o->batch + 1) * SL_GENERATE_EVENT_BYTES_MAX);
+            s->connections[i].buffer = sl_malloc((o->batch + 2) * SL_GENERATE_EVENT_BYTES_MAX);
             if (s->connections[i].buffer == NULL)
                 return sl_error_set(s->error, SL_ENOMEM, "out of memory");
         }

@@ -243,7 +243,7 @@ typedef struct server {
     unsigned answer_count, requests;
     sl_buffer taken;
     char keys[16][64];
-    bool authorized;
+    bool authorized, is_csv;
     pthread_t thread;
 } server;
 
@@ -269,6 +269,7 @@ static void note_request(server *s, const char *head, unsigned number) {
     if (key != NULL && number < 16)
         snprintf(s->keys[number], sizeof s->keys[0], "%.*s", (int)strcspn(key + 17, "\r"), key + 17);
     s->authorized = strstr(head, "Authorization: Bearer secret\r\n") != NULL;
+    s->is_csv = strstr(head, "Content-Type: text/csv; header=present\r\n") != NULL;
 }
 
 /* @return false when the connection is to be closed. */
@@ -422,6 +423,28 @@ static void lost_reply_is_tried_again_only_with_a_key(void **state) {
     stop_server(&s);
 }
 
+static void every_body_of_csv_has_its_header(void **state) {
+    (void)state;
+    server s;
+    start_server(&s, NULL, 0);
+    assert_int_equal(GENERATE(&s, "iot", "--count=30", "--batch=10", "--format=csv"), 0);
+    unsigned headers = 0;
+    for (const char *at = sl_buffer_cstr(&s.taken); (at = strstr(at, "reading_id,")) != NULL; at++)
+        headers++;
+    assert_int_equal(headers, 3);
+    assert_true(s.is_csv);
+    stop_server(&s);
+}
+
+static void refusal_of_what_was_broken_on_purpose_is_exit_0(void **state) {
+    (void)state;
+    static const int answers[] = {ANSWER_400};
+    server s;
+    start_server(&s, answers, 1);
+    assert_int_equal(GENERATE(&s, "iot", "--count=30", "--batch=10", "--invalid=0.1"), 0);
+    stop_server(&s);
+}
+
 static void refusal_for_good_is_exit_1(void **state) {
     (void)state;
     static const int answers[] = {ANSWER_400};
@@ -525,6 +548,8 @@ int main(void) {
         cmocka_unit_test(paced_sending_sends_the_same_events),
         cmocka_unit_test(busy_answer_is_tried_again_with_the_same_key),
         cmocka_unit_test(lost_reply_is_tried_again_only_with_a_key),
+        cmocka_unit_test(every_body_of_csv_has_its_header),
+        cmocka_unit_test(refusal_of_what_was_broken_on_purpose_is_exit_0),
         cmocka_unit_test(refusal_for_good_is_exit_1),
         cmocka_unit_test(busy_for_longer_than_retry_for_is_exit_1),
         cmocka_unit_test(lines_of_a_file_arrive_whole),

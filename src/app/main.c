@@ -21,7 +21,7 @@ static const char usage[] =
     "usage: sluice [run] [-c FILE] [--drain]      the daemon (the default verb)\n"
     "       sluice validate [FILE] [--no-environment]\n"
     "                                             check a configuration\n"
-    "       sluice generate KIND [options]        events: clickstream, orders; see generate --help\n"
+    "       sluice generate KIND [options]        test events; see generate --help\n"
     "       sluice audit [-c FILE] [--json] [--whole]\n"
     "                                             prove that every event is where it belongs, once\n"
     "       sluice ddl redshift|postgres|athena [-c FILE]\n"
