@@ -1,5 +1,5 @@
 /** @file parquet.h
- * Parquet files from batches, and enough of a reader to inspect and audit them.
+ * Parquet files from batches, and enough of a reader to inspect and audit them, and to have their rows again.
  *
  * Layout   "PAR1", row groups (column chunks in depth-first field order: dictionary page, then v1 data
  *          pages), thrift compact footer, its length, "PAR1". Every page has its CRC-32 (gzip's). Statistics
@@ -21,6 +21,7 @@
 
 #include "sluice/batch.h"
 #include "sluice/hash.h"
+#include "sluice/value.h"
 
 typedef enum sl_parquet_profile { SL_PARQUET_LAKE, SL_PARQUET_COMPATIBLE } sl_parquet_profile;
 typedef enum sl_parquet_codec {
@@ -101,3 +102,20 @@ typedef struct sl_parquet_footer {
 SL_CHECKED sl_status sl_parquet_read_footer(const uint8_t *tail, size_t length, size_t *needed,
                                             sl_parquet_footer *out, sl_error *error);
 void sl_parquet_footer_fini(sl_parquet_footer *footer);
+
+/** Rows of a file in memory (or mapped), in order: of those that sluice writes, and of others as far as they have no repeated
+ * columns, data pages of version 1, and encodings and codecs that sluice writes. What a damaged file says is not believed. */
+typedef struct sl_parquet_scan sl_parquet_scan;
+/** @param bytes Borrowed until close. @return SL_OK, SL_ECORRUPT, SL_EUNSUPPORTED, SL_ELIMIT, SL_ENOMEM. */
+SL_CHECKED sl_status sl_parquet_scan_open(const uint8_t *bytes, size_t length, sl_parquet_scan **out, sl_error *error);
+void sl_parquet_scan_close(sl_parquet_scan *scan); /**< NULL is allowed. */
+uint32_t sl_parquet_scan_columns(const sl_parquet_scan *scan);
+const char *sl_parquet_scan_name(const sl_parquet_scan *scan, uint32_t column); /**< "place.city" */
+sl_type sl_parquet_scan_type(const sl_parquet_scan *scan, uint32_t column); /**< JSON is STRING: the file doesn't tell. */
+/** Before the first row: others than these are passed over, and are null. */
+void sl_parquet_scan_only(sl_parquet_scan *scan, const char *const *names, uint32_t count);
+/**
+ * @param[out] values One per column; text is borrowed until the next call. A group that isn't there is its columns' nulls.
+ * @return SL_OK; SL_ENOTFOUND: that was all; SL_ECORRUPT, SL_EUNSUPPORTED, SL_ENOMEM: it ends here.
+ */
+SL_CHECKED sl_status sl_parquet_scan_next(sl_parquet_scan *scan, sl_value *values, sl_error *error);
