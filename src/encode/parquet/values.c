@@ -44,7 +44,7 @@ static uint64_t packed(const uint8_t *from, size_t index, unsigned width) {
     size_t bit = index * width;
     for (unsigned got = 0; got < width;) {
         unsigned offset = (unsigned)(bit & 7), take = 8 - offset < width - got ? 8 - offset : width - got;
-        value |= (uint64_t)(from[bit >> 3] >> offset & ((1u << take) - 1)) << got;
+        value |= (uint64_t)((unsigned)from[bit >> 3] >> offset & ((1u << take) - 1)) << got;
         got += take;
         bit += take;
     }
