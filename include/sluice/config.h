@@ -11,6 +11,7 @@
 #include "sluice/parquet.h"
 #include "sluice/schema.h"
 #include "sluice/steps.h"
+#include "sluice/trial.h"
 #include "sluice/window.h"
 
 typedef struct sl_config_lake {
@@ -143,6 +144,8 @@ typedef struct sl_config {
     uint32_t window_count;
     sl_config_lookup *lookups;
     uint32_t lookup_count;
+    sl_trial *tests;      /**< `tests`: what `sluice test` runs. */
+    uint32_t test_count;
     bool embedded;        /**< No streams configured: they are made as they are named, inferred. */
     char *text;           /**< As shown by /config: resolved YAML, secrets as "***". */
 } sl_config;
@@ -152,6 +155,9 @@ typedef struct sl_config_source {
     const char *path;             /**< File, or NULL. */
     const char *text;             /**< Used instead of reading `path`; may be NULL. */
     const char *const *environment; /**< "NAME=value", NULL-terminated. SLUICE_CONFIG_YAML is read from here. */
+    /** For test `trial` (from 1) of `tests`: `test_environment` goes before `environment`, lookup tables that the test
+     * brings along before those configured, and what only says where data goes isn't looked at. 0: for the daemon. */
+    uint32_t trial;
 } sl_config_source;
 
 /** Called for warnings, such as an unknown SLUICE_… variable with its nearest name. */

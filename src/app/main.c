@@ -21,6 +21,8 @@ static const char usage[] =
     "usage: sluice [run] [-c FILE] [--drain]      the daemon (the default verb)\n"
     "       sluice validate [FILE] [--no-environment]\n"
     "                                             check a configuration\n"
+    "       sluice test FILE [--filter NAME] [--verbose]\n"
+    "                                             run the tests of a configuration\n"
     "       sluice generate KIND [options]        test events; see generate --help\n"
     "       sluice audit [-c FILE] [--json] [--whole]\n"
     "                                             prove that every event is where it belongs, once\n"
@@ -65,8 +67,8 @@ static int help(FILE *out, int code) {
 }
 
 typedef struct arguments {
-    const char *config, *file;
-    bool drain, json, whole, no_environment, crash_points, bad;
+    const char *config, *file, *filter;
+    bool verbose, drain, json, whole, no_environment, crash_points, bad;
 } arguments;
 
 static arguments parse(int argc, char **argv) {
@@ -74,6 +76,10 @@ static arguments parse(int argc, char **argv) {
     for (int i = 0; i < argc && !a.bad; i++) {
         if ((strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) && i + 1 < argc)
             a.config = argv[++i];
+        else if (strcmp(argv[i], "--filter") == 0 && i + 1 < argc)
+            a.filter = argv[++i];
+        else if (strcmp(argv[i], "--verbose") == 0)
+            a.verbose = true;
         else if (strcmp(argv[i], "--drain") == 0)
             a.drain = true;
         else if (strcmp(argv[i], "--json") == 0)
@@ -131,6 +137,14 @@ static int validate(const arguments *a) {
     (void)printf("ok: %u streams, %u windows\n", config->stream_count, config->window_count);
     sl_config_destroy(config);
     return 0;
+}
+
+static int test(const arguments *a) {
+    const sl_trial_options options = {
+        .path = a->file != NULL ? a->file : a->config, .filter = a->filter, .verbose = a->verbose};
+    if (options.path == NULL && getenv("SLUICE_CONFIG_YAML") == NULL)
+        return help(stderr, EXIT_USAGE);
+    return sl_trial_main(&options);
 }
 
 static int audit(const arguments *a) {
@@ -212,6 +226,8 @@ int main(int argc, char **argv) {
         return run(&a);
     if (strcmp(verb, "validate") == 0)
         return validate(&a);
+    if (strcmp(verb, "test") == 0)
+        return test(&a);
     if (strcmp(verb, "audit") == 0)
         return audit(&a);
     if (strcmp(verb, "ddl") == 0)

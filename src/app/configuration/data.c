@@ -67,6 +67,8 @@ static sl_status build(const sl_lookup_definition *d, const uint8_t *bytes, size
 static void load_lookup(sl_loader *l, sl_config_lookup *lookup, const sl_node *section) {
     const sl_node *csv = sl_yaml_child(section, "csv"), *ndjson = sl_yaml_child(section, "ndjson"),
                   *node = csv ? csv : ndjson;
+    if (sl_loader_test_lookup(l, lookup))
+        return;
     if (!node || (csv && ndjson) || !lookup->key) {
         sl_problem_add(&l->problems, section, true, SL_EINVAL,
                        "lookup %s: needs `key`, and one of `csv` and `ndjson`", lookup->name);

@@ -165,6 +165,7 @@ static void finish(sl_loader *l) {
     }
     if (!stop(l))
         sl_loader_check_tables(l);
+    sl_loader_tests(l);
 }
 
 static void write_text(sl_loader *l) {
@@ -194,6 +195,7 @@ static sl_status run(sl_loader *l, sl_error *error) {
         return status;
     find_directory(l);
     sl_loader_environment(l);
+    sl_loader_prepare_tests(l);
     if (!l->problems.out_of_memory)
         sl_expand_tree(&l->tree, &l->environment, l->tree.root, &l->problems);
     if (!stop(l)) {

@@ -227,6 +227,10 @@ const sl_parameter sl_parameters[] = {
      "error|warn|info|debug", "What the daemon says about itself on stderr."},
     {"log.format", SL_PARAMETER_SWITCH, ROOT(log.json), 0, "text", NULL, 0, 0,
      "text|json", "`text`: key=value. `json`: one object on a line."},
+    {"tests", SL_PARAMETER_TESTS, ROOT(tests), offsetof(sl_config, test_count), NULL, "none", 0, 0, NULL,
+     "What `sluice test` runs: events, and what is expected of them. See [testing](testing.md)."},
+    {"test_environment", SL_PARAMETER_VARIABLES, SL_SCOPE_ROOT, 0, 0, NULL, "none", 0, 0, NULL,
+     "Values of environment variables for `sluice test`, which go before those of the environment."},
 
     {"streams.NAME.from", SL_PARAMETER_LIST, STREAM(from),
      offsetof(sl_config_stream, from_count), NULL, "all sources", 0, 64, NULL,
@@ -327,7 +331,6 @@ const sl_later sl_later_keys[] = {
     {"lookups.NAME.sqlite", "lookup tables from databases", false},
     {"lookups.NAME.postgres", "lookup tables from databases", false},
     {"alerts", "alerts", false},
-    {"tests", "tests in the configuration", false},
     {"ingest", "a Kafka topic as its log", true},
     {"http.auth.aws_keys", "the Kinesis and Firehose producer APIs", true},
     {"journal.compression", "a compressed journal", true},
@@ -366,7 +369,8 @@ void sl_parameter_variable(const char *path, char *out) {
 }
 
 bool sl_parameter_has_variable(const sl_parameter *parameter) {
-    return parameter->scope == SL_SCOPE_ROOT;
+    return parameter->scope == SL_SCOPE_ROOT && parameter->type != SL_PARAMETER_TESTS &&
+           parameter->type != SL_PARAMETER_VARIABLES;
 }
 
 sl_path_match sl_path_compare(const char *pattern, const char *const *keys,

@@ -34,6 +34,8 @@ typedef enum sl_parameter_type {
     SL_PARAMETER_SCHEMA,       /**< A path or a map; read with its stream. */
     SL_PARAMETER_MEASURES,     /**< Names and texts; read with its window. */
     SL_PARAMETER_STEPS,        /**< Read with its stream. */
+    SL_PARAMETER_TESTS,        /**< A list, read by tests.c. */
+    SL_PARAMETER_VARIABLES,    /**< Names and texts, read by tests.c. */
 } sl_parameter_type;
 
 /** Which structure the offsets are of. */

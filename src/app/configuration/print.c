@@ -43,8 +43,10 @@ static const char *type_name(const sl_parameter *p) {
     case SL_PARAMETER_SCHEMA:
         return "path or map";
     case SL_PARAMETER_STEPS:
+    case SL_PARAMETER_TESTS:
         return "list";
     case SL_PARAMETER_MEASURES:
+    case SL_PARAMETER_VARIABLES:
         break;
     }
     return "map";

@@ -145,6 +145,8 @@ static bool has_value(const sl_parameter *p, const char *base) {
     case SL_PARAMETER_SCHEMA:
     case SL_PARAMETER_MEASURES:
     case SL_PARAMETER_STEPS:
+    case SL_PARAMETER_TESTS:
+    case SL_PARAMETER_VARIABLES:
         return false;
     case SL_PARAMETER_COUNT:
     case SL_PARAMETER_SIZE:
@@ -205,6 +207,8 @@ static void show_value(const sl_parameter *p, const char *base, sl_buffer *out) 
     case SL_PARAMETER_SCHEMA:
     case SL_PARAMETER_MEASURES:
     case SL_PARAMETER_STEPS:
+    case SL_PARAMETER_TESTS:
+    case SL_PARAMETER_VARIABLES:
         break;
     }
     sl_buffer_text(out, "\n");

@@ -113,6 +113,12 @@ void sl_yaml_put(sl_node *parent, const char *key, sl_node *child) {
     append(parent, child);
 }
 
+void sl_yaml_drop(sl_node *map, const char *key) {
+    const sl_node *child = sl_yaml_child(map, key);
+    if (child)
+        take_out(map, child);
+}
+
 bool sl_yaml_is_empty(const sl_node *node) {
     if (!node)
         return true;
@@ -497,8 +503,12 @@ static const char *plain_json(const char *text) {
     return is_number(text) ? text : NULL;
 }
 
+const char *sl_yaml_plain(const sl_node *scalar) {
+    return scalar->plain ? plain_json(scalar->text) : NULL;
+}
+
 static void json_scalar(const sl_node *node, bool doubled, sl_buffer *out) {
-    const char *plain = node->plain ? plain_json(node->text) : NULL;
+    const char *plain = sl_yaml_plain(node);
     if (plain) {
         sl_buffer_text(out, plain);
         return;

@@ -62,6 +62,10 @@ sl_node *sl_yaml_scalar(sl_tree *tree, const char *text, const char *origin);
 void sl_yaml_put(sl_node *parent, const char *key, sl_node *child);
 sl_node *sl_yaml_child(const sl_node *map,
                        const char *key); /**< NULL when there is none. */
+/** Take the entry out of the map; nothing happens when there is none. */
+void sl_yaml_drop(sl_node *map, const char *key);
+/** What a scalar without quotes means in JSON: "null", "true", "1.5"; NULL: a text. */
+const char *sl_yaml_plain(const sl_node *scalar);
 /** Plain "", "~", "null" and quoted "": nothing was said. */
 bool sl_yaml_is_empty(const sl_node *node);
 /** The node as JSON on one line. @param doubled Write `$` of scalars as `$$`, to be read

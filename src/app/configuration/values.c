@@ -37,6 +37,8 @@ static const char *type_hint(sl_parameter_type type) {
     case SL_PARAMETER_SCHEMA:
     case SL_PARAMETER_MEASURES:
     case SL_PARAMETER_STEPS:
+    case SL_PARAMETER_TESTS:
+    case SL_PARAMETER_VARIABLES:
         break;
     }
     return "a text";
@@ -342,6 +344,7 @@ static void set_auth(sl_loader *l, const sl_parameter *p, const sl_node *node, c
 void sl_loader_value(sl_loader *l, const sl_parameter *p, const sl_node *node,
                      void *base) {
     if (p->type == SL_PARAMETER_SCHEMA || p->type == SL_PARAMETER_MEASURES || p->type == SL_PARAMETER_STEPS ||
+        p->type == SL_PARAMETER_TESTS || p->type == SL_PARAMETER_VARIABLES ||
         sl_yaml_is_empty(node))
         return; /* "" is "not given", so that ${VAR:-} works. */
     bool list = p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_SECRETS ||
@@ -394,6 +397,8 @@ void sl_loader_value(sl_loader *l, const sl_parameter *p, const sl_node *node,
     case SL_PARAMETER_SCHEMA:
     case SL_PARAMETER_MEASURES:
     case SL_PARAMETER_STEPS:
+    case SL_PARAMETER_TESTS:
+    case SL_PARAMETER_VARIABLES:
         break;
     }
 }
