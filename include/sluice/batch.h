@@ -115,6 +115,7 @@ typedef struct sl_batch {
     uint32_t *row_record; /**< [capacity] index into `records`. */
     uint32_t *row_begin;  /**< [capacity] first byte of the event, from `raw`. */
     uint32_t *row_length; /**< [capacity] */
+    uint32_t *row_index;  /**< [capacity] place of the event within its record, from 0; the decoders' to fill. */
     uint8_t *verdict;     /**< [capacity] sl_verdict. */
     sl_column *columns;   /**< [schema->count] */
     const sl_record *records; /**< Borrowed: all records of the group. */

@@ -46,6 +46,7 @@ typedef struct sl_config_stream {
     char *name;
     char **from;          /**< Source names; none: all. */
     uint32_t from_count;
+    char *when;           /**< Condition on events that come without a path; NULL: none. */
     sl_contract *contract;/**< What events must fulfil; NULL: inferred. */
     sl_schema *schema;    /**< NULL: inferred. Holds the `add` columns and `_rest`. */
     char *event_time;     /**< Field path or NULL. */
@@ -61,6 +62,14 @@ typedef struct sl_config_stream {
     sl_config_table warehouse;
     uint32_t line;        /**< Of the file, for messages. */
 } sl_config_stream;
+
+/** Whether records of the source may be the stream's, by its `from`. */
+static inline bool sl_config_takes(const sl_config_stream *stream, const char *source) {
+    bool takes = stream->from_count == 0;
+    for (uint32_t i = 0; i < stream->from_count && !takes; i++)
+        takes = strcmp(stream->from[i], source) == 0;
+    return takes;
+}
 
 /** What the stream's tables see; NULL: inferred. */
 static inline const sl_schema *sl_config_output(const sl_config_stream *stream) {

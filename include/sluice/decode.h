@@ -36,6 +36,8 @@ typedef struct sl_decoder sl_decoder;
 typedef struct sl_decoder_options {
     sl_simd simd;             /**< AUTO: the best this processor has. Same answers from all. */
     uint32_t event_bytes_max; /**< Larger events are SL_CODE_TOO_LARGE; 0: no limit. */
+    bool lenient;             /**< A value that its column doesn't take is as if it weren't there: for a look at some members of
+                                   events whose schema isn't known yet. Of a schema that isn't inferred. */
 } sl_decoder_options;
 
 /** Where a record stands while it is spread over batches. Zero it, set `record`. */
@@ -58,5 +60,17 @@ void sl_decoder_destroy(sl_decoder *decoder); /**< NULL is allowed. */
  *         4,096 rejects, or a large arena): call again with the same input and a fresh batch. SL_ENOMEM.
  */
 SL_CHECKED sl_status sl_decode(sl_decoder *decoder, sl_batch *batch, sl_decode_input *input);
+/** Where an event was found before. */
+typedef struct sl_decode_place {
+    uint32_t record, index; /**< Index into batch->records; place among the record's events. */
+    uint32_t begin, length; /**< Of the event, from batch->raw. */
+} sl_decode_place;
+/**
+ * Append one event that another batch has as a row: the same bytes by another schema. A refused one is a reject of all its bytes.
+ * @param[out] kept Whether it took a row.
+ * @return SL_OK, SL_EFULL (nothing happened), SL_ENOMEM.
+ */
+SL_CHECKED sl_status sl_decode_event(sl_decoder *decoder, sl_batch *batch, const sl_decode_place *place, bool *kept);
+bool sl_decode_is_full(const sl_batch *batch); /**< sl_decode() would return SL_EFULL. */
 /** Is `bytes` one JSON value by the same rules? For tests, tools and `_rest`. */
 bool sl_json_valid(const uint8_t *bytes, size_t length, size_t *error_at);

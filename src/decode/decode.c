@@ -47,6 +47,7 @@ sl_status sl_decoder_create(const sl_schema *schema, const sl_decoder_options *o
     decoder->event_bytes_max = options->event_bytes_max;
     decoder->inferred = schema->inferred;
     decoder->frozen = schema->frozen;
+    decoder->lenient = options->lenient;
     // Any true date will do; zeros would be taken for one.
     memcpy(&decoder->date_text, "1970-01-", 8);
     memcpy(&decoder->date_tail, "01", 2);
@@ -307,6 +308,7 @@ static void accept(sl_decoder *decoder, sl_decode_input *input, const uint8_t *b
     batch->row_record[row] = input->record;
     batch->row_begin[row] = (uint32_t)(begin - decoder->raw);
     batch->row_length[row] = (uint32_t)(end - begin);
+    batch->row_index[row] = input->index;
     batch->verdict[row] = SL_VERDICT_KEEP;
     batch->rows = row + 1;
     input->accepted++;
@@ -389,7 +391,7 @@ static sl_status after_event(sl_decoder *decoder, sl_decode_input *input,
     return broken_array(decoder, input, p, "no ',' or ']'");
 }
 
-static bool is_full(const sl_batch *batch) {
+bool sl_decode_is_full(const sl_batch *batch) {
     return batch->rows == batch->capacity || batch->reject_count >= REJECTS_MAX ||
            batch->arena.length > ARENA_FULL;
 }
@@ -412,7 +414,7 @@ static sl_status start(sl_decoder *decoder, sl_decode_input *input, const uint8_
 static sl_status events(sl_decoder *decoder, sl_decode_input *input, const uint8_t **p) {
     sl_status status = SL_OK;
     if (!input->started) {
-        if (is_full(decoder->batch))
+        if (sl_decode_is_full(decoder->batch))
             return SL_EFULL;
         status = start(decoder, input, p);
     }
@@ -420,7 +422,7 @@ static sl_status events(sl_decoder *decoder, sl_decode_input *input, const uint8
         *p = skip_spaces(*p, decoder->end);
         if (*p == decoder->end && !input->array)
             return SL_OK;
-        if (is_full(decoder->batch))
+        if (sl_decode_is_full(decoder->batch))
             return SL_EFULL;
         if (*p == decoder->end)
             return broken_array(decoder, input, p, "array is not closed");
@@ -431,21 +433,39 @@ static sl_status events(sl_decoder *decoder, sl_decode_input *input, const uint8
     return status;
 }
 
-sl_status sl_decode(sl_decoder *decoder, sl_batch *batch, sl_decode_input *input) {
-    const sl_record *record = &batch->records[input->record];
+static void begin(sl_decoder *decoder, sl_batch *batch, const uint8_t *end) {
     assert(batch->schema == decoder->schema);
-    assert(input->at <= record->length);
     decoder->batch = batch;
     decoder->raw = batch->raw;
     decoder->columns = batch->columns;
-    const uint8_t *body = batch->raw + record->body;
-    const uint8_t *p = body + input->at;
-    decoder->end = body + record->length;
+    decoder->end = end;
     decoder->no_memory = false;
     if (decoder->inferred)
         sl_infer_begin(decoder);
+}
+
+sl_status sl_decode(sl_decoder *decoder, sl_batch *batch, sl_decode_input *input) {
+    const sl_record *record = &batch->records[input->record];
+    assert(input->at <= record->length);
+    const uint8_t *body = batch->raw + record->body;
+    const uint8_t *p = body + input->at;
+    begin(decoder, batch, body + record->length);
     sl_status status = events(decoder, input, &p);
     input->at = (uint32_t)(p - body);
+    return status;
+}
+
+sl_status sl_decode_event(sl_decoder *decoder, sl_batch *batch, const sl_decode_place *place,
+                          bool *kept) {
+    if (sl_decode_is_full(batch))
+        return SL_EFULL;
+    const uint8_t *p = batch->raw + place->begin;
+    begin(decoder, batch, p + place->length);
+    // As in an array, where a refused event never ends at a newline within it.
+    sl_decode_input input = {
+        .record = place->record, .index = place->index, .array = true, .started = true};
+    sl_status status = one_event(decoder, &input, &p);
+    *kept = input.accepted != 0;
     return status;
 }
 

@@ -691,6 +691,72 @@ static void every_failing_allocation_is_reported(void **state) {
     free(copy);
 }
 
+static void what_does_not_fit_a_look_is_as_if_it_were_not_there(void **state) {
+    (void)state;
+    sl_schema *schema = make_schema("{\"properties\":{\"n\":{\"type\":[\"integer\",\"null\"]},\"s\":{\"type\":\"string\"},"
+                                    "\"t\":{\"type\":\"string\",\"format\":\"date-time\"},"
+                                    "\"g\":{\"type\":\"object\",\"properties\":{\"b\":{\"type\":\"boolean\"}}}}}", false);
+    const char body[] = "[{\"n\":1,\"s\":\"a\",\"g\":{\"b\":true,\"x\":[1]},\"t\":\"soon\",\"x\":{}},\n"
+                        "{\"n\":1.5,\"s\":\"a\\u0000\",\"g\":7,\"n\":\"2\"},\n"
+                        "{\"n\":1,\"n\":[],\"s\":null},{\"s\":[\"b\"],\"g\":{\"b\":3}},{\"s\":{\"x\":}}]";
+    for (int simd = SL_SIMD_SCALAR; simd <= SL_SIMD_AVX2; simd++) {
+        sl_decoder_options options = {.simd = (sl_simd)simd, .lenient = true};
+        uint8_t *copy = padded_copy(body, sizeof body - 1, 0);
+        sl_buffer out = SL_BUFFER_EMPTY;
+        sl_status status = decode_dump(&out, schema, &options, copy, sizeof body - 1, false);
+        if (status != SL_EUNSUPPORTED) {
+            assert_int_equal(status, SL_OK);
+            assert_string_equal(sl_buffer_cstr(&out),
+                                "row: n=1 s=a g={} g.b=true\nrow:\nrow:\nrow: g={}\n"
+                                "reject #4 146+13 at 10 syntax : no value\naccepted 4 rejected 1\n");
+        }
+        sl_buffer_fini(&out);
+        free(copy);
+    }
+    sl_schema_unref(schema);
+}
+
+static void an_event_is_decoded_again_alone(void **state) {
+    (void)state;
+    const char body[] = "[{\"id\":\"a\"}, {\"id\":\"b\",\"n\":7}, {\"n\":\n{}, \"id\":\"c\"}, {\"id\":\"\\u0000\",\n\"n\":\n{}}]";
+    sl_schema *schema = make_schema(schema_text, true), *look = make_schema("{}", false);
+    uint8_t *copy = padded_copy(body, sizeof body - 1, 0);
+    sl_decoder *first, *second;
+    assert_int_equal(sl_decoder_create(look, &(sl_decoder_options){.lenient = true}, &first), SL_OK);
+    assert_int_equal(sl_decoder_create(schema, &(sl_decoder_options){0}, &second), SL_OK);
+    sl_batch *seen = sl_batch_create(NULL), *batch = sl_batch_create(NULL);
+    sl_record record = {.length = sizeof body - 1};
+    sl_decode_input input = {.record = 0};
+    assert_int_equal(sl_batch_prepare(seen, look, copy, &record), SL_OK);
+    assert_int_equal(sl_batch_prepare(batch, schema, copy, &record), SL_OK);
+    assert_int_equal(sl_decode(first, seen, &input), SL_OK);
+    assert_int_equal(seen->rows, 4);
+    bool kept;
+    for (uint32_t row = 1; row < 4; row++) {
+        const sl_decode_place place = {.index = seen->row_index[row], .begin = seen->row_begin[row], .length = seen->row_length[row]};
+        assert_int_equal(place.index, row);
+        assert_int_equal(sl_decode_event(second, batch, &place, &kept), SL_OK);
+        assert_int_equal(kept, row == 1);
+    }
+    assert_int_equal(batch->row_index[0], 1);
+    sl_buffer out = SL_BUFFER_EMPTY;
+    dump_batch(&out, batch, true);
+    assert_string_equal(sl_buffer_cstr(&out), "row 13+16: id=b n=7\n"
+                                              "reject #2 31+19 at 6 type /n: expected int64, found an object\n"
+                                              "reject #3 52+24 at 7 syntax : NUL in a string\n");
+    batch->capacity = 1;
+    const sl_decode_place place = {.index = 0, .begin = 1, .length = 10};
+    assert_int_equal(sl_decode_event(second, batch, &place, &kept), SL_EFULL);
+    sl_buffer_fini(&out);
+    sl_batch_destroy(seen);
+    sl_batch_destroy(batch);
+    sl_decoder_destroy(first);
+    sl_decoder_destroy(second);
+    sl_schema_unref(look);
+    sl_schema_unref(schema);
+    free(copy);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_lands_in_its_column),
@@ -734,6 +800,8 @@ int main(void) {
         cmocka_unit_test(integers_that_a_double_would_round_drift),
         cmocka_unit_test(escaped_nul_in_an_inferred_string_column_drifts),
         cmocka_unit_test(every_failing_allocation_is_reported),
+        cmocka_unit_test(what_does_not_fit_a_look_is_as_if_it_were_not_there),
+        cmocka_unit_test(an_event_is_decoded_again_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,7 +125,7 @@ struct sl_decoder {
     uint32_t row;
     uint32_t seen_words;
     bool rest_used; /**< Rest members or clearings to forget before the next event. */
-    bool inferred, frozen;
+    bool inferred, frozen, lenient;
 
     uint64_t date_text; /**< The last date's first eight characters and last two ... */
     uint16_t date_tail;

@@ -295,7 +295,7 @@ TARGET static inline const uint8_t *read_string(sl_decoder *decoder, const uint8
     if (UNLIKELY(escaped)) {
         // RFC 8259 allows it, but no warehouse's text can hold it.
         const uint8_t *nul = sl_text_find_nul(p + 1, quote);
-        if (nul != NULL && decoder->inferred)
+        if (nul != NULL && (decoder->inferred || decoder->lenient))
             return sl_member_misfit(decoder, p, quote + 1, group, e, SL_CODE_SYNTAX);
         if (nul != NULL)
             return sl_decode_fail(decoder, SL_CODE_SYNTAX, nul, "NUL in a string");

@@ -39,6 +39,8 @@ void sl_member_again(sl_decoder *decoder, uint32_t field) {
 const uint8_t *sl_member_misfit(sl_decoder *decoder, const uint8_t *p,
                                 const uint8_t *behind, const plan_group *group,
                                 const plan_entry *entry, sl_code code) {
+    if (decoder->lenient)
+        return behind;
     if (!decoder->inferred)
         return sl_decode_fail_field(decoder, code, p, entry->field);
     sl_type have = decoder->schema->fields[entry->field].type;

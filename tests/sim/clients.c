@@ -77,10 +77,25 @@ static void put_good(sim *s, const sim_request *r, uint32_t number, uint32_t id,
     sl_buffer_byte(out, '}');
 }
 
-static void put_bad(sim *s, const sim_request *r, sl_buffer *out) {
+static void put_bad(sim *s, sim_request *r, sl_buffer *out) {
     static const char *const broken[] = {"{\"id\":5,}", "17", "{\"id\":\"zz\",\"req\":0}", "{\"req\":0}",
                                          "{\"id\":1,\"req\":0,\"amount\":1.234}"};
-    sl_buffer_text(out, broken[sim_below(s, s->streams[r->stream].schema ? 5 : 2)]);
+    static const char *const claimed[] = {"{\"id\":\"zz\",\"req\":0,\"at\":\"2024-01-01T00:00:00Z\"}",
+                                          "{\"req\":0,\"at\":\"2024-01-01T00:00:00Z\"}",
+                                          "{\"id\":1,\"req\":0,\"amount\":1.234,\"at\":\"2024-01-01T00:00:00Z\"}"};
+    uint64_t which = sim_below(s, s->streams[r->stream].schema ? 5 : 2);
+    bool shared = s->shared && r->stream == 0;
+    r->strays += shared && which < 2;
+    sl_buffer_text(out, shared && which >= 2 ? claimed[which - 2] : broken[which]);
+}
+
+/* Events that the first stream takes, though a later one's condition is true of them, too. */
+static void put_guests(sim *s, sim_request *r, uint32_t number, sl_buffer *out) {
+    if (!s->shared || r->stream == 2)
+        return;
+    r->guests = sim_chance(s, 500) ? 1 + (uint32_t)sim_below(s, 5) : 0;
+    for (uint32_t i = 0; i < r->guests; i++)
+        sl_buffer_printf(out, "{\"guest\":%u,\"req\":%u,\"at\":\"2024-01-01T00:00:00Z\"}\n", i, number);
 }
 
 /* What a stream's steps keep from its tables. */
@@ -133,6 +148,8 @@ static void make_body(sim *s, sim_request *r, uint32_t number, uint32_t good, ui
         put_stepped(s, r, number, &out);
     if (good != 0)
         put_doubles(s, r, &out);
+    if (good != 0)
+        put_guests(s, r, number, &out);
     if (out.failed)
         abort();
     r->good = s->streams[r->stream].routed ? good : 0;
@@ -179,7 +196,7 @@ static void request_new(sim *s) {
     make_body(s, r, number, good, bad);
     s->request_count++;
     s->totals.requests++;
-    s->totals.events += r->good + r->bad + r->unmet + r->passed_over + r->doubles;
+    s->totals.events += r->good + r->bad + r->unmet + r->passed_over + r->doubles + r->guests;
 }
 
 /* --- replies --- */
@@ -193,7 +210,7 @@ static void answered_in(sim *s, sim_request *r, uint32_t number, const sl_intake
         r->mismatch = false; /* The first one's record may be what was damaged. */
     if (r->mismatch)
         sim_fail(s, "request %u: another body under %s was answered %d", number, r->key, reply->status);
-    uint32_t accepted = r->good + r->unmet + r->passed_over + r->doubles;
+    uint32_t accepted = r->good + r->unmet + r->passed_over + r->doubles + r->guests;
     if (reply->accepted != accepted || reply->rejected != r->bad || reply->status != (accepted == 0 ? 400 : 200))
         sim_fail(s, "request %u: %u accepted, %u rejected, status %d; it has %u good and %u broken events:\n%.2000s",
                  number, reply->accepted, reply->rejected, reply->status, accepted, r->bad, r->body);

@@ -100,7 +100,7 @@ typedef struct walk {
     sl_files *files;
     const char *directory;
     uint64_t rows;
-    bool by_request;
+    bool by_request, guests;
 } walk;
 
 static uint64_t file_rows(sim *s, sl_files *files, const char *path) {
@@ -124,7 +124,7 @@ static sl_status walk_entry(void *context, const sl_file_entry *entry) {
     char path[512];
     (void)snprintf(path, sizeof path, "%s/%s", w->directory, entry->name);
     if (entry->directory) {
-        walk below = {.sim = s, .files = w->files, .directory = path, .by_request = w->by_request};
+        walk below = {.sim = s, .files = w->files, .directory = path, .by_request = w->by_request, .guests = w->guests};
         sl_status status = w->files->list(w->files, path, walk_entry, &below, NULL);
         w->rows += below.rows;
         return status;
@@ -140,7 +140,10 @@ static sl_status walk_entry(void *context, const sl_file_entry *entry) {
         unsigned long number = part != NULL ? strtoul(part + 5, NULL, 10) : UINT32_MAX;
         if (number >= s->request_count)
             sim_fail(s, "%s is of no request", path);
-        s->requests[number].lake_rows += (uint32_t)rows;
+        if (w->guests)
+            s->requests[number].guest_rows += (uint32_t)rows;
+        else
+            s->requests[number].lake_rows += (uint32_t)rows;
     }
     return SL_OK;
 }
@@ -154,7 +157,7 @@ static uint64_t directory_rows(sim *s, const char *kind, const char *stream, boo
         (void)snprintf(path, sizeof path, "/bucket/lake/%s", stream);
     else
         (void)snprintf(path, sizeof path, "/bucket/lake/_%s/%s", kind, stream);
-    walk w = {.sim = s, .files = files, .directory = path, .by_request = by_request};
+    walk w = {.sim = s, .files = files, .directory = path, .by_request = by_request, .guests = strcmp(stream, "guests") == 0};
     sl_status status = files->list(files, path, walk_entry, &w, NULL);
     if (status != SL_OK && status != SL_ENOTFOUND)
         sim_fail(s, "%s can't be listed", path);
@@ -189,18 +192,38 @@ static void check_request(sim *s, uint32_t number) {
         r->in = true;
 }
 
+/* What of a request went to another stream came along with the rest, or not at all. */
+static void check_guests(sim *s) {
+    if (!s->shared)
+        return;
+    (void)directory_rows(s, "lake", "guests", true);
+    for (uint32_t i = 0; i < s->request_count; i++) {
+        const sim_request *r = &s->requests[i];
+        if (r->mismatch || r->refused ? r->guest_rows != 0 : r->guest_rows != 0 && r->guest_rows != r->guests)
+            sim_fail(s, "request %u has %u of %u guests", i, r->guest_rows, r->guests);
+        bool resolved = r->in || (!s->late && s->streams[r->stream].routed);
+        if (resolved && !s->quarantine && r->guest_rows != (r->in ? r->guests : 0))
+            sim_fail(s, "request %u was %s, and has %u of %u guests", i, r->in ? "taken" : "not taken", r->guest_rows, r->guests);
+    }
+    uint64_t dead = directory_rows(s, "dead_letters", "guests", false);
+    if (dead != 0)
+        sim_fail(s, "%llu guests are dead letters", (unsigned long long)dead);
+}
+
 static void check_sums(sim *s, uint32_t index, uint64_t rows, bool counted, uint64_t lake, uint64_t late,
                        uint64_t dead) {
     const char *name = s->streams[index].name;
     uint64_t good = 0, bad = 0, maybe_good = 0, maybe_bad = 0;
     for (uint32_t i = 0; i < s->request_count; i++) {
         const sim_request *r = &s->requests[i];
+        bad += index == 1 && r->in ? r->strays : 0;
+        maybe_bad += index == 1 && !r->in && r->maybe ? r->strays : 0;
         if (r->stream != index)
             continue;
         good += r->in ? r->good : 0;
-        bad += r->in ? r->bad + r->unmet : 0;
+        bad += r->in ? r->bad - r->strays + r->unmet : 0;
         maybe_good += !r->in && r->maybe ? r->good : 0;
-        maybe_bad += !r->in && r->maybe ? r->bad + r->unmet : 0;
+        maybe_bad += !r->in && r->maybe ? r->bad - r->strays + r->unmet : 0;
     }
     bool resolved = s->streams[index].routed && !s->late && (s->by_request || s->streams[index].rows != NULL);
     if (resolved)
@@ -324,6 +347,7 @@ void prove(sim *s) {
     for (uint32_t i = 0; i < s->request_count; i++)
         check_request(s, i);
     prove_raw(s);
+    check_guests(s);
     for (uint32_t i = 0; i < STREAMS; i++) {
         const sim_stream *stream = &s->streams[i];
         check_sums(s, i, count_rows(s, i), stream->rows != NULL, lake[i],

@@ -39,6 +39,13 @@ static void unpack(sim *s, sl_files *files, const char *path, sl_buffer *out) {
     sl_free(bytes);
 }
 
+/* Whether the stream took an event of the request, a refused one perhaps. */
+static bool took(const sim *s, const sim_request *r, uint32_t stream) {
+    if (r->stream == stream)
+        return !s->shared || r->good != 0 || r->bad > r->strays;
+    return stream == 1 && r->strays != 0;
+}
+
 /* Good events say which request they are of, and a body that has any begins with one. */
 static size_t record_length(raw_zone *z, const char *path, const char *text, size_t length) {
     sim *s = z->sim;
@@ -51,7 +58,7 @@ static size_t record_length(raw_zone *z, const char *path, const char *text, siz
         z->bad_bytes += (size_t)(end + 1 - text);
         return (size_t)(end + 1 - text);
     }
-    if (number >= s->request_count || s->requests[number].stream != z->stream)
+    if (number >= s->request_count || !took(s, &s->requests[number], z->stream))
         sim_fail(s, "%s holds a record of request %u", path, number);
     const sim_request *r = &s->requests[number];
     if (r->length > length || memcmp(text, r->body, r->length) != 0)
@@ -90,7 +97,7 @@ static void check_records(raw_zone *z) {
     uint64_t least = 0, most = 0;
     for (uint32_t i = 0; i < s->request_count; i++) {
         const sim_request *r = &s->requests[i];
-        if (r->stream != z->stream)
+        if (!took(s, r, z->stream))
             continue;
         if (r->good == 0) {
             least += r->in && !s->quarantine ? r->length : 0;

@@ -107,14 +107,21 @@ static const char *choose(sim *s, const char *const *from, uint32_t count) {
 
 static void write_streams(sim *s, sl_buffer *out) {
     static const char *const cadence[] = {"100ms", "700ms", "5s"};
-    sl_buffer_text(out, "streams:\n"
+    sl_buffer_printf(out, "streams:\n"
+                        "%s"
                         "  clicks:\n"
+                        "%s"
                         "    schema: {type: object, required: [id], properties: {id: {type: integer},"
                         " req: {type: integer}, kind: {type: string}, user: {type: string},"
                         " amount: {type: number, x-decimal: [12, 2]},"
                         " at: {type: string, format: date-time}}}\n"
                         "    event_time: at\n"
-                        "    add: [processed_at, source]\n");
+                        "    add: [processed_at, source]\n",
+                     s->shared ? "  guests:\n    when: has(guest)\n"
+                                 "    schema: {type: object, properties: {guest: {type: integer}, req: {type: integer}}}\n"
+                                 "    lake: {partition_by: [req]}\n"
+                               : "",
+                     s->shared ? "    when: has(at)\n" : "");
     const char *raw = s->raw ? "    raw: true\n" : "";
     sl_buffer_text(out, raw);
     if (s->steps)
@@ -209,6 +216,9 @@ static void plan(sim *s) {
     }
     s->fault_every = 150 + (uint32_t)sim_below(s, 1500);
     memcpy(s->streams, s->embedded ? embedded : configured, sizeof s->streams);
+    s->shared = !s->embedded && s->seed % 5 < 2;
+    if (s->shared) /* Conditions tell whose an event is, in whatever request it comes; "free" takes what is left. */
+        s->streams[0].path = s->streams[1].path = "";
 }
 
 /* --- life and death of the daemon --- */

@@ -41,6 +41,8 @@ typedef struct sim_request {
     uint32_t first, good;    /**< Ids of its good events. */
     uint32_t bad;            /**< Refused ones. */
     uint32_t unmet, passed_over; /**< Accepted, then refused by a step, or passed over. */
+    uint32_t guests;         /**< Events of the stream `guests`, which comes before others where streams share a path. */
+    uint32_t strays;         /**< Of `bad`, those that no condition fits, in a request for clicks. */
     uint32_t doubles;        /**< Accepted, and kept from an earlier request already. */
     bool mismatch;           /**< Another's key with another body: only 422 will do. */
     bool in;                 /**< Answered 200 or 400: durable. */
@@ -54,6 +56,7 @@ typedef struct sim_request {
     int64_t due_us;          /**< Sent again at this time. */
     uint32_t lake_rows;      /**< Found at the end, where the lake tells. */
     uint32_t rows;           /**< Found at the end in the warehouse. */
+    uint32_t guest_rows;     /**< Of `guests`, in their lake. */
 } sim_request;
 
 typedef struct sim_stream {
@@ -77,7 +80,7 @@ struct sim {
     FILE *report;
     sim_totals totals;
     /* What the seed chose. */
-    bool embedded, by_request, late, faulty, quarantine, heavy, scarce, raw, steps, dedupe;
+    bool embedded, by_request, late, faulty, quarantine, heavy, scarce, raw, steps, dedupe, shared;
     bool far_lake, far_warehouse;
     bool tight;              /**< Little memory, few tasks, short segments: groups are let go and trimmed. */
     uint32_t workers, planned, pace_us, step_us, fault_every;

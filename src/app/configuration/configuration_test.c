@@ -500,6 +500,17 @@ static const struct {
     {"streams: { s: { dedupe: 1h } }\n",
      "configuration:1:17: stream s: dedupe needs `id`, the field that tells events apart",
      SL_EINVAL},
+    {"streams: { s: { when: 'a == 1' } }\n",
+     "configuration:1:23: stream s: `when` needs a schema: the types of an inferred one aren't known beforehand. One with the "
+     "members that `when` asks for is enough: others go to _rest",
+     SL_EINVAL},
+    {STREAM("    when: 'usr == \"a\"'\n"),
+     "configuration:4:11: stream s: when: column 1: there is no `usr`; did you mean `user`?\n  usr == \"a\"\n  ^",
+     SL_ENOTFOUND},
+    {STREAM("    when: 'user + \"a\"'\n"), "configuration:4:11: stream s: when: expected a condition, this is of type string",
+     SL_ETYPE},
+    {STREAM("    when: 'has(_rest)'\n"),
+     "configuration:4:11: stream s: when: _rest isn't there yet when it is asked: name the member in the schema", SL_EINVAL},
     {"streams: { s: { steps: [ { sett: { a: b } } ] } }\n",
      "configuration:1:24: stream s: steps need a schema: the types of an inferred one "
      "aren't known beforehand\n"
@@ -2053,8 +2064,19 @@ static void a_failing_allocation_anywhere_is_reported_or_changes_nothing(void **
                                             "streams: { s: { lake: { <<: *l } } }\n"});
 }
 
+static void a_when_that_is_never_asked_is_told(void **state) {
+    (void)state;
+    sl_config *config = must_load("streams:\n  a: { schema: { properties: { k: { type: string } } }, when: 'k == \"a\"' }\n  b: {}\n"
+                                  "  c: { schema: { properties: { k: { type: string } } }, when: 'k == \"c\"' }\n");
+    assert_string_equal(config->streams[0].when, "k == \"a\"");
+    assert_null(config->streams[1].when);
+    assert_string_equal(last.text, "stream c: its `when` is never asked: stream b stands before it and takes every event");
+    sl_config_destroy(config);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_when_that_is_never_asked_is_told),
         cmocka_unit_test(every_mistake_has_its_message_and_place),
         cmocka_unit_test(problems_are_listed_in_the_order_of_the_file),
         cmocka_unit_test(many_problems_are_listed_in_order_as_far_as_they_fit),

@@ -235,6 +235,10 @@ const sl_parameter sl_parameters[] = {
     {"streams.NAME.from", SL_PARAMETER_LIST, STREAM(from),
      offsetof(sl_config_stream, from_count), NULL, "all sources", 0, 64, NULL,
      "Sources whose records may belong to the stream: `http`."},
+    {"streams.NAME.when", SL_PARAMETER_TEXT, STREAM(when), 0, NULL, "takes every event", 0, 0, NULL,
+     "Condition on the event as it came, a CEL expression such as `event_type != \"heartbeat\"`; see [schema](schema.md#which-stream). Asked of "
+     "events that come without a stream's name in their path: the first stream in the order of the file whose `from` and `when` fit takes "
+     "the event."},
     {"streams.NAME.schema", SL_PARAMETER_SCHEMA, STREAM(schema), 0, NULL,
      "inferred from the events", 0, 0, NULL,
      "JSON Schema: a path (relative to the configuration file), or the schema itself as "
@@ -334,7 +338,6 @@ const sl_later sl_later_keys[] = {
     {"ingest", "a Kafka topic as its log", true},
     {"http.auth.aws_keys", "the Kinesis and Firehose producer APIs", true},
     {"journal.compression", "a compressed journal", true},
-    {"streams.NAME.when", "conditions on streams", false},
     {"windows.NAME.final", "final rows", false},
 };
 const size_t sl_later_count = sizeof sl_later_keys / sizeof *sl_later_keys;

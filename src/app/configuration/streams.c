@@ -204,6 +204,38 @@ static void check_id(sl_loader *l, const sl_config_stream *stream, const sl_node
                        sl_type_name(schema->fields[field].type));
 }
 
+/* Asked before the stream's contract and steps: of the event's own members, and of what `add` adds. */
+static void check_when(sl_loader *l, const sl_config_stream *stream, const sl_node *section) {
+    const sl_node *at = sl_yaml_child(section, "when");
+    if (!stream->when)
+        return;
+    if (!stream->schema) {
+        if (!sl_yaml_child(section, "schema"))
+            sl_problem_add(&l->problems, at, false, SL_EINVAL,
+                           "stream %s: `when` needs a schema: the types of an inferred one aren't known beforehand. One with the members "
+                           "that `when` asks for is enough: others go to _rest",
+                           stream->name);
+        return;
+    }
+    sl_expression *when;
+    sl_error error = {0};
+    sl_status status = sl_expression_compile(stream->when, stream->schema, &when, &error);
+    if (status != SL_OK) {
+        sl_problem_add(&l->problems, at, false, status, "stream %s: when: %s", stream->name, error.text);
+        return;
+    }
+    size_t count;
+    const uint32_t *fields = sl_expression_fields(when, &count);
+    for (size_t i = 0; i < count; i++)
+        if (fields[i] == stream->schema->rest)
+            sl_problem_add(&l->problems, at, false, SL_EINVAL,
+                           "stream %s: when: _rest isn't there yet when it is asked: name the member in the schema", stream->name);
+    if (sl_expression_type(when) != SL_TYPE_BOOL)
+        sl_problem_add(&l->problems, at, false, SL_ETYPE, "stream %s: when: expected a condition, this is of type %s",
+                       stream->name, sl_type_name(sl_expression_type(when)));
+    sl_expression_destroy(when);
+}
+
 static void check_dedupe(sl_loader *l, const sl_config_stream *stream, const sl_node *section) {
     if (!stream->dedupe_us)
         return;
@@ -280,6 +312,7 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
     if (stream->schema || !sl_yaml_child(node, "schema")) {
         check_event_time(l, stream, node);
         sl_loader_steps(l, stream, node);
+        check_when(l, stream, node);
         check_id(l, stream, node);
         check_dedupe(l, stream, node);
         check_partitions(l, stream, node);
@@ -371,7 +404,24 @@ static void compare(sl_loader *l, const target *a, const target *b) {
                        a->what, a->name);
 }
 
+/** Behind a stream that takes every event no condition is asked any more. */
+static void warn_unasked(sl_loader *l) {
+    const sl_config *c = l->config;
+    const char *all = NULL;
+    for (uint32_t i = 0; i < c->stream_count && l->warn; i++) {
+        const sl_config_stream *s = &c->streams[i];
+        if (all && s->when) {
+            sl_error text;
+            sl_error_set(&text, SL_OK, "stream %s: its `when` is never asked: stream %s stands before it and takes every event", s->name, all);
+            l->warn(l->context, text.text);
+        }
+        if (!all && !s->when && sl_config_takes(s, "http"))
+            all = s->name;
+    }
+}
+
 void sl_loader_check_tables(sl_loader *l) {
+    warn_unasked(l);
     const sl_config *c = l->config;
     uint32_t count = 0;
     target *all = sl_loader_get(l, c->stream_count + c->window_count, sizeof *all);

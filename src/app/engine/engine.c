@@ -598,6 +598,8 @@ sl_status sl_engine_create(const sl_engine_options *options, sl_engine **out, sl
     if (status == SL_OK)
         status = recover(e, error);
     if (status == SL_OK)
+        status = router_create(e, error);
+    if (status == SL_OK)
         status = workers_create(e, error);
     if (status == SL_OK)
         status = list_actors(e, error);
@@ -625,6 +627,7 @@ void sl_engine_destroy(sl_engine *e) {
     keys_destroy(e);
     dedupe_destroy(e);
     streams_destroy(e);
+    router_destroy(e->router);
     if (e->journal != NULL)
         sl_journal_close(e->journal);
     sl_schema_unref(e->letters);

@@ -38,6 +38,7 @@ enum {
     DESTINATION_BUCKETS,
 };
 #define S3_SCHEME "s3://"
+#define ROUTED UINT32_MAX /* In sl_record.stream: its events belong to several streams. */
 #define UNCUT_MAX (UINT64_C(1) << 30) /* A table is cut at 1 GiB of uncut log. */
 #define KEY_LIFE_US (24 * SL_HOUR_US)
 
@@ -46,6 +47,8 @@ typedef struct table table;
 typedef struct task task;
 typedef struct worker_table worker_table;
 typedef struct dedupe_mark dedupe_mark;
+typedef struct router router;
+typedef struct route_look route_look;
 
 /** How a stream's events are decoded and what its tables make of them: immutable, by reference count. */
 typedef struct shape {
@@ -198,6 +201,7 @@ typedef struct part {
     int64_t watermark_after; /**< Highest min(event time, arrival) of the batch alone. */
     int64_t watermark_us;    /**< The stream's before its first row; set by its ticket. */
     bool skip;               /**< The stream is ahead of this group already. */
+    uint64_t routed_bytes;   /**< Of its events, those out of records that streams share. */
 } part;
 
 typedef enum task_stage { TASK_DECODE, TASK_PROCESS, TASK_RELEASE } task_stage;
@@ -225,11 +229,12 @@ struct task {
     uint32_t record_capacity;
     request *requests;    /**< Live ones. */
     uint32_t request_capacity;
-    shape **shapes;       /**< One per record, borrowed from `uses`. */
+    shape **shapes;       /**< One per record, borrowed from `uses`; NULL: routed. */
     shape *uses[2 * (STREAMS_MAX + 64)]; /**< Referenced. */
     uint32_t use_count;
     part *parts;
     uint32_t part_count, part_capacity;
+    bool routed;          /**< Holds records whose events belong to several streams. */
     bool nomem;           /**< A worker ran out of memory while decoding. */
     bool broken;          /**< A table failed while it was processed: see table.broken. */
     table *full;          /**< A table wants to be cut early. */
@@ -384,6 +389,7 @@ typedef struct worker {
     sl_steps *runner_plans[STREAMS_MAX + 64];
     sl_batch **free_batches;
     uint32_t free_count, free_capacity;
+    route_look *look;        /**< NULL: no record is shared by streams. */
     sl_batch *letters;       /**< Dead letters on their way to Parquet. */
     cut *cutting;            /**< Being sealed, a slice at a time. */
     uint32_t cutting_table;
@@ -468,6 +474,7 @@ struct sl_engine {
     stream *streams[STREAMS_MAX + 64];
     uint32_t stream_count;
     stream *unrouted;
+    router *router;          /**< Constant; NULL: a record without a path belongs to one stream. */
     table *retired;
     table *tables[4096];
     uint32_t table_count;
@@ -557,6 +564,23 @@ sl_status retired_prepare(sl_engine *e, sl_error *error);
 sl_status retired_add(sl_engine *e, const sl_ledger_table *row, table **out, sl_error *error);
 void retired_destroy(table *t);
 
+/* route.c: records without a path, whose events go to the first stream whose `when` is true of them */
+/** After the streams are made. */
+sl_status router_create(sl_engine *e, sl_error *error);
+void router_destroy(router *r); /**< NULL is allowed. */
+/** The record is shared by streams: the task uses the shapes of all of them. */
+void route_share(sl_engine *e, task *t, uint32_t record);
+/** Whether the record has an event of the stream: asked for ascending records. Zero the cursor. */
+typedef struct route_cursor {
+    uint32_t row_part, row, reject_part, reject;
+} route_cursor;
+bool route_has(const task *t, const stream *s, uint32_t record, route_cursor *cursor);
+bool route_look_create(worker *w); /**< What a worker needs for it. @return false: no memory. */
+void route_look_destroy(route_look *look); /**< NULL is allowed. */
+bool route_begin(worker *w, const task *t);
+/** Decode the events of a record that streams share, each by its stream's schema. @return false: no memory. */
+bool route_record(worker *w, task *t, uint32_t record);
+
 /* versions.c */
 /** What data the configuration's steps ask, where it differs from the last start's; after the streams have their places. */
 sl_status versions_note(sl_engine *e, sl_error *error);
@@ -569,10 +593,12 @@ void log_destroy(sl_engine *e);
 sl_status workers_create(sl_engine *e, sl_error *error);
 void workers_destroy(sl_engine *e);
 void worker_process(worker *w, task *t);
+/** For the shape's events. @return NULL: no memory; likewise: */
+sl_decoder *worker_decoder(worker *w, const shape *s);
+part *worker_part(worker *w, task *t, shape *s); /**< The shape's last one. */
+part *worker_part_add(worker *w, task *t, shape *s);
 /** Refuse events that break the stream's contract: before the reply. @return false when out of memory. */
 bool worker_contract(worker *w, task *t, part *p);
-/** Give rejects of events that have a row their place in the record. */
-void worker_number(const task *t, uint32_t part);
 /** Run the stream's steps over a part, its last change before the ticket. @return false when out of memory. */
 bool worker_steps(worker *w, part *p);
 /** The part as tables see it, until the next view. */

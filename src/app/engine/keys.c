@@ -321,13 +321,16 @@ static uint32_t collect_errors(const task *t, uint32_t record, sl_intake_error *
                                sl_buffer *texts) {
     uint32_t count = 0;
     size_t offsets[SL_INTAKE_ERRORS_MAX][2];
-    for (uint32_t i = 0; i < t->part_count && count < SL_INTAKE_ERRORS_MAX; i++) {
+    for (uint32_t i = 0; i < t->part_count; i++) {
         const sl_batch *b = t->parts[i].batch;
-        for (uint32_t k = 0; k < b->reject_count && count < SL_INTAKE_ERRORS_MAX; k++) {
+        for (uint32_t k = 0; k < b->reject_count; k++) {
             const sl_reject *r = &b->rejects[k];
             if (r->record != record || r->code == SL_CODE_REQUIRE)
                 continue; /* What steps refuse was taken. */
-            uint32_t at = count++; /* By index: the contract's refusals come behind the decoder's. */
+            /* The first by index: the contract's refusals come behind the decoder's, and events may go to several streams. */
+            if (count == SL_INTAKE_ERRORS_MAX && errors[count - 1].index < r->index)
+                continue;
+            uint32_t at = count == SL_INTAKE_ERRORS_MAX ? count - 1 : count++;
             for (; at != 0 && errors[at - 1].index > r->index; at--) {
                 errors[at] = errors[at - 1];
                 memcpy(offsets[at], offsets[at - 1], sizeof *offsets);
@@ -378,7 +381,8 @@ void reply_task(sl_engine *e, task *t) {
             sl_metric_add(e->metric_accepted, record->accepted);
             sl_metric_add(e->metric_rejected, record->rejected);
             sl_metric_add(e->metric_requests, 1);
-            sl_metric_add(e->streams[record->stream]->bytes, record->length);
+            if (record->stream != ROUTED)
+                sl_metric_add(e->streams[record->stream]->bytes, record->length);
         } else {
             reply = (sl_intake_reply){.status = 503,
                                       .retry_after_s = 5,
@@ -391,6 +395,9 @@ void reply_task(sl_engine *e, task *t) {
         else
             r->done(r->token, &reply);
     }
+    for (uint32_t i = 0; i < t->part_count && t->status == SL_OK; i++)
+        if (t->parts[i].routed_bytes != 0)
+            sl_metric_add(t->parts[i].shape->of->bytes, (int64_t)t->parts[i].routed_bytes);
     sl_buffer_fini(&texts);
 }
 

@@ -112,8 +112,8 @@ static bool route(sl_engine *e, task *t) {
     const char *bytes = (const char *)t->group->bytes;
     for (uint32_t i = 0; i < t->group->count; i++) {
         const sl_journal_record *r = &t->group->records[i];
-        stream *s = r->damaged ? e->unrouted
-                               : stream_route(e, bytes + r->stream, r->stream_length, position);
+        bool shared = e->router != NULL && r->stream_length == 0 && !r->damaged;
+        stream *s = r->damaged || shared ? e->unrouted : stream_route(e, bytes + r->stream, r->stream_length, position);
         if (s == NULL)
             return false;
         t->records[i] = (sl_record){
@@ -127,6 +127,8 @@ static bool route(sl_engine *e, task *t) {
         };
         t->shapes[i] = s->current;
         task_use(t, s->current);
+        if (shared)
+            route_share(e, t, i);
     }
     return true;
 }
@@ -304,9 +306,13 @@ static sl_status settle_schemas(sl_engine *e, task *t) {
     if (!again)
         return SL_OK;
     for (uint32_t i = 0; i < t->group->count; i++) {
+        t->records[i].accepted = t->records[i].rejected = 0;
+        if (t->records[i].stream == ROUTED) {
+            route_share(e, t, i);
+            continue;
+        }
         t->shapes[i] = e->streams[t->records[i].stream]->current;
         task_use(t, t->shapes[i]);
-        t->records[i].accepted = t->records[i].rejected = 0;
     }
     send_decode(e, t);
     return SL_EAGAIN;

@@ -500,15 +500,10 @@ stream *stream_route(sl_engine *e, const char *name, size_t length, uint64_t pos
             name = "events";
             length = 6;
         } else {
-            /* The first stream whose `from` takes HTTP; `when` comes with the event contract. */
+            /* The first stream whose `from` takes HTTP; where a `when` is asked, events are routed one by one instead. */
             for (uint32_t i = 0; i < e->stream_count; i++) {
                 const sl_config_stream *c = e->streams[i]->config;
-                if (c == NULL)
-                    continue;
-                bool takes = c->from_count == 0;
-                for (uint32_t k = 0; k < c->from_count && !takes; k++)
-                    takes = strcmp(c->from[k], "http") == 0;
-                if (takes)
+                if (c != NULL && sl_config_takes(c, "http"))
                     return e->streams[i];
             }
             return e->unrouted;

@@ -24,7 +24,7 @@ static void batch_put(worker *w, sl_batch *batch) {
         w->free_batches[w->free_count++] = batch;
 }
 
-static sl_decoder *decoder_of(worker *w, const shape *s) {
+sl_decoder *worker_decoder(worker *w, const shape *s) {
     uint32_t i = s->of->index;
     if (w->decoder_schemas[i] == s->decoded)
         return w->decoders[i];
@@ -39,7 +39,7 @@ static sl_decoder *decoder_of(worker *w, const shape *s) {
     return w->decoders[i];
 }
 
-static part *part_add(worker *w, task *t, shape *s) {
+part *worker_part_add(worker *w, task *t, shape *s) {
     if (t->part_count == t->part_capacity) {
         uint32_t capacity = t->part_capacity ? 2 * t->part_capacity : 4;
         part *parts = sl_realloc(t->parts, capacity * sizeof *parts);
@@ -58,20 +58,20 @@ static part *part_add(worker *w, task *t, shape *s) {
     return p;
 }
 
-static part *part_of(worker *w, task *t, shape *s) {
+part *worker_part(worker *w, task *t, shape *s) {
     for (uint32_t i = t->part_count; i-- > 0;)
         if (t->parts[i].shape == s)
             return &t->parts[i];
-    return part_add(w, t, s);
+    return worker_part_add(w, t, s);
 }
 
-/* What no stream takes is refused event by event. */
+/* What comes to a path that no stream has is refused event by event. */
 static bool refuse_all(sl_batch *batch, sl_record *records) {
     sl_span text = sl_batch_keep_text(batch, "no stream takes it", 18);
     for (uint32_t row = 0; row < batch->rows; row++) {
         uint32_t record = batch->row_record[row];
         sl_reject reject = {.record = record,
-                            .index = records[record].rejected,
+                            .index = batch->row_index[row],
                             .begin = batch->row_begin[row],
                             .length = batch->row_length[row],
                             .code = SL_CODE_NO_STREAM,
@@ -79,21 +79,23 @@ static bool refuse_all(sl_batch *batch, sl_record *records) {
                             .message = text};
         if (!sl_batch_reject(batch, &reject))
             return false;
+        batch->verdict[row] = SL_VERDICT_DEAD;
         records[record].rejected++;
         records[record].accepted--;
     }
-    batch->rows = 0;
     return true;
 }
 
 static bool decode_record(worker *w, task *t, uint32_t index) {
     shape *s = t->shapes[index];
-    sl_decoder *decoder = decoder_of(w, s);
-    part *p = decoder != NULL ? part_of(w, t, s) : NULL;
+    if (s == NULL)
+        return route_record(w, t, index);
+    sl_decoder *decoder = worker_decoder(w, s);
+    part *p = decoder != NULL ? worker_part(w, t, s) : NULL;
     sl_decode_input input = {.record = index};
     sl_status status = SL_EFULL;
     while (p != NULL && (status = sl_decode(decoder, p->batch, &input)) == SL_EFULL)
-        p = part_add(w, t, s);
+        p = worker_part_add(w, t, s);
     t->records[index].accepted = input.accepted;
     t->records[index].rejected = input.rejected;
     return p != NULL && status == SL_OK;
@@ -108,18 +110,16 @@ static void release_parts(worker *w, task *t) {
 }
 
 /* What is done with a batch beyond decoding: contract, steps, ids. */
-static bool refine(worker *w, task *t, uint32_t i) {
-    part *p = &t->parts[i];
-    bool good = p->shape->split == NULL || worker_contract(w, t, p);
+static bool refine(worker *w, task *t, part *p) {
+    bool good = !p->shape->of->unrouted || refuse_all(p->batch, t->records);
+    good = good && (p->shape->split == NULL || worker_contract(w, t, p));
     good = good && (p->shape->steps == NULL || worker_steps(w, p));
-    if (good && p->batch->reject_count != p->decoded_rejects)
-        worker_number(t, i);
     return good && (p->shape->id == SL_NO_FIELD || worker_ids(w, p));
 }
 
 static void decode(worker *w, task *t) {
     release_parts(w, t); /* Decoded before, with another schema. */
-    t->nomem = false;
+    t->nomem = t->routed && !route_begin(w, t);
     for (uint32_t i = 0; i < t->group->count && !t->nomem; i++)
         if (!t->group->records[i].damaged && !decode_record(w, t, i))
             t->nomem = true;
@@ -127,11 +127,9 @@ static void decode(worker *w, task *t) {
         part *p = &t->parts[i];
         if (p->batch->arena.failed)
             t->nomem = true;
-        if (p->shape->of->unrouted && !refuse_all(p->batch, t->records))
-            t->nomem = true;
         p->decoded_rejects = p->batch->reject_count;
         sl_batch_fill_origins(p->batch, sl_source_names);
-        if (p->batch->arena.failed || (!t->nomem && !refine(w, t, i)))
+        if (p->batch->arena.failed || (!t->nomem && !refine(w, t, p)))
             t->nomem = true;
         p->watermark_after =
             sl_watermark_after(p->batch, p->shape->decoded_time, SL_NO_TIME);
@@ -231,6 +229,8 @@ sl_status workers_create(sl_engine *e, sl_error *error) {
         w->selection = sl_calloc(SL_BATCH_ROWS_MAX, sizeof *w->selection);
         w->order = sl_calloc(SL_BATCH_ROWS_MAX, sizeof *w->order);
         w->letters = sl_batch_create(e->budget);
+        if (e->router != NULL && !route_look_create(w))
+            return sl_error_set(error, SL_ENOMEM, "workers: out of memory");
         if (w->free_batches == NULL || w->selection == NULL || w->order == NULL ||
             w->letters == NULL || sl_ring_init(&w->verdicts, RING_SIZE) != SL_OK ||
             sl_ring_init(&w->pipeline, RING_SIZE) != SL_OK ||
@@ -246,6 +246,7 @@ void workers_destroy(sl_engine *e) {
         if (w->engine == NULL)
             continue; /* Its making was never begun. */
         worker_tables_destroy(w);
+        route_look_destroy(w->look);
         for (size_t k = 0; k < sizeof w->decoders / sizeof *w->decoders; k++) {
             sl_decoder_destroy(w->decoders[k]);
             sl_schema_unref(w->decoder_schemas[k]);

@@ -1,7 +1,7 @@
 /* The raw zone: every record of a stream as it came, by the hour of its arrival.
  *
  * A record's events may stand in several parts of a task, and all of them may be dead letters; so this goes by the task's
- * records, once for a stream and task. Records arrive in order but for a little, so the file of the last hour
+ * records, once for a stream and task. A record that streams share is in the zone of each that took an event of it. Records arrive in order but for a little, so the file of the last hour
  * and that of the one before it are all that is ever open. */
 #include "worker_tables.h"
 
@@ -120,9 +120,11 @@ static sl_status make_room(const worker *w, worker_table *wt) {
 
 sl_status raw_add(worker *w, worker_table *wt, const task *t) {
     sl_status status = SL_OK;
+    route_cursor cursor = {0};
     for (uint32_t i = 0; i < t->group->count && status == SL_OK; i++) {
         const sl_record *r = &t->records[i];
-        if (t->group->records[i].damaged || r->stream != wt->of->of->index)
+        bool ours = r->stream == ROUTED ? route_has(t, wt->of->of, i, &cursor) : r->stream == wt->of->of->index;
+        if (t->group->records[i].damaged || !ours)
             continue;
         status = raw_open(w, wt, r->arrival_us);
         if (status == SL_OK)

@@ -36,6 +36,7 @@ bool worker_contract(worker *w, task *t, part *p) {
         const sl_contract_refusal *r = &refused[i].refusal;
         uint32_t row = refused[i].row;
         const sl_reject reject = {.record = b->row_record[row],
+                                  .index = b->row_index[row],
                                   .begin = b->row_begin[row],
                                   .length = b->row_length[row],
                                   .at = r->at,
@@ -62,38 +63,6 @@ static sl_step_runner *runner_of(worker *w, const shape *s) {
         return NULL;
     w->runner_plans[i] = s->steps; /* The runner keeps it, so its address stays ours while we compare it. */
     return w->runners[i];
-}
-
-static uint32_t events_of(const part *p, uint32_t record) {
-    uint32_t count = 0;
-    for (uint32_t row = 0; row < p->batch->rows; row++)
-        count += p->batch->row_record[row] == record;
-    for (uint32_t k = 0; k < p->decoded_rejects; k++)
-        count += p->batch->rejects[k].record == record;
-    return count;
-}
-
-/* Decoders count the events of a record; a refused row's place among them is looked up, from the one before it on. */
-void worker_number(const task *t, uint32_t last) {
-    sl_batch *b = t->parts[last].batch;
-    uint32_t first = t->parts[last].decoded_rejects;
-    uint32_t record = UINT32_MAX, row = 0, decoded = 0, index = 0;
-    for (uint32_t k = first; k < b->reject_count; k++) {
-        sl_reject *r = &b->rejects[k];
-        if (r->record != record || (k != first && r->begin < b->rejects[k - 1].begin)) {
-            record = r->record;
-            index = 0;
-            for (uint32_t i = 0; i < last; i++) /* The record may have begun in an earlier batch. */
-                if (t->parts[i].shape->of == t->parts[last].shape->of)
-                    index += events_of(&t->parts[i], record);
-            row = decoded = 0;
-        }
-        for (; row < b->rows && (b->row_record[row] < record || b->row_begin[row] < r->begin); row++)
-            index += b->row_record[row] == record;
-        for (; decoded < first && (b->rejects[decoded].record < record || b->rejects[decoded].begin < r->begin); decoded++)
-            index += b->rejects[decoded].record == record;
-        r->index = index;
-    }
 }
 
 static void count(const stream *s, const sl_step_count *counts) {
