@@ -396,8 +396,10 @@ static int run(const sl_generate_options *o) {
         status = write_summary(o->summary, summary, &error);
     if (status != SL_OK)
         fprintf(stderr, "generate: %s\n", error.text);
-    /* Of events that are broken on purpose a refusal is what is wanted. */
-    bool refused = (o->invalid > 0 ? 0 : summary->rejected) + summary->given_up + summary->lost > 0;
+    /* Of events that are broken on purpose a refusal is what is wanted, but not of all. */
+    bool refused = o->invalid > 0 ? summary->accepted == 0 && summary->rejected > 0
+                                  : summary->rejected > 0;
+    refused = refused || summary->given_up + summary->lost > 0;
     sl_free(summary);
     return status == SL_OK && !refused ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -297,7 +297,8 @@ static void count_reply(sender *s, connection *c) {
         accepted = 0;
         rejected = c->body.events;
     }
-    if (rejected > 0 && s->options->invalid <= 0)
+    bool is_wanted = s->options->invalid > 0 && (c->reply.status / 100 == 2 || c->reply.status == 400);
+    if (rejected > 0 && !is_wanted)
         complain(s, c);
     s->summary->accepted += accepted;
     s->summary->rejected += rejected;

@@ -436,12 +436,15 @@ static void every_body_of_csv_has_its_header(void **state) {
     stop_server(&s);
 }
 
-static void refusal_of_what_was_broken_on_purpose_is_exit_0(void **state) {
+static void refusal_of_all_is_exit_1_and_of_what_was_broken_on_purpose_isnt(void **state) {
     (void)state;
     static const int answers[] = {ANSWER_400};
     server s;
     start_server(&s, answers, 1);
     assert_int_equal(GENERATE(&s, "iot", "--count=30", "--batch=10", "--invalid=0.1"), 0);
+    stop_server(&s);
+    start_server(&s, answers, 1);
+    assert_int_equal(GENERATE(&s, "iot", "--count=10", "--batch=10", "--invalid=0.1"), 1);
     stop_server(&s);
 }
 
@@ -549,7 +552,7 @@ int main(void) {
         cmocka_unit_test(busy_answer_is_tried_again_with_the_same_key),
         cmocka_unit_test(lost_reply_is_tried_again_only_with_a_key),
         cmocka_unit_test(every_body_of_csv_has_its_header),
-        cmocka_unit_test(refusal_of_what_was_broken_on_purpose_is_exit_0),
+        cmocka_unit_test(refusal_of_all_is_exit_1_and_of_what_was_broken_on_purpose_isnt),
         cmocka_unit_test(refusal_for_good_is_exit_1),
         cmocka_unit_test(busy_for_longer_than_retry_for_is_exit_1),
         cmocka_unit_test(lines_of_a_file_arrive_whole),
