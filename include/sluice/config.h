@@ -79,8 +79,14 @@ static inline const sl_schema *sl_config_output(const sl_config_stream *stream) 
 /** A table that streams look up in: read at the start, and with each reload. */
 typedef struct sl_config_lookup {
     char *name;
-    char *csv, *ndjson;   /**< Path of the content; one of them. */
+    /* Where its content is, one of: */
+    char *csv, *ndjson;   /**< Path, or s3://bucket/key. */
+    char *sqlite;         /**< Path of the database. */
+    char *postgres;       /**< URL, with `password` and `ca_file`; NULL where nothing is said. */
+    char *password, *ca_file;
+    char *table_name, *query; /**< Of a database: one of them. */
     char *key;
+    int64_t refresh_us;   /**< Read again so often; 0: with reloads alone. */
     sl_lookup *table;     /**< Referenced. */
     uint32_t line;
 } sl_config_lookup;
@@ -159,6 +165,13 @@ typedef struct sl_config {
     char *text;           /**< As shown by /config: resolved YAML, secrets as "***". */
 } sl_config;
 
+/**
+ * Read a table. `config` is filled in as far as the section s3.
+ * @return SL_OK; any failure: `error` says where and why.
+ */
+typedef sl_status sl_config_lookup_fn(void *context, const struct sl_config *config, const sl_config_lookup *lookup,
+                                      sl_lookup **out, sl_error *error);
+
 /** Where text comes from, so that tests need no environment. */
 typedef struct sl_config_source {
     const char *path;             /**< File, or NULL. */
@@ -167,6 +180,8 @@ typedef struct sl_config_source {
     /** For test `trial` (from 1) of `tests`: `test_environment` goes before `environment`, lookup tables that the test
      * brings along before those configured, and what only says where data goes isn't looked at. 0: for the daemon. */
     uint32_t trial;
+    sl_config_lookup_fn *lookup;  /**< Reads lookup tables. NULL: files are read, other sources are refused. */
+    void *lookup_context;
 } sl_config_source;
 
 /** Called for warnings, such as an unknown SLUICE_… variable with its nearest name. */

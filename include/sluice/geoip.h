@@ -51,6 +51,8 @@ const char *sl_geoip_type(const sl_geoip *database); /**< "GeoLite2-City" */
 int64_t sl_geoip_built_us(const sl_geoip *database); /**< Build time, from the file. */
 sl_hash128 sl_geoip_version(const sl_geoip *database); /**< Hash of the file. */
 size_t sl_geoip_memory(const sl_geoip *database);
+/** Count its memory, before it is shared (once: it stays where it is counted). The last reference gives it back. @return SL_OK, SL_EFULL. */
+SL_CHECKED sl_status sl_geoip_charge(sl_geoip *database, sl_budget *budget);
 /** Bit i: records of this database may have part i (by its type's name, or because one has). */
 uint32_t sl_geoip_parts(const sl_geoip *database);
 

@@ -45,7 +45,10 @@ typedef struct sl_lookup_definition {
     uint32_t column_count;
     bool all;          /**< Take also the columns that aren't named here, in the content's order. */
     bool unique;       /**< A second row with one key is an error. */
+    bool present;      /**< NDJSON: a named column that no line has is an error, as it is one of CSV. */
     uint64_t bytes_max; /**< Limit of content, and of the table in memory; 0: 1 GiB. */
+    sl_budget *budget; /**< Content and table are taken from it; SL_EFULL when they don't fit. NULL: not counted. */
+    const _Atomic bool *stop; /**< Set by any thread: sl_lookup_finish() gives up with SL_EAGAIN. NULL: nobody does. */
 } sl_lookup_definition;
 
 typedef struct sl_lookup_loader sl_lookup_loader;
@@ -54,21 +57,28 @@ typedef struct sl_lookup_step sl_lookup_step;
 
 /** @param definition Copied. @return SL_EINVAL (no key, a type that can't be, a column twice), SL_ENOMEM. */
 SL_CHECKED sl_status sl_lookup_begin(const sl_lookup_definition *definition, sl_lookup_loader **out, sl_error *error);
-/** CSV, NDJSON: the next bytes, cut anywhere. @return SL_OK, SL_ELIMIT, SL_ENOMEM. */
+/** CSV, NDJSON: the next bytes, cut anywhere. @return SL_OK, SL_ELIMIT, SL_EFULL, SL_ENOMEM. */
 SL_CHECKED sl_status sl_lookup_feed(sl_lookup_loader *loader, const void *bytes, size_t length, sl_error *error);
+/** CSV, NDJSON: the content at once, instead; its memory goes to the loader. @return as sl_lookup_feed(). */
+SL_CHECKED sl_status sl_lookup_feed_all(sl_lookup_loader *loader, sl_buffer *content, sl_error *error);
 /** ROWS: first the names of the columns, */
 SL_CHECKED sl_status sl_lookup_names(sl_lookup_loader *loader, const char *const *names, uint32_t count, sl_error *error);
 /** then each row, one value a name. Order the rows, so that equal content is an equal version. */
 SL_CHECKED sl_status sl_lookup_row(sl_lookup_loader *loader, const sl_value *values, sl_error *error);
 /**
  * Build the table. The loader stays, to be destroyed.
- * @return SL_ESYNTAX, SL_ETYPE, SL_ENOTFOUND (a named column isn't there), SL_EEXIST (`unique`), SL_ELIMIT, SL_ENOMEM.
+ * @return SL_ESYNTAX, SL_ETYPE, SL_ENOTFOUND (a named column isn't there), SL_EEXIST (`unique`), SL_ELIMIT, SL_EFULL, SL_EAGAIN
+ *         (stopped), SL_ENOMEM.
  */
 SL_CHECKED sl_status sl_lookup_finish(sl_lookup_loader *loader, sl_lookup **out, sl_error *error);
+/** After that: names of the content's columns that the definition leaves out, with ", " between them. */
+void sl_lookup_left_out(const sl_lookup_loader *loader, sl_buffer *out);
 void sl_lookup_loader_destroy(sl_lookup_loader *loader); /**< NULL is allowed. */
 
 sl_lookup *sl_lookup_ref(const sl_lookup *table);
 void sl_lookup_unref(sl_lookup *table); /**< NULL is allowed. */
+/** Count a table that was loaded without a budget, before it is shared (once: it stays where it is counted). The last reference gives it back. @return SL_OK, SL_EFULL. */
+SL_CHECKED sl_status sl_lookup_charge(sl_lookup *table, sl_budget *budget);
 
 typedef struct sl_lookup_facts {
     sl_hash128 version;

@@ -86,6 +86,8 @@ SL_CHECKED sl_status sl_postgres_query_wait(sl_postgres *connection, const char 
 uint32_t sl_postgres_rows(const sl_postgres_result *result);
 uint32_t sl_postgres_columns(const sl_postgres_result *result);
 const char *sl_postgres_column(const sl_postgres_result *result, uint32_t column);
+/** OID of its type: 20 for bigint, 25 for text … */
+uint32_t sl_postgres_column_type(const sl_postgres_result *result, uint32_t column);
 /** @return NULL: null. Text cells end with a 0 byte that length doesn't count. */
 const char *sl_postgres_cell(const sl_postgres_result *result, uint32_t row, uint32_t column, size_t *length);
 const char *sl_postgres_tag(const sl_postgres_result *result); /**< "INSERT 0 3" */

@@ -46,6 +46,9 @@ typedef enum sl_sql_kind {
     SL_SQL_TEXT,
     SL_SQL_BLOB
 } sl_sql_kind;
+/** Of the result; names are the statement's. */
+int sl_sql_columns(sl_sql_statement *statement);
+const char *sl_sql_column(sl_sql_statement *statement, int column);
 sl_sql_kind sl_sql_type(sl_sql_statement *statement, int column); /**< As stored. */
 bool sl_sql_is_null(sl_sql_statement *statement, int column); /**< Columns count from 0. */
 int64_t sl_sql_int(sl_sql_statement *statement, int column);

@@ -71,6 +71,8 @@ typedef struct sl_user_agent_figures {
 sl_user_agent_figures sl_user_agent_step_figures(const sl_user_agent_step *step);
 size_t sl_user_agent_step_memory(const sl_user_agent_step *step); /**< Without the shared rules. */
 size_t sl_user_agent_rules_memory(const sl_user_agent_rules *rules);
+/** Count its memory, before they are shared (once: they stay where they are counted). The last reference gives it back. @return SL_OK, SL_EFULL. */
+SL_CHECKED sl_status sl_user_agent_rules_charge(sl_user_agent_rules *rules, sl_budget *budget);
 
 /** One part of an answer; NULL bytes: null. */
 typedef struct sl_user_agent_text {

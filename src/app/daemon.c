@@ -12,6 +12,7 @@
 #include "threads.h"
 
 #include "sluice/admin.h"
+#include "sluice/data.h"
 #include "sluice/http_intake.h"
 #include "sluice/http_server.h"
 #include "sluice/io_files.h"
@@ -374,7 +375,11 @@ static void reload(daemon_state *d) {
     reload_tls(d);
     sl_config *next = NULL;
     sl_error error = {0};
-    const sl_config_source source = {.path = d->path, .environment = (const char *const *)environ};
+    sl_data_reading reading = {0};
+    const sl_config_source source = {.path = d->path,
+                                     .environment = (const char *const *)environ,
+                                     .lookup = sl_data_for_configuration,
+                                     .lookup_context = &reading};
     if (sl_config_load(&source, warn_reload, NULL, &next, &error) != SL_OK) {
         refuse_reload(d, error.text);
         return;

@@ -3,6 +3,7 @@
 #include "daemon.h"
 #include "ddl.h"
 
+#include "sluice/data.h"
 #include "sluice/engine.h"
 #include "sluice/generate.h"
 #include "sluice/io_files.h"
@@ -14,6 +15,7 @@
 #include <string.h>
 
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78 };
+#define PATIENCE_US (30 * SL_SECOND_US) /* Of a start; then systemd, or whoever started it, begins again. */
 
 extern char **environ;
 
@@ -43,10 +45,14 @@ static void warn(void *context, const char *message) {
     (void)fprintf(stderr, "sluice: warning: %s\n", message);
 }
 
-static int load(const char *path, bool with_environment, sl_config **config) {
+/* @param patience_us How long sources of lookup tables that can't be reached are tried. */
+static int load(const char *path, bool with_environment, int64_t patience_us, sl_config **config) {
     static const char *const none[] = {NULL};
-    const sl_config_source source = {
-        .path = path, .environment = with_environment ? (const char *const *)environ : none};
+    sl_data_reading reading = {.patience_us = patience_us};
+    const sl_config_source source = {.path = path,
+                                     .environment = with_environment ? (const char *const *)environ : none,
+                                     .lookup = sl_data_for_configuration,
+                                     .lookup_context = &reading};
     sl_error error = {0};
     if (sl_config_load(&source, warn, NULL, config, &error) == SL_OK)
         return 0;
@@ -122,7 +128,7 @@ static int run(const arguments *a) {
     if (a->file != NULL)
         return help(stderr, EXIT_USAGE);
     sl_config *config;
-    int code = load(a->config, true, &config);
+    int code = load(a->config, true, PATIENCE_US, &config);
     if (code != 0)
         return code;
     keep_memory(config->memory);
@@ -131,7 +137,7 @@ static int run(const arguments *a) {
 
 static int validate(const arguments *a) {
     sl_config *config;
-    int code = load(a->file != NULL ? a->file : a->config, !a->no_environment, &config);
+    int code = load(a->file != NULL ? a->file : a->config, !a->no_environment, 0, &config);
     if (code != 0)
         return code;
     (void)printf("ok: %u streams, %u windows\n", config->stream_count, config->window_count);
@@ -149,7 +155,7 @@ static int test(const arguments *a) {
 
 static int audit(const arguments *a) {
     sl_config *config;
-    int code = load(a->config, true, &config);
+    int code = load(a->config, true, 0, &config);
     if (code != 0)
         return code;
     sl_buffer out = SL_BUFFER_EMPTY;
@@ -169,7 +175,7 @@ static int ddl(const arguments *a) {
     if (a->file == NULL)
         return help(stderr, EXIT_USAGE);
     sl_config *config;
-    int code = load(a->config, true, &config);
+    int code = load(a->config, true, 0, &config);
     if (code != 0)
         return code;
     sl_buffer out = SL_BUFFER_EMPTY;

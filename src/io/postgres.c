@@ -1039,6 +1039,10 @@ const char *sl_postgres_column(const sl_postgres_result *result, uint32_t column
     return PQfname(result->result, (int)column);
 }
 
+uint32_t sl_postgres_column_type(const sl_postgres_result *result, uint32_t column) {
+    return PQftype(result->result, (int)column);
+}
+
 const char *sl_postgres_cell(const sl_postgres_result *result, uint32_t row,
                              uint32_t column, size_t *length) {
     if (length != NULL)

@@ -188,6 +188,15 @@ void sl_sql_reset(sl_sql_statement *s) {
     s->bind_failure = SQLITE_OK;
 }
 
+int sl_sql_columns(sl_sql_statement *s) {
+    return sqlite3_column_count(s->stmt);
+}
+
+const char *sl_sql_column(sl_sql_statement *s, int column) {
+    const char *name = sqlite3_column_name(s->stmt, column);
+    return name != NULL ? name : ""; /* No memory. */
+}
+
 sl_sql_kind sl_sql_type(sl_sql_statement *s, int column) {
     switch (sqlite3_column_type(s->stmt, column)) {
     case SQLITE_INTEGER:

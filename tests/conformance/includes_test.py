@@ -45,7 +45,7 @@ OWNERS = {
     "io": "http_client http_server io_files loop postgres sql timer",
     "io/aws": "aws",
     "admin": "admin",
-    "app": "config engine generate intake target trial",
+    "app": "config data engine generate intake target trial",
 }
 OWNER = {name + ".h": folder for folder, names in OWNERS.items() for name in names.split()}
 

@@ -495,7 +495,7 @@ static const struct {
      "configuration:1:17: sources.o.kafka: this build doesn't have Kafka sources yet",
      SL_EUNSUPPORTED},
     {"lookups: { u: {} }\n",
-     "configuration:1:12: lookup u: needs `key`, and one of `csv` and `ndjson`",
+     "configuration:1:12: lookup u: needs `key`, and one of `csv`, `ndjson`, `sqlite` and `postgres`",
      SL_EINVAL},
     {"streams: { s: { dedupe: 1h } }\n",
      "configuration:1:17: stream s: dedupe needs `id`, the field that tells events apart",

@@ -64,24 +64,73 @@ static sl_status build(const sl_lookup_definition *d, const uint8_t *bytes, size
     return status;
 }
 
-static void load_lookup(sl_loader *l, sl_config_lookup *lookup, const sl_node *section) {
-    const sl_node *csv = sl_yaml_child(section, "csv"), *ndjson = sl_yaml_child(section, "ndjson"),
-                  *node = csv ? csv : ndjson;
-    if (sl_loader_test_lookup(l, lookup))
-        return;
-    if (!node || (csv && ndjson) || !lookup->key) {
-        sl_problem_add(&l->problems, section, true, SL_EINVAL,
-                       "lookup %s: needs `key`, and one of `csv` and `ndjson`", lookup->name);
-        return;
+/* ---- lookups ---- */
+
+/** Where the content is: one of four keys. @return NULL after a problem. */
+static const sl_node *find_source(sl_loader *l, const sl_config_lookup *lookup, const sl_node *section) {
+    static const char *const names[] = {"csv", "ndjson", "sqlite", "postgres"};
+    const sl_node *found = NULL;
+    uint32_t count = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const sl_node *node = sl_yaml_child(section, names[i]);
+        if (sl_yaml_is_empty(node))
+            continue;
+        found = node;
+        count++;
     }
-    const char *path = sl_loader_path(l, node);
-    if (csv)
-        lookup->csv = sl_loader_keep(l, path, strlen(path));
-    else
-        lookup->ndjson = sl_loader_keep(l, path, strlen(path));
-    if (!strncmp(path, "s3://", 5)) {
-        sl_problem_add(&l->problems, node, false, SL_EUNSUPPORTED,
-                       "lookup %s: this build reads tables from files alone", lookup->name);
+    if (count == 1 && lookup->key)
+        return found;
+    sl_problem_add(&l->problems, section, true, SL_EINVAL,
+                   "lookup %s: needs `key`, and one of `csv`, `ndjson`, `sqlite` and `postgres`", lookup->name);
+    return NULL;
+}
+
+/** What belongs to databases alone, or to one of them. */
+static bool check_database(sl_loader *l, const sl_config_lookup *lookup, const sl_node *section, const sl_node *source) {
+    static const char *const login[] = {"password", "password_file", "ca_file"};
+    bool server = !strcmp(source->key, "postgres"), database = server || lookup->sqlite;
+    bool table = lookup->table_name != NULL, query = lookup->query != NULL;
+    bool good = database ? table != query : !table && !query;
+    if (!good)
+        sl_problem_add(&l->problems, section, true, SL_EINVAL,
+                       database ? "lookup %s: needs one of `table` and `query`"
+                                : "lookup %s: `table` and `query` are for `sqlite` and `postgres`",
+                       lookup->name);
+    for (size_t i = 0; i < sizeof login / sizeof *login && !server; i++) {
+        const sl_node *node = sl_yaml_child(section, login[i]);
+        if (sl_yaml_is_empty(node))
+            continue;
+        good = false;
+        sl_problem_add(&l->problems, node, true, SL_EINVAL, "lookup %s: `%s` is for `postgres`", lookup->name, login[i]);
+    }
+    return good;
+}
+
+/** Paths as they stand in the file are relative to it. */
+static bool settle_paths(sl_loader *l, sl_config_lookup *lookup, const sl_node *node) {
+    char **path = lookup->csv ? &lookup->csv : lookup->ndjson ? &lookup->ndjson : lookup->sqlite ? &lookup->sqlite : NULL;
+    if (!path)
+        return sl_loader_lookup_server(l, lookup, node);
+    const char *text = sl_loader_path(l, node);
+    bool object = !strncmp(text, "s3://", 5);
+    if (object && lookup->sqlite) {
+        sl_problem_add(&l->problems, node, false, SL_EINVAL, "lookup %s: `sqlite` is a file on this machine", lookup->name);
+        return false;
+    }
+    const char *key = object ? strchr(text + 5, '/') : NULL;
+    if (object && (!key || !key[1])) {
+        sl_problem_add(&l->problems, node, false, SL_EINVAL, "lookup %s: expected s3://BUCKET/KEY", lookup->name);
+        return false;
+    }
+    *path = sl_loader_keep(l, text, strlen(text));
+    return true;
+}
+
+static void read_lookup_file(sl_loader *l, sl_config_lookup *lookup, const sl_node *node) {
+    const char *path = lookup->csv ? lookup->csv : lookup->ndjson;
+    if (!path || !strncmp(path, "s3://", 5)) {
+        sl_problem_add(&l->problems, node, false, SL_EUNSUPPORTED, "lookup %s: here tables are read from files alone",
+                       lookup->name);
         return;
     }
     size_t length = 0;
@@ -89,12 +138,31 @@ static void load_lookup(sl_loader *l, sl_config_lookup *lookup, const sl_node *s
     if (!bytes)
         return;
     const sl_lookup_definition d = {.name = lookup->name,
-                                    .format = csv ? SL_LOOKUP_CSV : SL_LOOKUP_NDJSON,
+                                    .format = lookup->csv ? SL_LOOKUP_CSV : SL_LOOKUP_NDJSON,
                                     .key = lookup->key,
                                     .all = true};
     sl_error error = {0};
     problem(l, node, "lookup", path, build(&d, bytes, length, &lookup->table, &error), &error);
     sl_free(bytes);
+}
+
+static void load_lookup(sl_loader *l, sl_config_lookup *lookup, const sl_node *section) {
+    if (sl_loader_test_lookup(l, lookup))
+        return;
+    const sl_node *node = find_source(l, lookup, section);
+    if (!node || !check_database(l, lookup, section, node) ||
+        !settle_paths(l, lookup, node))
+        return;
+    if (!l->source->lookup) {
+        read_lookup_file(l, lookup, node);
+        return;
+    }
+    sl_error error = {0};
+    sl_status status = l->source->lookup(l->source->lookup_context, l->config, lookup, &lookup->table, &error);
+    if (status == SL_ENOMEM)
+        l->problems.out_of_memory = true;
+    else if (status != SL_OK)
+        sl_problem_add(&l->problems, node, false, status, "lookup %s: %s", lookup->name, error.text);
 }
 
 void sl_loader_lookups(sl_loader *l) {

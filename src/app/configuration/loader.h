@@ -65,6 +65,8 @@ void sl_loader_check_s3_section(sl_loader *l);
 void sl_loader_check_stage(sl_loader *l); /**< When the streams have their lakes. */
 /** warehouse.c */
 void sl_loader_check_warehouse(sl_loader *l);
+/** The server of a lookup: URL and password. @return false after a problem. */
+bool sl_loader_lookup_server(sl_loader *l, sl_config_lookup *lookup, const sl_node *node);
 /** A URL with "***" for its password; for anything else, the text. */
 void sl_url_redact(const char *text, sl_buffer *out);
 /** The same in the tree's arena, for messages. */

@@ -194,6 +194,16 @@ static void read_password(sl_loader *l, const char *section, const sl_node *node
         read_password_file(l, path, file, out);
 }
 
+bool sl_loader_lookup_server(sl_loader *l, sl_config_lookup *lookup, const sl_node *node) {
+    server s;
+    uint32_t before = l->problems.count;
+    const char *section = sl_loader_printf(l, "lookups.%.40s", lookup->name);
+    lookup->postgres = read_url(l, section, node, false, &s);
+    read_password(l, section, sl_yaml_child(sl_yaml_child(l->tree.root, "lookups"), lookup->name),
+                  &lookup->password);
+    return lookup->postgres != NULL && l->problems.count == before;
+}
+
 /* ---- Redshift ---- */
 
 /** "arn:aws:iam::123456789012:role/name" in any of AWS's partitions. */

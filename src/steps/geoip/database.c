@@ -291,6 +291,7 @@ static uint32_t parts_of_type(const char *type) {
 // -----------------------------------------------------------------------------------------------
 
 static void destroy(sl_geoip *db) {
+    sl_budget_give(db->budget, sl_geoip_memory(db));
     sl_free(db->file);
     sl_free(db->ipv4);
     sl_free(db->type);
@@ -354,6 +355,15 @@ void sl_geoip_unref(sl_geoip *database) {
     if (database != NULL &&
         atomic_fetch_sub_explicit(&database->references, 1, memory_order_acq_rel) == 1)
         destroy(database);
+}
+
+sl_status sl_geoip_charge(sl_geoip *database, sl_budget *budget) {
+    if (database->budget != NULL)
+        return SL_OK;
+    if (sl_budget_take(budget, sl_geoip_memory(database)) != SL_OK)
+        return SL_EFULL;
+    database->budget = budget;
+    return SL_OK;
 }
 
 const char *sl_geoip_type(const sl_geoip *database) { return database->type; }

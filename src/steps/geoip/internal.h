@@ -88,6 +88,7 @@ const char *sl_geoip_check(checker *c, uint32_t at);
 
 struct sl_geoip {
     _Atomic uint32_t references;
+    sl_budget *budget; /**< What it is counted in; NULL: nothing. */
     uint8_t *file;
     size_t length;
     uint32_t nodes, record_bits;

@@ -48,6 +48,7 @@ struct sl_lookup_loader {
     content_column *columns; /**< Of the content, in its order. */
     uint32_t column_count, column_capacity;
     uint64_t rows;
+    uint64_t charged; /**< Of the budget, for the content. */
 };
 
 // ---- content.c
@@ -122,6 +123,8 @@ struct sl_lookup {
     uint64_t index_mask;
     sl_arena names;
     sl_lookup_facts facts;
+    sl_budget *budget;
+    uint64_t charged; /**< What is taken from it. */
 };
 
 typedef struct lookup_slot {

@@ -110,10 +110,23 @@ sl_status sl_lookup_begin(const sl_lookup_definition *definition, sl_lookup_load
 void sl_lookup_loader_destroy(sl_lookup_loader *l) {
     if (l == NULL)
         return;
+    sl_budget_give(l->definition.budget, l->charged);
     sl_buffer_fini(&l->content);
     sl_free(l->columns);
     sl_arena_fini(&l->texts);
     sl_free(l);
+}
+
+void sl_lookup_left_out(const sl_lookup_loader *l, sl_buffer *out) {
+    const sl_lookup_definition *d = &l->definition;
+    for (uint32_t i = 0; i < l->column_count && !d->all; i++) {
+        bool named = strcmp(l->columns[i].name, d->key) == 0;
+        for (uint32_t k = 0; k < d->column_count && !named; k++)
+            named = strcmp(l->columns[i].name, d->columns[k].name) == 0;
+        if (!named)
+            sl_buffer_printf(out, "%s%s", out->length == 0 ? "" : ", ",
+                             l->columns[i].name);
+    }
 }
 
 // ---- Content
@@ -127,6 +140,18 @@ static sl_status room(const sl_lookup_loader *l, size_t length, sl_error *error)
     return SL_OK;
 }
 
+// The budget has what the buffer takes, which grows by more than is added.
+static sl_status charge(sl_lookup_loader *l, sl_error *error) {
+    if (l->content.failed)
+        return no_memory(error);
+    uint64_t more = l->content.capacity - l->charged;
+    if (sl_budget_take(l->definition.budget, more) != SL_OK)
+        return sl_error_set(error, SL_EFULL, "%s: doesn't fit in what `memory` leaves",
+                            l->definition.name);
+    l->charged += more;
+    return SL_OK;
+}
+
 sl_status sl_lookup_feed(sl_lookup_loader *l, const void *bytes, size_t length,
                          sl_error *error) {
     assert(l->definition.format != SL_LOOKUP_ROWS);
@@ -134,7 +159,17 @@ sl_status sl_lookup_feed(sl_lookup_loader *l, const void *bytes, size_t length,
     if (status != SL_OK)
         return status;
     sl_buffer_append(&l->content, bytes, length);
-    return l->content.failed ? no_memory(error) : SL_OK;
+    return charge(l, error);
+}
+
+sl_status sl_lookup_feed_all(sl_lookup_loader *l, sl_buffer *content, sl_error *error) {
+    assert(l->definition.format != SL_LOOKUP_ROWS && l->content.bytes == NULL);
+    sl_status status = room(l, content->length, error);
+    if (status != SL_OK)
+        return status;
+    l->content = *content;
+    *content = SL_BUFFER_EMPTY;
+    return charge(l, error);
 }
 
 sl_status sl_lookup_names(sl_lookup_loader *l, const char *const *names, uint32_t count,
@@ -222,5 +257,5 @@ sl_status sl_lookup_row(sl_lookup_loader *l, const sl_value *values, sl_error *e
         for (unsigned b = 0; b < 4; b++)
             out->bytes[at + b] = (uint8_t)(written >> (8 * b));
     }
-    return SL_OK;
+    return charge(l, error);
 }

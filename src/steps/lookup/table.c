@@ -6,6 +6,7 @@
 
 #define ARENA_BLOCK_BYTES 4096u
 #define INTERN_FIRST 1024u
+#define STOP_ROWS 1024u /**< Between two looks at `stop`. */
 
 static sl_status no_memory(sl_error *error) {
     return sl_error_set(error, SL_ENOMEM, "out of memory");
@@ -66,8 +67,8 @@ static sl_status add_column(builder *b, const sl_lookup_column *wanted, bool key
                                                strlen(wanted->name), t->column_count);
     // Of NDJSON a member may be absent from every line; then its type has to be known
     // from elsewhere.
-    bool optional =
-        b->loader->definition.format == SL_LOOKUP_NDJSON && wanted->typed && !key;
+    bool optional = b->loader->definition.format == SL_LOOKUP_NDJSON && wanted->typed &&
+                    !b->loader->definition.present && !key;
     if (source == UINT32_MAX && !optional)
         return missing(b, wanted->name);
     if (source != UINT32_MAX)
@@ -134,6 +135,12 @@ static sl_status lay_out(builder *b) {
                             "%llu rows of %u bytes are more than the limit of %llu bytes",
                             (unsigned long long)t->row_capacity, t->width,
                             (unsigned long long)b->loader->definition.bytes_max);
+    // What the texts will take isn't known; they are part of the content.
+    uint64_t most = bytes + b->loader->content.length;
+    if (sl_budget_take(b->loader->definition.budget, most) != SL_OK)
+        return sl_error_set(b->error, SL_EFULL, "doesn't fit in what `memory` leaves");
+    t->budget = b->loader->definition.budget;
+    t->charged = most;
     t->index_mask = slots - 1;
     t->rows = sl_malloc(t->row_capacity * t->width);
     t->index = sl_calloc(slots, sizeof *t->index);
@@ -321,12 +328,20 @@ static sl_status add_row(builder *b) {
 // ---- Passes
 // --------------------------------------------------------------------------------------------
 
+static sl_status next_row(builder *b) {
+    const sl_lookup_definition *d = &b->loader->definition;
+    // Relaxed: nothing but the wish itself is passed on.
+    if (d->stop != NULL && b->cursor->row % STOP_ROWS == 0 &&
+        atomic_load_explicit(d->stop, memory_order_relaxed))
+        return sl_error_set(b->error, SL_EAGAIN, "stopped");
+    return sl_lookup_cursor_next(b->cursor, b->error);
+}
+
 static sl_status survey(builder *b) {
     sl_lookup_loader *l = b->loader;
     sl_status status = sl_lookup_cursor_open(b->cursor, l, true, b->error);
     l->rows = 0;
-    while (status == SL_OK &&
-           (status = sl_lookup_cursor_next(b->cursor, b->error)) == SL_OK) {
+    while (status == SL_OK && (status = next_row(b)) == SL_OK) {
         l->rows++;
         for (uint32_t i = 0; i < l->column_count; i++)
             sl_lookup_see(&l->columns[i], &b->cursor->cells[i]);
@@ -337,8 +352,7 @@ static sl_status survey(builder *b) {
 
 static sl_status fill(builder *b) {
     sl_status status = sl_lookup_cursor_open(b->cursor, b->loader, false, b->error);
-    while (status == SL_OK &&
-           (status = sl_lookup_cursor_next(b->cursor, b->error)) == SL_OK)
+    while (status == SL_OK && (status = next_row(b)) == SL_OK)
         status = add_row(b);
     sl_lookup_cursor_close(b->cursor);
     // What wasn't found at the content's end is a next row; add_row() never says so.
@@ -381,9 +395,15 @@ static void settle(builder *b) {
     t->facts.memory = sizeof *t + t->row_count * t->width + t->texts_length +
                       (t->index_mask + 1) * sizeof *t->index + t->names.total_bytes +
                       t->column_count * (sizeof *t->columns + sizeof *t->offsets);
+    if (t->facts.memory > t->charged)
+        sl_budget_force(t->budget, t->facts.memory - t->charged);
+    else
+        sl_budget_give(t->budget, t->charged - t->facts.memory);
+    t->charged = t->facts.memory;
 }
 
 static void destroy(sl_lookup *t) {
+    sl_budget_give(t->budget, t->charged);
     sl_free(t->columns);
     sl_free(t->offsets);
     sl_free(t->rows);
@@ -457,6 +477,16 @@ void sl_lookup_unref(sl_lookup *table) {
     if (table != NULL &&
         atomic_fetch_sub_explicit(&table->references, 1, memory_order_acq_rel) == 1)
         destroy(table);
+}
+
+sl_status sl_lookup_charge(sl_lookup *table, sl_budget *budget) {
+    if (table->budget != NULL)
+        return SL_OK;
+    if (sl_budget_take(budget, table->facts.memory) != SL_OK)
+        return SL_EFULL;
+    table->budget = budget;
+    table->charged = table->facts.memory;
+    return SL_OK;
 }
 
 sl_lookup_facts sl_lookup_facts_of(const sl_lookup *table) { return table->facts; }

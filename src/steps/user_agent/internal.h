@@ -132,6 +132,8 @@ bool sl_user_agent_match(matcher *m, const sl_user_agent_rules *rules, const cha
 
 struct sl_user_agent_rules {
     _Atomic uint32_t references;
+    sl_budget *budget; /**< What they are counted in; NULL: nothing. */
+    uint64_t charged;
     rule_list lists[LISTS];
     uint32_t base[LISTS + 1]; /**< Number of a list's first rule. */
     filter filter;

@@ -92,6 +92,7 @@ static sl_status make_filter(sl_user_agent_rules *rules, sl_error *error) {
 }
 
 static void destroy(sl_user_agent_rules *rules) {
+    sl_budget_give(rules->budget, rules->charged);
     for (uint32_t i = 0; i < LISTS; i++) {
         for (uint32_t k = 0; k < rules->lists[i].count; k++)
             pcre2_code_free(rules->lists[i].rules[k].code);
@@ -161,4 +162,15 @@ size_t sl_user_agent_rules_memory(const sl_user_agent_rules *rules) {
     for (uint32_t i = 0; i < LISTS; i++)
         bytes += rules->lists[i].capacity * sizeof *rules->lists[i].rules;
     return bytes;
+}
+
+sl_status sl_user_agent_rules_charge(sl_user_agent_rules *rules, sl_budget *budget) {
+    if (rules->budget != NULL)
+        return SL_OK;
+    uint64_t bytes = sl_user_agent_rules_memory(rules);
+    if (sl_budget_take(budget, bytes) != SL_OK)
+        return SL_EFULL;
+    rules->budget = budget;
+    rules->charged = bytes;
+    return SL_OK;
 }
