@@ -159,6 +159,8 @@ static inline uint64_t sl_batch_position(const sl_batch *batch, uint32_t row) {
 }
 /** Is the column's cell there, its enclosing objects included? */
 bool sl_batch_present(const sl_batch *batch, uint32_t field, uint32_t row);
+/** A row as one line of JSON: the members that are there and have a value, in the schema's order. */
+void sl_batch_row_json(const sl_batch *batch, uint32_t row, sl_buffer *out);
 /** Copy text to the arena. @return a span; length 0 and arena.failed set when out of memory. */
 sl_span sl_batch_keep_text(sl_batch *batch, const void *text, size_t length);
 /** Append a reject. @return false when out of memory. */

@@ -116,6 +116,8 @@ typedef struct sl_config {
     } http;
     struct {
         char *listen;     /**< Resolved by the design's rule; equal to http.listen: same port. */
+        int tap;          /**< "loopback", "always", "never"; resolved: */
+        bool tap_open;    /**< Whether `/v1/tap` shows events. */
     } admin;
     struct {
         uint64_t quota, segment_size;

@@ -70,6 +70,40 @@ void sl_engine_flush(sl_engine *engine, sl_engine_flush_fn *done, void *context)
 typedef void sl_engine_windows_fn(void *context, const char *json, size_t length);
 void sl_engine_windows(sl_engine *engine, const char *name, uint32_t limit,
                        sl_engine_windows_fn *done, void *context);
+/** Where a live sample of events is taken. */
+typedef enum sl_tap_stage {
+    SL_TAP_RECEIVED,  /**< Records as they came, before decoding. */
+    SL_TAP_DECODED,   /**< Events in columns, before contract and steps. */
+    SL_TAP_ENRICHED,  /**< Events as tables get them. */
+    SL_TAP_DEAD,      /**< Dead letters. */
+    SL_TAP_LATE,      /**< Events for the late table. */
+    SL_TAP_DUPLICATE, /**< Events that were there before. */
+    SL_TAP_FILTERED,  /**< Events that `where` passed over. */
+    SL_TAP_STAGES
+} sl_tap_stage;
+extern const char *const sl_tap_stage_names[SL_TAP_STAGES]; /**< "received", … */
+
+typedef struct sl_tap sl_tap;
+typedef struct sl_tap_options {
+    sl_tap_stage stage;
+    const char *stream; /**< "": all. */
+    const char *where;  /**< "", or an expression over the stage's columns; its stream must be known. */
+    double rate;        /**< Events a second; 0: as many as workers may copy. */
+} sl_tap_options;
+
+/**
+ * Workers copy some events of what passes, as lines of JSON, until the tap is closed; they never wait for it. An event that is read
+ * again from the log passes again.
+ * Memory  2 MiB of the budget. Of a batch 256 events at most are copied; what finds no room is counted.
+ * @return SL_OK; SL_ENOTFOUND (stream), SL_EINVAL (where), SL_EFULL (eight there are, or the budget), SL_ENOMEM.
+ */
+SL_CHECKED sl_status sl_engine_tap(sl_engine *engine, const sl_tap_options *options, sl_tap **out, sl_error *error);
+/** Append the whole lines that came since the last call. @return SL_OK; SL_EINVAL: `where` doesn't fit the stream's schema any more; SL_ENOMEM. */
+SL_CHECKED sl_status sl_engine_tap_take(sl_tap *tap, sl_buffer *out);
+/** Events of the stage that weren't copied: for the rate, or for want of room. Those that `where` has said no to aren't counted. */
+uint64_t sl_engine_tap_skipped(const sl_tap *tap);
+void sl_engine_tap_close(sl_engine *engine, sl_tap *tap);
+
 /** Streams, tables, positions, backlog as JSON: for the dashboard and `USR2`. */
 void sl_engine_state(sl_engine *engine, sl_buffer *out);
 /** Refuse requests from now on, cut and commit; with `drain`, deliver too. */

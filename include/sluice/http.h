@@ -101,6 +101,10 @@ void sl_http_connection_timeout(sl_http_connection *connection);
 /** Shut down: no request after the present ones; at once when there is none. */
 void sl_http_connection_drain(sl_http_connection *connection);
 bool sl_http_connection_wants_close(const sl_http_connection *connection); /**< After everything is sent. */
+/** It can't go on: close it at once, whatever waits to be sent. */
+bool sl_http_connection_broken(const sl_http_connection *connection);
+/** How many bytes the server holds that the peer hasn't taken; said whenever it changes. */
+void sl_http_connection_unsent(sl_http_connection *connection, size_t bytes);
 bool sl_http_connection_paused(const sl_http_connection *connection); /**< Too many replies outstanding (64): stop reading. */
 /**
  * It stopped after 256 KiB of replies with requests left over, so that a pipeline of short requests for long pages
@@ -118,6 +122,20 @@ uint64_t sl_http_connection_requests(const sl_http_connection *connection);
  */
 void sl_http_reply(sl_http_exchange *exchange, int status, const char *content_type,
                    const char *headers, const void *body, size_t length);
+/**
+ * Instead of sl_http_reply(): 200 with a body that comes piece by piece for as long as it likes, chunked (to HTTP/1.0 until the
+ * connection ends). It takes its turn in a pipeline, and has no answer for HEAD.
+ * @param gone Called once when the peer has left, or has closed its half: the exchange isn't the caller's any more. Not called after
+ *             sl_http_stream_end(); none of these may be called from inside it.
+ */
+void sl_http_stream_begin(sl_http_exchange *exchange, const char *content_type, const char *headers,
+                          void (*gone)(void *context), void *context);
+/** A piece, sent at once; length 0 does nothing. It isn't bounded here: see unsent. */
+void sl_http_stream_write(sl_http_exchange *exchange, const void *bytes, size_t length);
+/** Bytes that wait for the peer to take them: whoever streams stops at some. */
+size_t sl_http_stream_unsent(const sl_http_exchange *exchange);
+/** The end of the body. @param cut Without an end: what waits is dropped, and the connection with it. */
+void sl_http_stream_end(sl_http_exchange *exchange, bool cut);
 /**
  * `{"error":{"code":…,"message":…}}` with the status; message as printf. 401 gets WWW-Authenticate, 429 and 503 get
  * Retry-After: 1.

@@ -1,6 +1,7 @@
 #include "sluice/admin.h"
 
 #include "dashboard.h"
+#include "tap.h"
 
 #include <string.h>
 
@@ -14,6 +15,7 @@ static const struct {
     {"/livez", "GET", true},    {"/readyz", "GET", true},    {"/metrics", "GET", false},
     {"/version", "GET", false}, {"/config", "GET", false},   {"/v1/state", "GET", false},
     {"/", "GET", false},        {"/v1/flush", "POST", false}, {WINDOWS, "GET", false},
+    {"/v1/tap", "GET", false},
 };
 
 static int find(bool full, const char *path) {
@@ -134,6 +136,8 @@ bool sl_admin_handle(const sl_admin_port *port, bool full, const sl_http_request
         reply_text(r, "application/json", &text);
     } else if (strcmp(path, "/v1/flush") == 0) {
         port->flush(port->context, flush_done, r->exchange);
+    } else if (strcmp(path, "/v1/tap") == 0) {
+        tap_begin(port, r);
     } else if (strcmp(path, WINDOWS) == 0) {
         windows(port, r);
     } else {

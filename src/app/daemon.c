@@ -185,6 +185,36 @@ static void port_flush(void *context,
         flush_all(d);
 }
 
+static sl_status port_tap_open(void *context, const sl_admin_tap *wish, void **tap, sl_error *error) {
+    daemon_state *d = context;
+    sl_tap_options options = {.stage = SL_TAP_STAGES, .stream = wish->stream, .where = wish->where, .rate = wish->rate};
+    for (int i = 0; i < SL_TAP_STAGES; i++)
+        if (strcmp(wish->stage, sl_tap_stage_names[i]) == 0)
+            options.stage = (sl_tap_stage)i;
+    if (!d->config->admin.tap_open)
+        return sl_error_set(error, SL_EDENIED,
+                            "admin.tap: events aren't shown here, as admin.listen is reachable from other machines, or by "
+                            "choice; `admin: { tap: always }` shows them");
+    if (options.stage == SL_TAP_STAGES)
+        return sl_error_set(error, SL_EINVAL,
+                            "stage is received, decoded, enriched, dead, late, duplicate or filtered");
+    if (d->engine == NULL || d->next != NULL || d->stopping)
+        return sl_error_set(error, SL_EAGAIN, "the daemon is reloading or stopping");
+    return sl_engine_tap(d->engine, &options, (sl_tap **)tap, error);
+}
+
+static sl_status port_tap_take(void *context, void *tap, sl_buffer *out) {
+    (void)context;
+    return sl_engine_tap_take(tap, out);
+}
+
+static uint64_t port_tap_skipped(void *context, const void *tap) {
+    (void)context;
+    return sl_engine_tap_skipped(tap);
+}
+
+static void port_tap_close(void *context, void *tap) { sl_engine_tap_close(((daemon_state *)context)->engine, tap); }
+
 static sl_status listen_on(daemon_state *d, bool admin, sl_error *error) {
     const sl_config *c = d->config;
     const sl_http_server_options options = {
@@ -225,6 +255,7 @@ static void stop_threads(daemon_state *d) {
 }
 
 static void end_engine(daemon_state *d) {
+    sl_admin_taps_end(d->port.taps, "the configuration was reloaded");
     stop_threads(d);
     sl_delivery_destroy(d->delivery);
     sl_engine_destroy(d->engine);
@@ -359,6 +390,7 @@ static void begin_reload(daemon_state *d, sl_config *next) {
     (void)snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, d->reload_at_us);
     sl_systemd_notify(text);
     sl_gate_shut(d->gate);
+    sl_admin_taps_end(d->port.taps, "the configuration was reloaded");
     if (d->engine != NULL)
         sl_engine_stop(d->engine, false);
     else
@@ -447,6 +479,7 @@ static void on_turn(void *context) {
     daemon_state *d = context;
     stop_engine(d);
     poll_engine(d);
+    sl_admin_taps_turn(d->port.taps, monotonic_us(NULL));
     if (d->next != NULL && sl_engine_stopped(d->engine))
         replace_engine(d);
     /* The last replies leave before the loop ends, as far as their readers take them. */
@@ -462,6 +495,7 @@ static void on_tick(void *context) {
     daemon_state *d = context;
     int64_t now = monotonic_us(NULL);
     stop_engine(d);
+    sl_admin_taps_turn(d->port.taps, now);
     sl_gate_refuse(d->gate, d->stopping);
     if (d->engine == NULL && !d->stopping && now >= d->retry_at_us)
         retry_engine(d);
@@ -486,6 +520,7 @@ static void on_stop(daemon_state *d, int number) {
     d->next = NULL;
     sl_gate_refuse(d->gate, true);
     flush_all(d);
+    sl_admin_taps_end(d->port.taps, "the daemon stops");
     close_servers(d);
 }
 
@@ -548,7 +583,14 @@ static sl_status start(daemon_state *d, sl_error *error) {
                               .ready = port_ready,
                               .state = port_state,
                               .windows = port_windows,
-                              .flush = port_flush};
+                              .flush = port_flush,
+                              .tap_open = port_tap_open,
+                              .tap_take = port_tap_take,
+                              .tap_skipped = port_tap_skipped,
+                              .tap_close = port_tap_close,
+                              .taps = sl_admin_taps_create(&d->port)};
+    if (status == SL_OK && d->port.taps == NULL)
+        status = sl_error_set(error, SL_ENOMEM, "out of memory");
     d->one_port = strcmp(c->admin.listen, c->http.listen) == 0;
     if (status == SL_OK)
         status = listen_on(d, false, error);
@@ -565,6 +607,7 @@ static void finish(daemon_state *d) {
     sl_delivery_destroy(d->delivery);
     if (d->loop != NULL)
         sl_loop_destroy(d->loop);
+    sl_admin_taps_destroy(d->port.taps);
     sl_http_intake_destroy(d->intake);
     sl_engine_destroy(d->engine);
     sl_gate_destroy(d->gate);

@@ -8,6 +8,7 @@
 #include "sluice/generate.h"
 #include "sluice/io_files.h"
 #include "sluice/parquet.h"
+#include "sluice/watch.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -30,6 +31,8 @@ static const char usage[] =
     "                                             prove that every event is where it belongs, once\n"
     "       sluice ddl redshift|postgres|athena [-c FILE]\n"
     "                                             statements that make the tables of a configuration\n"
+    "       sluice tap [--stage S] [--stream NAME] [--where CEL] [options]\n"
+    "                                             events of a running daemon as they pass; see tap --help\n"
     "       sluice inspect FILE.parquet [--json]  schema, row groups, encodings, log ranges\n"
     "       sluice version | help\n"
     "\n"
@@ -221,6 +224,8 @@ int main(int argc, char **argv) {
     int skip = argc > 1 && argv[1][0] != '-' ? 2 : 1;
     if (strcmp(verb, "generate") == 0)
         return sl_generate_main(argc - 1, argv + 1);
+    if (strcmp(verb, "tap") == 0)
+        return sl_tap_main(argc - 1, argv + 1);
     if (strcmp(verb, "help") == 0)
         return help(stdout, 0);
     if (strcmp(verb, "version") == 0)

@@ -11,6 +11,8 @@
 
 #include "sluice/batch.h"
 
+#include "sluice/value.h"
+
 #include <assert.h>
 
 #define LINE_BYTES 64u
@@ -225,6 +227,35 @@ bool sl_batch_present(const sl_batch *batch, uint32_t field, uint32_t row) {
             return false;
     return true;
 }
+
+static void json_members(const sl_batch *batch, uint32_t group, uint32_t row, sl_buffer *out) {
+    const sl_field *fields = batch->schema->fields;
+    bool first = true;
+    sl_buffer_byte(out, '{');
+    for (uint32_t f = fields[group].first_child; f != SL_NO_FIELD; f = fields[f].next_sibling) {
+        if (!batch->columns[f].valid[row])
+            continue;
+        if (!first)
+            sl_buffer_byte(out, ',');
+        first = false;
+        sl_buffer_json_string(out, fields[f].name, fields[f].name_length);
+        sl_buffer_byte(out, ':');
+        if (fields[f].type == SL_TYPE_GROUP) {
+            json_members(batch, f, row, out);
+            continue;
+        }
+        const sl_value value = sl_value_of(batch, f, row);
+        size_t from = out->length;
+        sl_value_json(&value, out);
+        /* Where JSON text has an end of line, it is white space between tokens. */
+        for (size_t i = from; fields[f].type == SL_TYPE_JSON && i < out->length; i++)
+            if (out->bytes[i] == '\n' || out->bytes[i] == '\r')
+                out->bytes[i] = ' ';
+    }
+    sl_buffer_byte(out, '}');
+}
+
+void sl_batch_row_json(const sl_batch *batch, uint32_t row, sl_buffer *out) { json_members(batch, 0, row, out); }
 
 sl_span sl_batch_keep_text(sl_batch *batch, const void *text, size_t length) {
     size_t at = batch->arena.length;

@@ -312,8 +312,38 @@ static void any_failed_allocation_is_a_status(void **state) {
     sl_schema_unref(large);
 }
 
+static uint32_t add(sl_schema *schema, uint32_t parent, const char *name, sl_type type) {
+    return sl_schema_add(schema, parent, name, strlen(name), type);
+}
+
+static void a_row_is_a_line_of_json(void **state) {
+    (void)state;
+    sl_schema *schema = sl_schema_create("s");
+    uint32_t n = add(schema, 0, "n\"", SL_TYPE_INT64), group = add(schema, 0, "g", SL_TYPE_GROUP);
+    uint32_t text = add(schema, group, "t", SL_TYPE_STRING), list = add(schema, group, "l", SL_TYPE_JSON);
+    uint32_t absent = add(schema, 0, "absent", SL_TYPE_GROUP), below = add(schema, absent, "b", SL_TYPE_BOOL);
+    sl_batch *batch = sl_batch_create(NULL);
+    prepare(batch, schema);
+    batch->rows = 2;
+    batch->columns[n].valid[0] = batch->columns[group].valid[0] = batch->columns[text].valid[0] = 1;
+    batch->columns[list].valid[0] = batch->columns[below].valid[0] = 1; /* The last without its object. */
+    batch->columns[n].values.i64[0] = -7;
+    batch->columns[text].values.span[0] = sl_batch_keep_text(batch, "a\nb", 3);
+    batch->columns[list].values.span[0] = sl_batch_keep_text(batch, "[1,\r\n \"\\n\"]", 11);
+    sl_buffer out = SL_BUFFER_EMPTY;
+    sl_batch_row_json(batch, 0, &out);
+    assert_string_equal(sl_buffer_cstr(&out), "{\"n\\\"\":-7,\"g\":{\"t\":\"a\\nb\",\"l\":[1,   \"\\n\"]}}");
+    sl_buffer_clear(&out);
+    sl_batch_row_json(batch, 1, &out);
+    assert_string_equal(sl_buffer_cstr(&out), "{}");
+    sl_buffer_fini(&out);
+    sl_batch_destroy(batch);
+    sl_schema_unref(schema);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_row_is_a_line_of_json),
         cmocka_unit_test(arrays_are_aligned_and_apart),
         cmocka_unit_test(fewer_rows_the_more_fields),
         cmocka_unit_test(a_prepared_batch_has_no_valid_cell),

@@ -143,10 +143,16 @@ static void go_on(client *c) {
         schedule_resume(c);
 }
 
+static void count_unsent(client *c, size_t unsent) {
+    c->unsent = unsent;
+    if (c->http != NULL)
+        sl_http_connection_unsent(c->http, unsent);
+}
+
 static void on_written(uv_write_t *request, int status) {
     write_request *w = (write_request *)request->data;
     client *c = w->client;
-    c->unsent -= w->length;
+    count_unsent(c, c->unsent - w->length);
     c->write_since_ms = uv_now(c->server->loop);
     if (c->server->http.budget != NULL)
         sl_budget_give(c->server->http.budget, w->length);
@@ -194,7 +200,7 @@ static void write_raw(client *c, const void *bytes, size_t length) {
         close_now(c);
         return;
     }
-    c->unsent += length;
+    count_unsent(c, c->unsent + length);
     if (c->server->http.budget != NULL)
         sl_budget_force(c->server->http.budget, length);
 }
@@ -435,7 +441,8 @@ static void check_client(client *c, uint64_t now) {
     if (c->closing)
         return;
     if (c->unsent > 0) {
-        if (now - c->write_since_ms >= c->server->stall_timeout_ms)
+        bool broken = c->http != NULL && sl_http_connection_broken(c->http);
+        if (broken || now - c->write_since_ms >= c->server->stall_timeout_ms)
             close_now(c);
     } else if (c->lingering) {
         if (now - c->since_ms >= LINGER_MS)

@@ -105,6 +105,7 @@ void sl_loader_check_root(sl_loader *l) {
                        "http.tls: needs both cert and key");
     c->http.listen = full_address(l, c->http.listen);
     c->admin.listen = full_address(l, c->admin.listen);
+    c->admin.tap_open = c->admin.tap == 1 || (c->admin.tap == 0 && sl_address_is_loopback(c->admin.listen));
     check_auth(l);
     check_sizes(l);
     check_timezone(l);

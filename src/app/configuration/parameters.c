@@ -120,6 +120,10 @@ const sl_parameter sl_parameters[] = {
     {"admin.listen", SL_PARAMETER_ADDRESS, ROOT(admin.listen), 0, NULL,
      "`http.listen` while that is loopback, else 127.0.0.1:8081", 0, 0, NULL,
      "Where metrics, health and the dashboard are."},
+    {"admin.tap", SL_PARAMETER_CHOICE, ROOT(admin.tap), 0, "loopback", NULL, 0, 0,
+     "loopback|always|never",
+     "Whether `/v1/tap` (`sluice tap`) shows events, also as they are before `redact` and `hash`: `loopback` while "
+     "`admin.listen` is."},
 
     {"journal.quota", SL_PARAMETER_SIZE, ROOT(journal.quota), 0, "10GiB", NULL, MIB(4),
      GIB(1048576), NULL,

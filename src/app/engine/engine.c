@@ -619,6 +619,7 @@ void sl_engine_destroy(sl_engine *e) {
         sl_free(e->flushes);
         e->flushes = next;
     }
+    taps_destroy(e);
     sequence_destroy(e);
     log_destroy(e);
     delivery_destroy(e);
@@ -789,6 +790,7 @@ bool sl_engine_poll(sl_engine *e) {
             refuse_flushes(e);
     }
     gauges(e);
+    taps_poll(e);
     return any;
 }
 

@@ -31,6 +31,7 @@ enum {
     READ_AHEAD = 4,          /* Groups that the reader is ahead of the pipeline. */
     STEP_RESULTS = 5,
     COMPANIONS_MAX = 64,     /* Tables of one stream. */
+    TAPS_MAX = 8,
     DESTINATIONS_MAX = 16,   /* The next three, then buckets; the last one holds all further ones. */
     DESTINATION_DIRECTORIES = 0,
     DESTINATION_WAREHOUSE,
@@ -396,6 +397,7 @@ typedef struct worker {
     uint64_t file_number;
     uint32_t *selection, *order;
     uint32_t turn;
+    _Atomic(sl_tap *) tapping; /**< The tap that it looks at just now: see tap.c. */
 } worker;
 
 typedef struct sl_engine_journal_actor {
@@ -520,6 +522,9 @@ struct sl_engine {
     bool journal_full;      /**< The last write found no space. */
     int64_t journal_full_at_us;
     uint32_t next_worker;
+    _Atomic uint32_t tapped;          /**< Bits of the stages that somebody taps. Relaxed: a late look misses some events. */
+    _Atomic(sl_tap *) taps[TAPS_MAX];
+    sl_tap *taps_closed;              /**< Until no worker looks at them. */
     sl_metric *metric_accepted, *metric_rejected, *metric_requests, *metric_dead[SL_CODE_COUNT];
     sl_metric *metric_dropped, *metric_quarantined, *metric_journal_bytes, *metric_spool_bytes;
     sl_metric *metric_memory, *metric_uncommitted, *metric_rewinds, *metric_sync_failures;
@@ -611,6 +616,15 @@ void worker_rewind(worker *w, const rewind_order *order);
 void worker_peek(worker *w, peek *p);
 void worker_tables_destroy(worker *w);
 worker_table *worker_states_create(uint32_t workers); /**< @return NULL: no memory. */
+
+/* tap.c: what somebody watches; each is one load where nobody does */
+void tap_received(worker *w, const task *t);
+void tap_decoded(worker *w, const part *p);
+void tap_processed(worker *w, const part *p);
+/** Loop: memory of closed ones, as soon as no worker looks at them. */
+void taps_poll(sl_engine *e);
+/** After the workers' end. */
+void taps_destroy(sl_engine *e);
 
 /* dedupe.c */
 /** Open the streams' stores; after the streams have their places. */

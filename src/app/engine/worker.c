@@ -118,6 +118,7 @@ static bool refine(worker *w, task *t, part *p) {
 }
 
 static void decode(worker *w, task *t) {
+    tap_received(w, t);
     release_parts(w, t); /* Decoded before, with another schema. */
     t->nomem = t->routed && !route_begin(w, t);
     for (uint32_t i = 0; i < t->group->count && !t->nomem; i++)
@@ -129,6 +130,7 @@ static void decode(worker *w, task *t) {
             t->nomem = true;
         p->decoded_rejects = p->batch->reject_count;
         sl_batch_fill_origins(p->batch, sl_source_names);
+        tap_decoded(w, p);
         if (p->batch->arena.failed || (!t->nomem && !refine(w, t, p)))
             t->nomem = true;
         p->watermark_after =

@@ -140,6 +140,7 @@ void worker_process(worker *w, task *t) {
         if (s->dedupe == NULL)
             mark_late(p);
         p->view = worker_view(w, p);
+        tap_processed(w, p);
         const sl_counts counts = count_events(p);
         for (uint32_t k = 0; k < s->table_count; k++) {
             worker_table *wt = state_of(w, s->tables[k]);

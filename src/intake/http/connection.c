@@ -54,6 +54,8 @@ void sl_http_connection_destroy(sl_http_connection *connection) {
         sl_http_exchange *exchange = connection->first;
         connection->first = exchange->next;
         exchange->connection = NULL;
+        if (exchange->streaming)
+            exchange->gone(exchange->gone_context);
         if (!exchange->handed)
             http_exchange_give(shared, exchange);
     }
@@ -257,6 +259,7 @@ static void begin_request(sl_http_connection *connection, window *w, size_t head
     }
     llhttp_reset(&connection->parser);
     exchange->is_head = head->is_head;
+    exchange->old = head->old;
     /* A refusal instead of 100 leaves open whether the body follows: close then (RFC
      * 9110, 10.1.1). */
     bool has_body = head->chunked || head->body_length > 0;
@@ -540,6 +543,8 @@ void sl_http_connection_finish(sl_http_connection *connection) {
     connection->finished = true;
     if (sl_http_connection_paused(connection) || connection->holds)
         return;
+    if (connection->first != NULL && connection->first->streaming)
+        connection->broken = true; /* Whoever reads a body without an end and says goodbye has gone. */
     sl_http_phase phase = sl_http_connection_phase(connection);
     if (phase == SL_HTTP_HEADER)
         refuse_grammar(connection, 400, "the request ends early");
@@ -567,6 +572,14 @@ void sl_http_connection_drain(sl_http_connection *connection) {
 bool sl_http_connection_wants_close(const sl_http_connection *connection) {
     return connection->broken ||
            (connection->state == HTTP_STATE_DONE && connection->first == NULL);
+}
+
+bool sl_http_connection_broken(const sl_http_connection *connection) {
+    return connection->broken;
+}
+
+void sl_http_connection_unsent(sl_http_connection *connection, size_t bytes) {
+    connection->unsent = bytes;
 }
 
 bool sl_http_connection_paused(const sl_http_connection *connection) {

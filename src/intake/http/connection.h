@@ -38,6 +38,7 @@ struct sl_http_connection {
                   */
     bool holds;  /**< HTTP_FEED_OUTPUT_MAX is reached and requests are left. */
     size_t fed_output; /**< Bytes of replies in this feed(). */
+    size_t unsent;     /**< Bytes that the server holds. */
     unsigned outstanding;
     uint64_t requests;
     sl_http_exchange *first, *last; /**< The queue of those without a sent reply. */

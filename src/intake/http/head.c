@@ -108,7 +108,8 @@ static int read_request_line(http_head *head, char *p, char *end, const char **w
         return refuse(why, 400, "the protocol isn't HTTP");
     if (p[6] != '1' || (p[8] != '0' && p[8] != '1'))
         return refuse(why, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
-    head->close = p[8] == '0';
+    head->old = p[8] == '0';
+    head->close = head->old;
     char *path = *target == '/' ? target : absolute_path(target, target_end);
     if (path == NULL)
         return refuse(why, 400, "the request target isn't a path");

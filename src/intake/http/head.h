@@ -37,6 +37,7 @@ typedef struct http_head {
     uint16_t method, path, query;
     uint16_t field_count;
     bool is_head; /**< The method is HEAD: a reply without its body. */
+    bool old;     /**< HTTP/1.0. */
     bool close;   /**< No request after this one. */
     bool chunked;
     bool expect_continue;

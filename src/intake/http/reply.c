@@ -153,20 +153,27 @@ void http_say_continue(sl_http_connection *connection, sl_http_exchange *exchang
         sl_buffer_text(output_for(connection), "HTTP/1.1 100 Continue\r\n\r\n");
 }
 
+static void take_stored(sl_http_exchange *exchange, sl_buffer *out) {
+    if (exchange->stored.failed)
+        out->failed = true;
+    sl_buffer_append(out, exchange->stored.bytes, exchange->stored.length);
+    sl_buffer_fini(&exchange->stored);
+}
+
 /** Send the stored replies whose turn has come. The first of the queue has just left it.
  */
 static void release(sl_http_connection *connection, sl_buffer *out) {
     sl_http_exchange *first;
     while ((first = connection->first) != NULL && first->answered) {
-        if (first->stored.failed)
-            out->failed = true;
-        sl_buffer_append(out, first->stored.bytes, first->stored.length);
+        take_stored(first, out);
         connection->first = first->next;
         connection->outstanding--;
         http_exchange_give(connection->shared, first);
     }
     if (first == NULL)
         connection->last = NULL;
+    else if (first->streaming) /* What it has said so far. */
+        take_stored(first, out);
     else if (first->wants_continue)
         http_say_continue(connection, first);
 }
@@ -210,6 +217,71 @@ void sl_http_reply(sl_http_exchange *exchange, int status, const char *content_t
     release(connection, out);
     end_if_drained(connection);
     if (!connection->feeding || out->length > OUTPUT_BYTES_MAX)
+        http_flush(connection);
+}
+
+/* --- replies without an end --- */
+
+/** Where its bytes go now: out, or to their turn. */
+static sl_buffer *stream_out(sl_http_exchange *exchange) {
+    sl_http_connection *connection = exchange->connection;
+    return connection->first == exchange ? output_for(connection) : &exchange->stored;
+}
+
+static void stream_send(const sl_http_exchange *exchange) {
+    sl_http_connection *connection = exchange->connection;
+    if (connection->first == exchange && !connection->feeding)
+        http_flush(connection);
+}
+
+void sl_http_stream_begin(sl_http_exchange *exchange, const char *content_type, const char *headers,
+                          void (*gone)(void *context), void *context) {
+    sl_http_connection *connection = exchange->connection;
+    assert(!exchange->answered && !exchange->streaming && !exchange->is_head);
+    exchange->handed = false;
+    exchange->wants_continue = false;
+    exchange->streaming = true;
+    exchange->gone = gone;
+    exchange->gone_context = context;
+    if (connection->reading == exchange)
+        connection->reading = NULL;
+    sl_buffer *out = stream_out(exchange);
+    sl_buffer_printf(out, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n%s%.*s%s%s\r\n", content_type,
+                     exchange->old ? "" : "Transfer-Encoding: chunked\r\n", (int)connection->shared->date_length,
+                     connection->shared->date, exchange->close ? "Connection: close\r\n" : "", headers);
+    stream_send(exchange);
+}
+
+void sl_http_stream_write(sl_http_exchange *exchange, const void *bytes, size_t length) {
+    if (length == 0)
+        return;
+    sl_buffer *out = stream_out(exchange);
+    if (!exchange->old)
+        sl_buffer_printf(out, "%zx\r\n", length);
+    sl_buffer_append(out, bytes, length);
+    if (!exchange->old)
+        sl_buffer_text(out, "\r\n");
+    stream_send(exchange);
+}
+
+size_t sl_http_stream_unsent(const sl_http_exchange *exchange) {
+    return exchange->stored.length + exchange->connection->unsent;
+}
+
+void sl_http_stream_end(sl_http_exchange *exchange, bool cut) {
+    sl_http_connection *connection = exchange->connection;
+    if (cut)
+        connection->broken = true;
+    sl_buffer *out = stream_out(exchange);
+    if (!exchange->old)
+        sl_buffer_text(out, "0\r\n\r\n");
+    exchange->streaming = false;
+    exchange->answered = true;
+    if (connection->first != exchange)
+        return;
+    release(connection, out);
+    end_if_drained(connection);
+    if (!connection->feeding)
         http_flush(connection);
 }
 

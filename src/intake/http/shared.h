@@ -33,6 +33,10 @@ struct sl_http_exchange {
     bool answered;
     bool handed;         /**< The handler has it and owes a reply. */
     bool wants_continue; /**< 100 (Continue) as soon as it is first. */
+    bool old;            /**< HTTP/1.0: knows no chunks. */
+    bool streaming;      /**< The reply has begun and not ended; then: */
+    void (*gone)(void *context);
+    void *gone_context;
 };
 
 struct sl_http_shared {

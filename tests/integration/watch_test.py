@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""Watching a daemon that runs: `sluice tap` shows what passes at each stage, and never holds it up."""
+
+import http.client
+import json
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from support import BINARY, Daemon, body, configuration, event, flush_until, run_tests, started, stopped, wait_for
+
+STAGES = ("received", "decoded", "enriched", "dead", "late", "duplicate", "filtered")
+
+
+def watched(root, **more):
+    config = configuration(root, **more)
+    config["streams"]["events"].update(
+        id="id", dedupe="1h", late_limit="30m",
+        steps=[{"where": 'kind != "k3"'}, {"require": {"id": "id != 12"}}, {"redact": ["text"]}, {"set": {"double": "id * 2"}}])
+    return config
+
+
+class Tap:
+    """`sluice tap`, open when this returns: the daemon has said so."""
+
+    def __init__(self, daemon, *arguments):
+        self.process = subprocess.Popen(
+            [BINARY, "tap", "-c", str(daemon.directory / "sluice.yaml"), *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=daemon.environment)
+
+    def end(self, number=None, seconds=30):
+        if number is not None:
+            self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=seconds)
+        return self.process.returncode, [json.loads(line) for line in out.splitlines()], err.decode()
+
+
+class Stream:
+    """The admin port's reply as it comes."""
+
+    def __init__(self, daemon, query):
+        self.connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=60)
+        self.connection.request("GET", f"/v1/tap?{query}")
+        self.reply = self.connection.getresponse()
+        assert self.reply.status == 200, self.reply.read()
+
+    def lines(self, count):
+        got = []
+        while len(got) < count:
+            line = json.loads(self.reply.readline())
+            if "stage" in line:
+                got.append(line)
+        return got
+
+    def close(self):
+        self.reply.close()
+        self.connection.close()
+
+    def rest(self):
+        return [json.loads(line) for line in self.reply.read().splitlines() if line]
+
+
+def all_places_are_free(daemon):
+    """Eight taps there may be."""
+    streams = []
+    try:
+        for _ in range(8):
+            streams.append(Stream(daemon, "stage=dead"))
+        return refusal(daemon, "stage=dead")[0] == 429
+    except AssertionError:
+        return False
+    finally:
+        for stream in streams:
+            stream.close()
+
+
+def refusal(daemon, query):
+    status, text = daemon.get(f"/v1/tap?{query}")
+    return status, json.loads(text)["error"]["message"]
+
+
+def test_each_stage_shows_its_events(root):
+    daemon = started(Daemon(root, watched(root)))
+    streams = {stage: Stream(daemon, f"stage={stage}") for stage in STAGES}
+    events = [event(i, text="t") for i in range(10)] + [event(1, text="t"), event(12, text="t")]
+    events.append({**event(20, text="t"), "at": "2025-12-31T20:00:00Z"})
+    sent = b"\n".join(json.dumps(e).encode() for e in events) + b'\n{"id":"x"}\n'
+    status, reply = daemon.post(sent, "/v1/events/events")
+    assert status == 200 and reply["rejected"] == 1, reply
+    ids = lambda stage, count: [line["event"]["id"] for line in streams[stage].lines(count)]
+    (record,) = streams["received"].lines(1)
+    assert record["text"].encode() == sent and record["stream"] == "events" and record["source"] == "http", record
+    decoded = streams["decoded"].lines(13)
+    assert [line["event"] for line in decoded] == events, decoded
+    first = record["position"]
+    for line, e in zip(decoded, events):
+        at = line["position"] - first
+        assert json.loads(sent[at:sent.index(b"\n", at)]) == e, "the position is the event's own"
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", line["arrived"])
+    passed = [i for i in range(10) if i % 5 != 3]
+    enriched = streams["enriched"].lines(len(passed))
+    assert [line["event"] for line in enriched] == [{**event(i, text="t"), "text": "***", "double": 2 * i} for i in passed], enriched
+    assert ids("filtered", 2) == [3, 8] and ids("duplicate", 1) == [1] and ids("late", 1) == [20]
+    dead = {line["code"]: line for line in streams["dead"].lines(2)}
+    assert dead["type"]["text"] == '{"id":"x"}' and dead["type"]["path"] == "/id" and dead["type"]["message"]
+    assert json.loads(dead["require"]["text"])["id"] == 12 and dead["require"]["message"] == "requires id != 12"
+    daemon.process.send_signal(signal.SIGTERM)
+    for stage, stream in streams.items():
+        (last,) = stream.rest()
+        assert last["end"] == "the daemon stops" and last["skipped"] == 0, (stage, last)
+    assert daemon.process.wait(30) == 0
+
+
+def test_a_condition_and_a_limit_choose(root):
+    daemon = started(Daemon(root, watched(root)))
+    tap = Tap(daemon, "--where", 'double >= 60 && kind == "k0"', "--limit", "3", "--rate", "0")
+    pretty = Tap(daemon, "--stage", "decoded", "--stream", "events", "--limit", "1", "--format", "pretty", "--where", "id % 100 == 40")
+    sent = 0
+    while tap.process.poll() is None or pretty.process.poll() is None:  # Until both have begun, and seen enough.
+        daemon.post(body(sent, 100), "/v1/events/events")
+        sent += 100
+        assert sent < 1000000
+    code, lines, said = tap.end()
+    assert code == 0 and said.startswith("sluice tap: limit: 3 events"), said
+    assert len(lines) == 3 and all(e["event"]["double"] >= 60 and e["event"]["kind"] == "k0" for e in lines), lines
+    out, _ = pretty.process.communicate()
+    assert pretty.process.returncode == 0 and json.loads(out)["event"]["id"] % 100 == 40 and out.count(b"\n") > 8, out
+    stopped(daemon)
+
+
+def test_what_cant_be_shown_is_refused_with_the_place(root):
+    daemon = started(Daemon(root, watched(root)))
+    assert refusal(daemon, "stage=later")[0] == 400
+    assert refusal(daemon, "limit=few") == (
+        400, "limit=few: the query may have stage, stream, where, limit (a number) and rate (events a second)")
+    assert refusal(daemon, "where=%zz")[0] == 400 and refusal(daemon, "rate=-1")[0] == 400
+    assert refusal(daemon, "stream=nobody") == (404, "there is no stream nobody")
+    status, text = refusal(daemon, "where=id%20%3E%20%27x%27")
+    assert status == 400 and text.startswith("where: column 4:") and text.rstrip().endswith("^"), text
+    assert refusal(daemon, "where=id") == (400, "where: it is int64, not a condition")
+    assert "no columns" in refusal(daemon, "stage=dead&where=true")[1]
+    assert daemon.request("POST", "/v1/tap")[0] == 405 and daemon.request("HEAD", "/v1/tap")[0] == 200
+    code, lines, said = Tap(daemon, "--where", "nothing > 1").end()
+    assert code == 1 and not lines and "nothing" in said and "^" in said, said
+    code, _, said = Tap(daemon, "--limit").end()
+    assert code == 64 and "what value?" in said, said
+    stopped(daemon)
+    code, _, said = Tap(daemon).end()
+    assert code == 1 and "refused" in said, said
+
+
+def test_beyond_loopback_events_are_shown_only_when_asked_for(root):
+    other = Daemon(root, watched(root, admin={"listen": "0.0.0.0:0"}, http={"auth": {"tokens": ["t"]}}))
+    for tap, status in (("loopback", 403), ("always", 200)):
+        daemon = Daemon(root / tap, watched(root / tap))
+        daemon.config["admin"] = {"listen": f"0.0.0.0:{other.port}", "tap": tap}
+        daemon.config["http"]["auth"] = {"tokens": ["secret"]}
+        daemon.start()
+        daemon.port, intake = other.port, daemon.port
+        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=60)
+        connection.request("GET", "/v1/tap")
+        reply = connection.getresponse()
+        assert reply.status == status, reply.status
+        if status == 403:
+            code, _, said = Tap(daemon).end()
+            assert code == 1 and "admin: { tap: always }" in said, said
+        connection.close()
+        stopped(daemon)
+
+
+def test_the_rate_holds_and_the_rest_is_counted(root):
+    daemon = started(Daemon(root, watched(root)))
+    stream = Stream(daemon, "stage=decoded&rate=5/s")
+    began = time.monotonic()
+    sent = 0
+    while time.monotonic() - began < 2:
+        daemon.post(body(sent, 50), "/v1/events/events")
+        sent += 50
+    took = time.monotonic() - began
+    daemon.process.send_signal(signal.SIGTERM)
+    lines = stream.rest()
+    shown = [line for line in lines if "stage" in line]
+    assert 5 <= len(shown) <= 5 * (took + 1) + 1, (len(shown), took)
+    assert lines[-1]["events"] == len(shown) and len(shown) + lines[-1]["skipped"] == sent, (lines[-1], sent)
+    daemon.process.wait(30)
+
+
+def test_a_reader_that_takes_nothing_is_cut_off_and_holds_nobody_up(root):
+    config = watched(root)
+    del config["streams"]["events"]["dedupe"]
+    daemon = started(Daemon(root, config))
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", daemon.port))
+        slow.sendall(b"GET /v1/tap?stage=received&rate=0 HTTP/1.1\r\nHost: h\r\n\r\n")
+        quick = Stream(daemon, "stage=enriched&rate=1")
+        sent = 0
+
+        def send():
+            nonlocal sent
+            status, _ = daemon.post(body(sent, 200, text="x" * 200), "/v1/events/events")
+            assert status == 200
+            sent += 200
+            return "cut off" in daemon.said()
+
+        wait_for("the slow reader to be cut off", send, 60)
+        assert quick.lines(2)
+        quick.close()
+        wait_for("the places", lambda: all_places_are_free(daemon), 20)
+    flush_until(daemon)
+    stopped(daemon)
+    code, text = daemon.audit()
+    assert code == 0, text
+
+
+def test_an_interrupted_tap_says_what_it_showed(root):
+    daemon = started(Daemon(root, watched(root)))
+    tap = Tap(daemon, "--stage", "decoded")
+    daemon.post(body(0, 10), "/v1/events/events")
+    sent = 10
+    while not select.select([tap.process.stdout], [], [], 0.05)[0]:
+        daemon.post(body(sent, 10), "/v1/events/events")
+        sent += 10
+    code, lines, said = tap.end(signal.SIGINT)
+    assert code == 0 and lines and said == f"sluice tap: interrupted: {len(lines)} events, 0 skipped\n", said
+    wait_for("its place", lambda: all_places_are_free(daemon), 20)
+    stopped(daemon)
+
+
+def test_a_reload_ends_taps_and_says_so(root):
+    daemon = started(Daemon(root, watched(root)))
+    tap = Tap(daemon, "--stage", "decoded")
+    stream = Stream(daemon, "stage=decoded&rate=0")
+    sent = 0
+    while not select.select([tap.process.stdout], [], [], 0.05)[0]:
+        daemon.post(body(sent, 10), "/v1/events/events")
+        sent += 10
+    stream.lines(sent)
+    daemon.process.send_signal(signal.SIGHUP)
+    assert stream.rest()[-1]["end"] == "the configuration was reloaded"
+    code, _, said = tap.end()
+    assert code == 1 and "the configuration was reloaded" in said, said
+    wait_for("the next engine", lambda: "requests are taken again" in daemon.said())
+    again = Stream(daemon, "stage=decoded&limit=1")
+    daemon.post(body(10, 1), "/v1/events/events")
+    assert again.rest()[-1]["end"] == "limit"
+    stopped(daemon)
+
+
+if __name__ == "__main__":
+    run_tests(sys.modules[__name__])
