@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Every configuration of config/examples is valid, also on S3 with PostgreSQL and with Redshift by variables alone, and
+passes the tests that stand in it."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+from example import BINARY, EXAMPLES, run_tests
+
+FILES = sorted(EXAMPLES.glob("*/sluice.yaml"))
+SCENARIOS = {"clickstream", "web_analytics", "payments_iot", "operations", "food_delivery"}
+ELSEWHERE = (
+    {"LAKE": "s3://shop/lake", "WAREHOUSE": "postgres://sluice@db.example.com/shop", "PGPASSWORD": "secret"},
+    {"LAKE": "s3://shop/lake", "WAREHOUSE": "redshift://sluice@shop.abc123.eu-central-1.redshift.amazonaws.com/shop",
+     "STAGE": "s3://shop/stage", "COPY_ROLE": "arn:aws:iam::123456789012:role/copy", "PGPASSWORD": "secret"},
+)
+
+
+def told(file):
+    """What the file's head tells a reader to set."""
+    variables = {}
+    for line in re.findall(r"^# +export (.*)$", file.read_text(), re.M):
+        variables.update(word.split("=", 1) for word in shlex.split(line))
+    return variables
+
+
+def sluice(verb, file, variables):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("SLUICE_", "AWS_", "PG"))}
+    return subprocess.run([BINARY, verb, str(file)], env={**clean, **variables}, capture_output=True, text=True)
+
+
+def test_every_scenario_has_its_example(root):
+    assert SCENARIOS <= {f.parent.name for f in FILES}, FILES
+
+
+def test_every_example_is_valid_with_what_it_tells_to_set(root):
+    for file in FILES:
+        done = sluice("validate", file, told(file))
+        assert done.returncode == 0, f"{file}: {done.stderr}"
+
+
+def test_only_variables_bring_a_scenario_elsewhere(root):
+    for name in SCENARIOS:
+        file = EXAMPLES / name / "sluice.yaml"
+        for variables in ELSEWHERE:
+            done = sluice("validate", file, variables)
+            assert done.returncode == 0, f"{name} with {variables}: {done.stderr}"
+    done = sluice("validate", EXAMPLES / "food_delivery/sluice.yaml", {**ELSEWHERE[0], "DATAMART": "food_delivery_datamart."})
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_example_passes_its_own_tests(root):
+    for file in FILES:
+        done = sluice("test", file, told(file))
+        assert done.returncode == 0, f"{file}:\n{done.stdout}{done.stderr}"
+        count = int(re.search(r"^(\d+) passed, 0 failed$", done.stdout, re.M)[1])
+        assert count >= (2 if file.parent.name in SCENARIOS else 1), f"{file}: {count} tests"
+
+
+if __name__ == "__main__":
+    run_tests(sys.modules[__name__])
