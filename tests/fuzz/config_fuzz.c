@@ -28,12 +28,30 @@ static void load(const char *text, const char *same) {
     sl_config_destroy(config);
 }
 
+/** As `sluice test` loads it, and its values as it reads stored JSON. */
+static void for_a_test(const char *text) {
+    sl_config_source source = {.text = text, .environment = environment, .trial = 1};
+    sl_config *config = NULL;
+    sl_error error = {0};
+    sl_status status = sl_config_load(&source, NULL, NULL, &config, &error);
+    assert((status == SL_OK) == (config != NULL) && (status == SL_OK || strlen(error.text)));
+    for (uint32_t i = 0; config && i < config->test_count; i++)
+        assert(config->tests[i].name && (config->tests[i].event_count == 0 || config->tests[i].events));
+    sl_config_destroy(config);
+    sl_arena arena;
+    sl_arena_init(&arena, 4096);
+    (void)sl_trial_value_parse(&arena, text, strlen(text));
+    sl_arena_fini(&arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size > 65536)
         return 0;
     char *text = sl_strndup((const char *)data, size);
-    if (text)
+    if (text) {
         load(text, NULL);
+        for_a_test(text);
+    }
     sl_free(text);
     return 0;
 }

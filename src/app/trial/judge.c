@@ -1,5 +1,5 @@
-/* Expectations against what came out, and the difference as people read it: rows are aligned by the longest common
- * sequence of matching ones; what stands between two matches on both sides is shown side by side. */
+/* Expectations against what came out, and the difference as people read it: rows are aligned so that as many as can be
+ * match, then so that those that differ have as much as can be in common. */
 #include "private.h"
 
 #include "sluice/batch.h"
@@ -11,7 +11,11 @@
 #define GREEN "\033[32m"
 #define PLAIN "\033[0m"
 
-enum { SHOWN_MAX = 20 }; /* Differences of one expectation. */
+enum {
+    SHOWN_MAX = 20,     /* Differences of one expectation. */
+    ALIGNED_MAX = 1000, /* Rows; more are compared one by one. */
+    MATCH = 1 << 20,    /* Worth more than any number of rows that differ. */
+};
 
 typedef struct judgement {
     const sl_trial_expectation *expectation;
@@ -144,22 +148,43 @@ static void show_unexpected(judgement *j, uint32_t at) {
 /* --- alignment --- */
 
 typedef struct grid {
-    uint16_t *longest; /* [(m + 1) × (n + 1)]: of the rows from there on. */
+    uint32_t *best; /* [(m + 1) × (n + 1)]: worth of the rows from there on. */
     const sl_trial_value **expected;
     uint32_t m, n;
 } grid;
 
-static uint16_t *cell(const grid *g, uint32_t i, uint32_t k) {
-    return &g->longest[(size_t)i * (g->n + 1) + k];
+static uint32_t *cell(const grid *g, uint32_t i, uint32_t k) {
+    return &g->best[(size_t)i * (g->n + 1) + k];
+}
+
+/* Of two rows side by side: more than of both apart. */
+static uint32_t worth(const judgement *j, const sl_trial_value *expected, const sl_trial_value *actual) {
+    uint32_t same = 0;
+    if (row_matches(j, expected, actual))
+        return MATCH;
+    for (const sl_trial_value *e = expected->first; e != NULL; e = e->next)
+        same += cell_matches(j, e, trial_member(actual, e->key));
+    return 1 + 2 * same;
+}
+
+static void fill_grid(const judgement *j, const grid *g) {
+    for (uint32_t i = g->m; i-- > 0;)
+        for (uint32_t k = g->n; k-- > 0;) {
+            uint32_t down = *cell(g, i + 1, k), right = *cell(g, i, k + 1);
+            uint32_t side_by_side = *cell(g, i + 1, k + 1) + worth(j, g->expected[i], j->rows[k].value);
+            uint32_t apart = down > right ? down : right;
+            *cell(g, i, k) = side_by_side >= apart ? side_by_side : apart;
+        }
 }
 
 static void walk_grid(judgement *j, const grid *g) {
     uint32_t i = 0, k = 0;
     while (i < g->m || k < g->n) {
-        if (i < g->m && k < g->n && row_matches(j, g->expected[i], j->rows[k].value)) {
+        uint32_t w = i < g->m && k < g->n ? worth(j, g->expected[i], j->rows[k].value) : 0;
+        if (w != 0 && *cell(g, i + 1, k + 1) + w == *cell(g, i, k)) {
+            if (w != MATCH)
+                show_pair(j, g->expected[i], k);
             i++, k++;
-        } else if (i < g->m && k < g->n && *cell(g, i + 1, k + 1) == *cell(g, i, k)) {
-            show_pair(j, g->expected[i++], k++);
         } else if (k == g->n || (i < g->m && *cell(g, i + 1, k) == *cell(g, i, k))) {
             show_missing(j, g->expected[i++]);
         } else {
@@ -168,55 +193,70 @@ static void walk_grid(judgement *j, const grid *g) {
     }
 }
 
+static void walk_rows(judgement *j, const grid *g) {
+    for (uint32_t i = 0; i < g->m || i < g->n; i++) {
+        if (i >= g->n)
+            show_missing(j, g->expected[i]);
+        else if (i >= g->m)
+            show_unexpected(j, i);
+        else if (!row_matches(j, g->expected[i], j->rows[i].value))
+            show_pair(j, g->expected[i], i);
+    }
+}
+
 static void compare_all(judgement *j, const sl_trial_value *rows) {
     grid g = {.m = rows->count, .n = j->count};
-    bool small = g.m < 2000 && g.n < 2000;
+    const bool small = g.m < ALIGNED_MAX && g.n < ALIGNED_MAX;
     g.expected = sl_calloc(g.m + 1, sizeof *g.expected);
-    g.longest = sl_calloc(small ? (size_t)(g.m + 1) * (g.n + 1) : 1, sizeof *g.longest);
+    g.best = sl_calloc(small ? (size_t)(g.m + 1) * (g.n + 1) : 1, sizeof *g.best);
     uint32_t i = 0;
     for (const sl_trial_value *e = rows->first; e != NULL && g.expected != NULL; e = e->next)
         g.expected[i++] = e;
-    if (g.expected == NULL || g.longest == NULL) {
+    if (g.expected == NULL || g.best == NULL) {
         j->report->out.failed = true;
-    } else if (!small) { /* One by one. */
-        for (i = 0; i < g.m || i < g.n; i++)
-            if (i >= g.n)
-                show_missing(j, g.expected[i]);
-            else if (i >= g.m)
-                show_unexpected(j, i);
-            else if (!row_matches(j, g.expected[i], j->rows[i].value))
-                show_pair(j, g.expected[i], i);
-    } else {
-        for (uint32_t a = g.m; a-- > 0;)
-            for (uint32_t b = g.n; b-- > 0;) {
-                uint16_t down = *cell(&g, a + 1, b), right = *cell(&g, a, b + 1), best = down > right ? down : right;
-                if (row_matches(j, g.expected[a], j->rows[b].value))
-                    best = (uint16_t)(*cell(&g, a + 1, b + 1) + 1);
-                *cell(&g, a, b) = best;
-            }
+    } else if (small) {
+        fill_grid(j, &g);
         walk_grid(j, &g);
+    } else {
+        walk_rows(j, &g);
     }
     sl_free(g.expected);
-    sl_free(g.longest);
+    sl_free(g.best);
 }
 
-/* Each expected row takes one that is left. */
+/* The row that is left and has most in common; `count` when none has anything. */
+static uint32_t nearest(const judgement *j, const sl_trial_value *expected, const bool *taken) {
+    uint32_t best = 1, found = j->count;
+    for (uint32_t i = 0; i < j->count; i++) {
+        uint32_t w = taken[i] ? 0 : worth(j, expected, j->rows[i].value);
+        if (w > best) {
+            best = w;
+            found = i;
+        }
+    }
+    return found;
+}
+
+/* Each expected row takes one that is left: first those that match, then the others are compared with what is nearest. */
 static void compare_some(judgement *j, const sl_trial_value *rows) {
-    bool *taken = sl_calloc(j->count + 1, sizeof *taken);
-    if (taken == NULL) {
-        j->report->out.failed = true;
-        return;
-    }
-    for (const sl_trial_value *e = rows->first; e != NULL; e = e->next) {
-        uint32_t at = 0;
-        while (at < j->count && (taken[at] || !row_matches(j, e, j->rows[at].value)))
-            at++;
-        if (at == j->count)
+    bool *taken = sl_calloc(j->count + 1, sizeof *taken), *found = sl_calloc(rows->count + 1, sizeof *found);
+    uint32_t i = 0;
+    for (const sl_trial_value *e = rows->first; e != NULL && taken != NULL && found != NULL; e = e->next, i++)
+        for (uint32_t at = 0; at < j->count && !found[i]; at++)
+            if (!taken[at] && row_matches(j, e, j->rows[at].value))
+                taken[at] = found[i] = true;
+    i = 0;
+    for (const sl_trial_value *e = rows->first; e != NULL && taken != NULL && found != NULL; e = e->next, i++) {
+        uint32_t near = found[i] ? j->count : nearest(j, e, taken);
+        if (near < j->count)
+            show_pair(j, e, near);
+        else if (!found[i])
             show_missing(j, e);
-        else
-            taken[at] = true;
     }
+    if (taken == NULL || found == NULL)
+        j->report->out.failed = true;
     sl_free(taken);
+    sl_free(found);
 }
 
 /* --- expectations --- */

@@ -24,6 +24,7 @@ typedef struct trial_results {
         uint64_t duplicates, filtered;
     } *counts; /**< One for each stream, as configured. */
     uint32_t stream_count;
+    uint32_t line; /**< Where it ended, when it couldn't be run: the test's, or the event's in hand. */
 } trial_results;
 
 bool trial_results_init(trial_results *results, const sl_config *config); /**< @return false: out of memory. */

@@ -60,7 +60,7 @@ static void run(suite *s, const sl_trial *t) {
         status = trial_run(s->config, t, &results, &error);
     bool good = status == SL_OK && trial_judge(t, &results, &s->report) == 0;
     if (status != SL_OK)
-        sl_buffer_printf(&s->report.out, "      %s: %s\n", s->report.path, error.text);
+        sl_buffer_printf(&s->report.out, "      %s:%u: %s\n", s->report.path, results.line, error.text);
     else if (s->options->verbose)
         trial_show(&results, &s->report);
     verdict(s, t, good);

@@ -9,7 +9,7 @@
 #include "sluice/rows.h"
 #include "sluice/time.h"
 
-#include <inttypes.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -20,9 +20,8 @@
 
 enum { PAUSES_MAX = 20000, SEGMENT_MIN = 1 << 20, MEMORY_MIN = 64 << 20 };
 
-/** An entry on its way out. */
+/** An entry on its way out: of each table one at a time. */
 typedef struct departure {
-    struct departure *next;
     const sl_delivery *delivery;
     sl_target_done_fn *done;
     void *context;
@@ -48,7 +47,8 @@ typedef struct world {
     sl_metrics *metrics;
     sl_engine *engine;
     int64_t wall_us, monotonic_us, start_us;
-    departure *departures;
+    departure *departures; /* In the order of their coming; */
+    uint32_t departure_count, departure_capacity; /* … as many as there are tables, at most. */
     open_row *open;
     sl_status status; /* The first failure, */
     sl_error *error;  /* … in words. */
@@ -276,26 +276,20 @@ static sl_status take(world *w, const sl_delivery *d, sl_error *error) {
 
 static void deliver(sl_target *target, const sl_delivery *delivery, sl_target_done_fn *done, void *context) {
     world *w = (world *)(void *)target;
-    departure *p = sl_malloc(sizeof *p), **last = &w->departures;
-    if (p == NULL)
-        abort(); /* There is no one to tell. */
-    *p = (departure){.delivery = delivery, .done = done, .context = context};
-    while (*last != NULL)
-        last = &(*last)->next;
-    *last = p;
+    assert(w->departure_count < w->departure_capacity);
+    w->departures[w->departure_count++] = (departure){delivery, done, context};
 }
 
 static bool depart(world *w) {
-    departure *p = w->departures;
-    if (p == NULL)
+    if (w->departure_count == 0)
         return false;
-    w->departures = p->next;
+    departure p = w->departures[0];
+    memmove(w->departures, w->departures + 1, --w->departure_count * sizeof p);
     sl_error error = {0};
-    sl_status status = take(w, p->delivery, &error);
+    sl_status status = take(w, p.delivery, &error);
     if (status != SL_OK && w->status == SL_OK)
         w->status = sl_error_set(w->error, status, "%s", error.text);
-    p->done(p->context, SL_OK, &error); /* What couldn't be read won't be readable later. */
-    sl_free(p);
+    p.done(p.context, SL_OK, &error); /* What couldn't be read won't be readable later. */
     return true;
 }
 
@@ -359,8 +353,8 @@ static sl_status arrival(world *w, const sl_trial_event *e, int64_t *us) {
     char then[40], now[40];
     (void)sl_time_format(*us, then);
     (void)sl_time_format(w->wall_us, now);
-    return sl_error_set(w->error, SL_EINVAL, "line %u: event %u arrives at %s, before the one before it (%s)", e->line,
-                        w->event, then, now);
+    return sl_error_set(w->error, SL_EINVAL, "event %u arrives at %s, before the one before it (%s)", w->event, then,
+                        now);
 }
 
 static void replied(void *token, const sl_intake_reply *reply) {
@@ -371,29 +365,37 @@ static void replied(void *token, const sl_intake_reply *reply) {
                                  reply->message != NULL ? reply->message : "");
 }
 
+static sl_status submit(world *w, const sl_trial_event *e) {
+    sl_intake *intake = sl_engine_intake(w->engine);
+    uint8_t *body = sl_calloc(e->length + SL_PADDING, 1);
+    if (body == NULL)
+        return SL_ENOMEM;
+    memcpy(body, e->body, e->length);
+    const sl_intake_request request = {.stream = e->stream,
+                                       .stream_length = strlen(e->stream),
+                                       .source = "http",
+                                       .body = body,
+                                       .length = e->length,
+                                       .done = replied,
+                                       .token = w};
+    sl_status status = intake->submit(intake, &request);
+    sl_free(body);
+    return status;
+}
+
 static sl_status send(world *w, const sl_trial_event *e) {
     int64_t at;
+    w->results->line = e->line;
     sl_status status = arrival(w, e, &at);
     if (status != SL_OK)
         return status;
     set_clock(w, at);
     while (turn(w))
         ; /* Cuts that were due before. */
-    const sl_intake_request request = {.stream = e->stream,
-                                       .stream_length = strlen(e->stream),
-                                       .source = "http",
-                                       .body = (const uint8_t *)e->body,
-                                       .length = e->length,
-                                       .done = replied,
-                                       .token = w};
-    sl_intake *intake = sl_engine_intake(w->engine);
     w->replied = false;
-    if (e->length > w->config->http.max_body)
-        status = SL_ELIMIT;
-    else
-        status = intake->submit(intake, &request);
+    status = e->length > w->config->http.max_body ? SL_ELIMIT : submit(w, e);
     if (status != SL_OK)
-        return sl_error_set(w->error, status, "line %u: event %u: not taken: %s", e->line, w->event,
+        return sl_error_set(w->error, status, "event %u: not taken: %s", w->event,
                             status == SL_ELIMIT ? "larger than http.max_body" : sl_status_text(status));
     return settle(w, &w->replied, "a reply");
 }
@@ -436,6 +438,7 @@ static sl_status run(world *w) {
                                        .target = &w->target,
                                        .exclusive = true};
     set_start(w);
+    w->results->line = w->trial->line;
     sl_status status = sl_engine_create(&options, &w->engine, w->error);
     if (status == SL_OK)
         status = settle(w, &ready, "the start");
@@ -443,6 +446,7 @@ static sl_status run(world *w) {
         status = send(w, &w->trial->events[w->event - 1]);
     if (status != SL_OK)
         return status;
+    w->results->line = w->trial->line;
     sl_engine_flush(w->engine, flushed, w);
     status = settle(w, &w->flushed, "the end");
     trial_results_sort(w->results);
@@ -450,11 +454,7 @@ static sl_status run(world *w) {
 }
 
 static void end(world *w) {
-    while (w->departures != NULL) {
-        departure *next = w->departures->next;
-        sl_free(w->departures);
-        w->departures = next;
-    }
+    sl_free(w->departures);
     sl_engine_destroy(w->engine);
     while (w->open != NULL) {
         open_row *next = w->open->next;
@@ -475,7 +475,10 @@ sl_status trial_run(const sl_config *config, const sl_trial *trial, trial_result
                .error = error,
                .memory = memory_files_create(),
                .metrics = sl_metrics_create()};
-    sl_status status = w.memory != NULL && w.metrics != NULL ? SL_OK : no_memory(error);
+    /* Rows, lake, dead letters and late events of each stream and of those without one; windows. */
+    w.departure_capacity = 4 * (config->stream_count + 1) + config->window_count;
+    w.departures = sl_calloc(w.departure_capacity, sizeof *w.departures);
+    sl_status status = w.memory != NULL && w.metrics != NULL && w.departures != NULL ? SL_OK : no_memory(error);
     if (status == SL_OK) {
         w.files = memory_files_port(w.memory);
         status = run(&w);
