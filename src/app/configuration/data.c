@@ -129,8 +129,9 @@ static bool settle_paths(sl_loader *l, sl_config_lookup *lookup, const sl_node *
 static void read_lookup_file(sl_loader *l, sl_config_lookup *lookup, const sl_node *node) {
     const char *path = lookup->csv ? lookup->csv : lookup->ndjson;
     if (!path || !strncmp(path, "s3://", 5)) {
-        sl_problem_add(&l->problems, node, false, SL_EUNSUPPORTED, "lookup %s: here tables are read from files alone",
-                       lookup->name);
+        sl_problem_add(&l->problems, node, false, SL_EUNSUPPORTED, l->source->trial ? "lookup %s: a test asks nothing outside: give its rows with the test, lookups: { %s: [ … ] }"
+                                        : "lookup %s: here tables are read from files alone",
+                       lookup->name, lookup->name);
         return;
     }
     size_t length = 0;

@@ -517,6 +517,30 @@ static void replace_warehouse(sl_loader *l) {
     sl_yaml_put(t->root, "warehouse", section);
 }
 
+/** The node of the test that is loaded for. */
+static const sl_node *current_test(const sl_loader *l) {
+    const sl_node *tests = sl_yaml_child(l->tree.root, "tests");
+    const sl_node *n = l->source->trial && tests && tests->kind == SL_NODE_LIST ? tests->first : NULL;
+    for (uint32_t i = 1; n && i < l->source->trial; i++)
+        n = n->next;
+    return n;
+}
+
+/** Where tables are that the test brings along; their key stays. */
+static void forget_tables(sl_loader *l) {
+    const sl_node *own = sl_yaml_child(current_test(l), "lookups");
+    sl_node *lookups = child_of(l->tree.root, "lookups");
+    for (sl_node *n = lookups && lookups->kind == SL_NODE_MAP ? lookups->first : NULL; n; n = n->next) {
+        if (!sl_yaml_child(own, n->key) || n->kind != SL_NODE_MAP)
+            continue;
+        for (const sl_node *next, *entry = n->first; entry; entry = next) {
+            next = entry->next;
+            if (strcmp(entry->key, "key"))
+                sl_yaml_drop(n, entry->key);
+        }
+    }
+}
+
 static void forget_places(sl_loader *l) {
     static const char *const sections[] = {"data_dir", "admin", "journal", "spool", "s3", "log", "alerts"},
                              *const doors[] = {"listen", "auth", "tls"};
@@ -532,6 +556,7 @@ static void forget_places(sl_loader *l) {
         if (child_of(n, "lake"))
             sl_yaml_drop(child_of(n, "lake"), "to");
     replace_warehouse(l);
+    forget_tables(l);
 }
 
 void sl_loader_prepare_tests(sl_loader *l) {
@@ -544,15 +569,6 @@ void sl_loader_prepare_tests(sl_loader *l) {
     if (variables && variables->kind == SL_NODE_MAP)
         add_variables(l, variables);
     forget_places(l);
-}
-
-/** The node of the test that is loaded for. */
-static const sl_node *current_test(const sl_loader *l) {
-    const sl_node *tests = sl_yaml_child(l->tree.root, "tests");
-    const sl_node *n = l->source->trial && tests && tests->kind == SL_NODE_LIST ? tests->first : NULL;
-    for (uint32_t i = 1; n && i < l->source->trial; i++)
-        n = n->next;
-    return n;
 }
 
 bool sl_loader_test_lookup(sl_loader *l, sl_config_lookup *lookup) {

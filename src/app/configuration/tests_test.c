@@ -230,6 +230,26 @@ static void a_test_brings_its_lookup_tables_along(void **state) {
     assert_non_null(strstr(error.text, "/nowhere/users.csv"));
 }
 
+static void a_table_from_outside_has_to_come_with_the_test(void **state) {
+    (void)state;
+    static const char *const sources[] = {"csv: 's3://bucket/users.csv'", "postgres: '${URL}', query: select 1",
+                                          "sqlite: users.db, table: users"};
+    static const char *const environment[] = {"URL=postgres://a@localhost/b", NULL};
+    for (size_t i = 0; i < 3; i++) {
+        char text[1000];
+        (void)snprintf(text, sizeof text,
+                       "lookups: {users: {%s, key: id}}\n"
+                       "tests: [{name: a, lookups: {users: [{id: a}]}, expect: {}}, {name: b, expect: {}}]\n",
+                       sources[i]);
+        sl_config *c = loaded(text, NULL, 1);
+        assert_int_equal(sl_lookup_facts_of(c->lookups[0].table).rows, 1);
+        sl_config_destroy(c);
+        sl_error error = {0};
+        assert_int_not_equal(load(text, environment, 2, &c, &error), SL_OK);
+        assert_non_null(strstr(error.text, "give its rows with the test, lookups: { users: [ … ] }"));
+    }
+}
+
 static void an_allocation_that_fails_is_told(void **state) {
     (void)state;
     for (uint64_t n = 1;; n++) {
@@ -258,6 +278,7 @@ int main(void) {
         cmocka_unit_test(a_test_needs_no_variables_of_destinations),
         cmocka_unit_test(variables_of_tests_go_before_those_of_the_environment),
         cmocka_unit_test(a_test_brings_its_lookup_tables_along),
+        cmocka_unit_test(a_table_from_outside_has_to_come_with_the_test),
         cmocka_unit_test(an_allocation_that_fails_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
