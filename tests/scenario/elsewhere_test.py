@@ -32,35 +32,66 @@ FROM "factOrders" f JOIN "dimRestaurants" r USING ("RestaurantID") JOIN "dimCust
 BY_CUISINE_WINDOW = 'SELECT city, cuisine, sum(orders), true FROM orders_by_city_and_cuisine GROUP BY 1, 2 ORDER BY 1, 2'
 
 
-def test_the_star_schema_is_in_postgres_and_the_lake_in_the_bucket(root):
-    rigs.need("s3", "postgres")
-    store, url, schema = rigs.S3(), os.environ["SLUICE_TEST_PG"] + "?sslmode=disable", f"food_{uuid.uuid4().hex[:8]}"
+def deliver(root, url, as_url=None, **variables):
+    """The day's orders on their way to a schema of this test's own: (daemon, bucket, the schema's name, orders by id)."""
+    store, schema = rigs.S3(), f"food_{uuid.uuid4().hex[:8]}"
     rigs.psql(url, f"CREATE SCHEMA {schema}")
-    d = Example(root, "food_delivery", tables=["food-delivery"], LAKE=store.url, WAREHOUSE=url, DATAMART=f"{schema}.",
-                SLUICE_S3_ENDPOINT=os.environ["SLUICE_TEST_S3_ENDPOINT"], SLUICE_S3_PATH_STYLE="true")
+    d = Example(root, "food_delivery", tables=["food-delivery"], LAKE=store.url, WAREHOUSE=as_url or url, DATAMART=f"{schema}.",
+                SLUICE_S3_ENDPOINT=os.environ["SLUICE_TEST_S3_ENDPOINT"], SLUICE_S3_PATH_STYLE="true", **variables)
+    # The dimensions lie in the bucket before the first order comes.
+    store.put(store.bucket, store.prefix + "dims/restaurants.csv", (d.directory / "tables/restaurants.csv").read_bytes())
+    d.environment["TABLES"] = f"{store.url}/dims"
     started(d)
     for stream, table in DIMENSIONS.items():
         with open(d.directory / "tables" / f"{table}.csv", newline="", encoding="utf-8") as file:
-            rows = [{k: Decimal(v) if k.endswith("Rating") else v for k, v in r.items()} for r in csv.DictReader(file)]
-        rows = [{k: int(v) if k.endswith("ID") else float(v) if isinstance(v, Decimal) else v for k, v in r.items()} for r in rows]
+            rows = [{k: int(v) if k.endswith("ID") else float(v) if k.endswith("Rating") else v for k, v in r.items()}
+                    for r in csv.DictReader(file)]
         for at in range(0, len(rows), 2000):
             assert d.post(rows[at:at + 2000], f"/v1/events/{stream}")[1]["rejected"] == 0
     lines = d.send("", "food-delivery", COUNT, *OPTIONS)  # Without the stream's name: `when` finds it.
     d.flush()
     orders, refused, again = good(lines, "OrderID", "OrderValue")
     assert refused and again
+    return d, store, schema, orders
+
+
+def facts(rows, orders):
+    """Rows of OrderID, RiderID and the money."""
+    same("facts", {int(r[0]): [int(r[1]), *map(Decimal, r[2:])] for r in rows},
+         {i: [o["RiderID"], *(o[m] for m in ("OrderValue", "DeliveryFee", "TipAmount"))] for i, o in orders.items()})
+    assert len(rows) == len(orders)
+
+
+def test_the_star_schema_is_in_postgres_and_the_lake_in_the_bucket(root):
+    rigs.need("s3", "postgres")
+    url = os.environ["SLUICE_TEST_PG"] + "?sslmode=disable"
+    d, store, schema, orders = deliver(root, url)
 
     def ask(text):
         return rigs.psql(f"{url}&options=-csearch_path%3D{schema}", text)
 
-    money = ("OrderValue", "DeliveryFee", "TipAmount")
-    same("facts", {int(r[0]): [int(r[1]), *map(Decimal, r[2:])] for r in ask(
-        'SELECT "OrderID", "RiderID", "OrderValue", "DeliveryFee", "TipAmount" FROM "factOrders"')},
-        {i: [o["RiderID"], *(o[m] for m in money)] for i, o in orders.items()})
+    facts(ask('SELECT "OrderID", "RiderID", "OrderValue", "DeliveryFee", "TipAmount" FROM "factOrders"'), orders)
     # A broken order is no customer, though it names one.
     assert ask('SELECT count(*), count("CustomerName") FROM "dimCustomers"') == [["10000", "10000"]]
     assert ask(BY_HOUR) == ask(BY_HOUR_WINDOW)
     assert ask(BY_CUISINE) == ask(BY_CUISINE_WINDOW)
+    in_the_bucket(d, store, orders)
+    clean(d)
+    stopped(d)
+    rigs.psql(url, f"DROP SCHEMA {schema} CASCADE")
+
+
+def test_the_star_schema_is_in_redshift(root):
+    rigs.need("s3", "postgres", "redshift")
+    url, stage = os.environ["SLUICE_TEST_REDSHIFT"], rigs.S3()
+    stage.put(stage.bucket, stage.prefix + "keep", b"")
+    d, store, schema, orders = deliver(root, url, as_url=url.replace("postgresql://", "redshift://"), STAGE=stage.url)
+    facts(rigs.psql(url, f"SELECT orderid, riderid, ordervalue, deliveryfee, tipamount FROM {schema}.factorders"), orders)
+    assert rigs.psql(url, f"SELECT count(*), count(customername) FROM {schema}.dimcustomers") == [["10000", "10000"]]
+    star = f"""SELECT r.city, r.cuisinetype, count(*), sum(f.income) FROM {schema}.factorders f
+               JOIN {schema}.dimrestaurants r ON r.restaurantid = f.restaurantid GROUP BY 1, 2 ORDER BY 1, 2"""
+    window = f"SELECT city, cuisine, sum(orders), sum(revenue) FROM {schema}.orders_by_city_and_cuisine GROUP BY 1, 2 ORDER BY 1, 2"
+    assert rigs.psql(url, star) == rigs.psql(url, window)
     in_the_bucket(d, store, orders)
     clean(d)
     stopped(d)

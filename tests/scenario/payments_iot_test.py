@@ -127,6 +127,21 @@ def check_sensors(d, lines):
     assert len(d.parquet("sensors")) == len(kept)
 
 
+def test_a_mixed_request_goes_to_three_streams(root):
+    d = example(root)
+    lines = [line for lines in zip(*(lines_of(kind, "--count", "300") for kind in ("payments", "orders", "iot"))) for line in lines]
+    nobody = b'{"amount":3,"timestamp":"2024-03-20T10:00:00Z"}'
+    status, reply = d.post(b"\n".join([*lines, nobody]), "/v1/events")
+    assert status == 200 and (reply["accepted"], reply["rejected"]) == (900, 1), reply
+    assert reply["errors"][0]["index"] == 900 and reply["errors"][0]["code"] == "no_stream", reply
+    d.flush()
+    for stream, key in (("payments", "transaction_id"), ("orders", "order_id"), ("sensors", "reading_id")):
+        same(stream, sorted(r[key] for r in d.parquet(stream)), sorted(e[key] for e in map(json.loads, lines) if key in e))
+    assert d.dead_letters("_unrouted") == {"no_stream": [nobody]}
+    clean(d)
+    stopped(d)
+
+
 def test_ten_times_the_usual_rate_loses_nothing(root):
     d = example(root)
     for seed, rate in ((1, 2000), (2, 20000), (3, 2000)):
