@@ -30,6 +30,8 @@ typedef struct sl_admin_port {
     /** done(json NULL): no such window. */
     void (*windows)(void *context, const char *name, uint32_t limit,
                     void (*done)(void *context, const char *json, size_t length), void *done_context);
+    /** POST /v1/replay: answers, now or later. */
+    void (*replay)(void *context, const sl_http_request *request);
     void (*flush)(void *context, void (*done)(void *context, sl_status status, const char *message),
                   void *done_context);
     sl_admin_taps *taps; /**< NULL: there is no `/v1/tap`. Its port: */

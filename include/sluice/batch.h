@@ -27,7 +27,8 @@ typedef enum sl_verdict {
     SL_VERDICT_FILTERED,
     SL_VERDICT_DUPLICATE,
     SL_VERDICT_LATE,
-    SL_VERDICT_DEAD
+    SL_VERDICT_DEAD,
+    SL_VERDICT_REPEATED /**< Replayed before: it has its place already, and is counted nowhere. */
 } sl_verdict;
 
 /** Why an event was refused: the dead letter's code. One table in batch.c gives the names. */
@@ -68,6 +69,7 @@ typedef enum sl_format_kind {
     SL_FORMAT_JSON, /**< One object, an array of objects, or objects one after another. */
     SL_FORMAT_CSV,  /**< Lines of values, RFC 4180. */
     SL_FORMAT_ANY,  /**< In requests only: as the stream's configuration says. */
+    SL_FORMAT_REPLAY, /**< Items of replay.h: events that the log had before. */
 } sl_format_kind;
 
 typedef enum sl_format_header {
@@ -85,13 +87,15 @@ typedef struct sl_format {
 
 /** One record of the log that events of this batch came from. */
 typedef struct sl_record {
-    uint64_t position;   /**< Offset in its partition of body[0]. */
+    uint64_t position;   /**< Offset in its partition of body[0]; a replayed event's: where it first was. */
+    uint64_t logged;     /**< Where body[0] lies in the log: `position`, but in a replay. */
     uint32_t body;       /**< Offset of body[0] from `raw`. */
     uint32_t length;     /**< Of the body. */
     int64_t arrival_us;
     uint32_t source;     /**< Index into the daemon's source names. */
     uint32_t stream;     /**< Index into the daemon's streams, for the engine. */
     sl_format format;
+    uint32_t replay;     /**< 1 + index of the record that brought it again; 0: it is no replay. */
     uint32_t accepted;   /**< Events kept, over all batches that the record was spread on. */
     uint32_t rejected;
 } sl_record;
@@ -156,6 +160,11 @@ static inline int64_t sl_batch_arrival(const sl_batch *batch, uint32_t row) {
 static inline uint64_t sl_batch_position(const sl_batch *batch, uint32_t row) {
     const sl_record *record = &batch->records[batch->row_record[row]];
     return record->position + (batch->row_begin[row] - record->body);
+}
+/** Where the row's first byte lies in the log. */
+static inline uint64_t sl_batch_logged(const sl_batch *batch, uint32_t row) {
+    const sl_record *record = &batch->records[batch->row_record[row]];
+    return record->logged + (batch->row_begin[row] - record->body);
 }
 /** Is the column's cell there, its enclosing objects included? */
 bool sl_batch_present(const sl_batch *batch, uint32_t field, uint32_t row);

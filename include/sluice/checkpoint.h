@@ -24,6 +24,7 @@ const char *sl_table_kind_name(sl_table_kind kind);
 /** What became of the events of a range (I7): received = rows + dead + late + duplicates + filtered. */
 typedef struct sl_counts {
     uint64_t received, rows, dead, late, duplicates, filtered;
+    uint64_t replayed; /**< Dead letters of before that were taken now: received + replayed is what all others add up to. */
 } sl_counts;
 void sl_counts_add(sl_counts *into, const sl_counts *more);
 
@@ -145,5 +146,16 @@ SL_CHECKED sl_status sl_ledger_key_put(sl_ledger *ledger, const sl_ledger_key *k
 SL_CHECKED sl_status sl_ledger_key_get(sl_ledger *ledger, sl_hash128 key, sl_ledger_key *out,
                                        sl_buffer *result, sl_error *error);
 SL_CHECKED sl_status sl_ledger_keys_expire(sl_ledger *ledger, int64_t before_us, sl_error *error);
+/** What one group of the log took again by a replay. */
+typedef struct sl_ledger_replay {
+    uint64_t keeper;           /**< Offset of the group. */
+    const char *stream;
+    const uint64_t *positions; /**< Where the events first were, ascending. */
+    uint64_t count;
+} sl_ledger_replay;
+/** Inside a transaction: instead of what the ledger has of this group and stream; count 0: nothing. */
+SL_CHECKED sl_status sl_ledger_replay_put(sl_ledger *ledger, const sl_ledger_replay *replay, sl_error *error);
+typedef sl_status sl_ledger_replay_fn(void *context, const sl_ledger_replay *replay);
+SL_CHECKED sl_status sl_ledger_replays(sl_ledger *ledger, sl_ledger_replay_fn *each, void *context, sl_error *error);
 /** Is there any key at all? Spares the look-up of each request. */
 SL_CHECKED sl_status sl_ledger_keys_any(sl_ledger *ledger, bool *any, sl_error *error);

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "sluice/batch.h"
+#include "sluice/replay.h"
 
 typedef struct sl_intake_error {
     uint32_t index;      /**< Of the event in the request. */
@@ -24,6 +24,7 @@ typedef struct sl_intake_reply {
     uint32_t error_count;
     uint32_t retry_after_s; /**< With 429 and 503. */
     const char *message;    /**< For other statuses than 200, 400. */
+    const sl_replay_outcome *replay; /**< Of a replay; else NULL. */
 } sl_intake_reply;
 
 /** Called once for each submitted request, on the loop, never from inside submit(). Everything is borrowed for the call. */
@@ -33,6 +34,7 @@ typedef struct sl_intake_request {
     const char *stream;  /**< From the path, or "" (the configuration decides). */
     size_t stream_length;
     const char *source;  /**< "http" */
+    bool dry_run;        /**< Of a replay: only tell what would become of it. */
     sl_format format;    /**< Of the body; zeros are JSON. What it leaves open the stream's configuration says. */
     const void *key;     /**< Idempotency-Key; length 0: none. */
     size_t key_length;

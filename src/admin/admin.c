@@ -16,6 +16,7 @@ static const struct {
     {"/version", "GET", false}, {"/config", "GET", false},   {"/v1/state", "GET", false},
     {"/", "GET", false},        {"/v1/flush", "POST", false}, {WINDOWS, "GET", false},
     {"/v1/tap", "GET", false},
+    {"/v1/replay", "POST", false},
 };
 
 static int find(bool full, const char *path) {
@@ -138,6 +139,8 @@ bool sl_admin_handle(const sl_admin_port *port, bool full, const sl_http_request
         port->flush(port->context, flush_done, r->exchange);
     } else if (strcmp(path, "/v1/tap") == 0) {
         tap_begin(port, r);
+    } else if (strcmp(path, "/v1/replay") == 0) {
+        port->replay(port->context, r);
     } else if (strcmp(path, WINDOWS) == 0) {
         windows(port, r);
     } else {

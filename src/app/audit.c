@@ -5,7 +5,7 @@
  * written. */
 #include "audit.h"
 
-#include "audit_remote.h"
+#include "sluice/audit_remote.h"
 
 #include "sluice/checkpoint.h"
 #include "sluice/lake.h"
@@ -287,11 +287,11 @@ static sl_status check_entry(void *context, const sl_entry *entry) {
     if (entry->sequence != ++d->sequence)
         finding(a, d->row.name, "entry %" PRIu64 " stands where %" PRIu64 " should", entry->sequence,
                 d->sequence);
-    if (!companion(d) && c->received != c->rows + c->dead + c->late + c->duplicates + c->filtered)
+    if (!companion(d) && c->received + c->replayed != c->rows + c->dead + c->late + c->duplicates + c->filtered)
         finding(a, d->row.name,
-                "positions %" PRIu64 " to %" PRIu64 ": received %" PRIu64 ", but %" PRIu64 " rows + %" PRIu64
+                "positions %" PRIu64 " to %" PRIu64 ": received %" PRIu64 " and replayed %" PRIu64 ", but %" PRIu64 " rows + %" PRIu64
                 " dead + %" PRIu64 " late + %" PRIu64 " duplicates + %" PRIu64 " filtered",
-                entry->from, entry->to, c->received, c->rows, c->dead, c->late, c->duplicates, c->filtered);
+                entry->from, entry->to, c->received, c->replayed, c->rows, c->dead, c->late, c->duplicates, c->filtered);
     sl_counts_add(&d->sum, c);
     d->at = entry->to;
     if (entry->delivered_us != 0) {

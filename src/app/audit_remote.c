@@ -1,4 +1,4 @@
-#include "audit_remote.h"
+#include "sluice/audit_remote.h"
 
 #include "redshift_iam.h"
 

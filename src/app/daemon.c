@@ -170,6 +170,11 @@ static void flush_all(daemon_state *d) {
     }
 }
 
+static void port_replay(void *context, const sl_http_request *request) {
+    daemon_state *d = context;
+    sl_replay_route(sl_gate_intake(d->gate), request);
+}
+
 static void port_flush(void *context,
                        void (*done)(void *context, sl_status status, const char *message),
                        void *done_context) {
@@ -583,6 +588,7 @@ static sl_status start(daemon_state *d, sl_error *error) {
                               .ready = port_ready,
                               .state = port_state,
                               .windows = port_windows,
+                              .replay = port_replay,
                               .flush = port_flush,
                               .tap_open = port_tap_open,
                               .tap_take = port_tap_take,

@@ -8,6 +8,7 @@
 #include "sluice/generate.h"
 #include "sluice/io_files.h"
 #include "sluice/parquet.h"
+#include "sluice/replay.h"
 #include "sluice/watch.h"
 
 #include <malloc.h>
@@ -29,6 +30,7 @@ static const char usage[] =
     "       sluice generate KIND [options]        test events; see generate --help\n"
     "       sluice audit [-c FILE] [--json] [--whole]\n"
     "                                             prove that every event is where it belongs, once\n"
+    "       sluice replay [-c FILE] [options]     dead letters again, by today's rules; see replay --help\n"
     "       sluice ddl redshift|postgres|athena [-c FILE]\n"
     "                                             statements that make the tables of a configuration\n"
     "       sluice tap [--stage S] [--stream NAME] [--where CEL] [options]\n"
@@ -226,6 +228,8 @@ int main(int argc, char **argv) {
         return sl_generate_main(argc - 1, argv + 1);
     if (strcmp(verb, "tap") == 0)
         return sl_tap_main(argc - 1, argv + 1);
+    if (strcmp(verb, "replay") == 0)
+        return sl_replay_main(argc - 1, argv + 1);
     if (strcmp(verb, "help") == 0)
         return help(stdout, 0);
     if (strcmp(verb, "version") == 0)

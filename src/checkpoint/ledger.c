@@ -20,6 +20,7 @@ static const char schema_text[] =
     " late INTEGER NOT NULL, duplicates INTEGER NOT NULL, filtered INTEGER NOT NULL,"
     " schema_version INTEGER NOT NULL, generation INTEGER NOT NULL,"
     " created INTEGER NOT NULL, delivered INTEGER NOT NULL DEFAULT 0,"
+    " replayed INTEGER NOT NULL DEFAULT 0,"
     " UNIQUE(table_id, sequence));"
     "CREATE INDEX IF NOT EXISTS undelivered ON entries(table_id, sequence) WHERE delivered = 0;"
     "CREATE TABLE IF NOT EXISTS files(entry_id INTEGER NOT NULL, n INTEGER NOT NULL,"
@@ -34,7 +35,9 @@ static const char schema_text[] =
     " json TEXT NOT NULL, frozen_at TEXT NOT NULL, PRIMARY KEY(stream, version)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS keys(key BLOB PRIMARY KEY, body BLOB NOT NULL,"
     " arrival INTEGER NOT NULL, result BLOB NOT NULL) WITHOUT ROWID;"
-    "CREATE INDEX IF NOT EXISTS keys_by_arrival ON keys(arrival);";
+    "CREATE INDEX IF NOT EXISTS keys_by_arrival ON keys(arrival);"
+    "CREATE TABLE IF NOT EXISTS replays(keeper TEXT NOT NULL, stream TEXT NOT NULL, positions BLOB NOT NULL,"
+    " PRIMARY KEY(keeper, stream)) WITHOUT ROWID;";
 
 struct sl_ledger {
     sl_sql *sql;
@@ -52,6 +55,7 @@ void sl_counts_add(sl_counts *into, const sl_counts *more) {
     into->late += more->late;
     into->duplicates += more->duplicates;
     into->filtered += more->filtered;
+    into->replayed += more->replayed;
 }
 
 void sl_entry_fini(sl_entry *entry) {
@@ -64,6 +68,20 @@ void sl_entry_fini(sl_entry *entry) {
     entry->file_count = 0;
 }
 
+/* Ledgers of before there were replays. */
+static sl_status migrate(sl_ledger *ledger, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(ledger->sql, "SELECT 1 FROM pragma_table_info('entries') WHERE name = 'replayed'",
+                                      &s, error);
+    if (status == SL_OK)
+        status = sl_sql_step(s, error);
+    if (status == SL_ENOTFOUND)
+        return sl_sql_execute(ledger->sql, "ALTER TABLE entries ADD COLUMN replayed INTEGER NOT NULL DEFAULT 0", error);
+    if (status == SL_OK)
+        sl_sql_reset(s);
+    return status;
+}
+
 sl_status sl_ledger_open(const char *path, const sl_sql_options *options, sl_ledger **out,
                          sl_error *error) {
     *out = NULL;
@@ -73,6 +91,8 @@ sl_status sl_ledger_open(const char *path, const sl_sql_options *options, sl_led
     sl_status status = sl_sql_open(path, options, &ledger->sql, error);
     if (status == SL_OK && !options->read_only)
         status = sl_sql_execute(ledger->sql, schema_text, error);
+    if (status == SL_OK && !options->read_only)
+        status = migrate(ledger, error);
     if (status != SL_OK) {
         (void)sl_error_context(error, "ledger");
         sl_ledger_close(ledger);
@@ -365,8 +385,8 @@ sl_status sl_ledger_entry_add(sl_ledger *ledger, sl_entry *entry, int64_t waterm
         status = sl_sql_prepare(
             ledger->sql,
             "INSERT INTO entries(table_id, sequence, first, next, received, rows, dead, late,"
-            " duplicates, filtered, schema_version, generation, created)"
-            " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
+            " duplicates, filtered, schema_version, generation, created, replayed)"
+            " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
             &s, error);
     if (status != SL_OK)
         return status;
@@ -383,6 +403,7 @@ sl_status sl_ledger_entry_add(sl_ledger *ledger, sl_entry *entry, int64_t waterm
     sl_sql_bind_int(s, 11, entry->schema_version);
     sl_sql_bind_int(s, 12, entry->generation);
     sl_sql_bind_int(s, 13, entry->created_us);
+    sl_sql_bind_int(s, 14, (int64_t)entry->counts.replayed);
     status = sl_sql_step(s, error);
     if (status != SL_OK)
         return status == SL_ENOTFOUND ? sl_error_set(error, SL_EIO, "ledger: no id") : status;
@@ -455,7 +476,7 @@ nomem:
 
 #define ENTRY_COLUMNS                                                                              \
     "id, table_id, sequence, first, next, received, rows, dead, late, duplicates, filtered,"        \
-    " schema_version, generation, created, delivered"
+    " schema_version, generation, created, delivered, replayed"
 
 static sl_entry entry_of(sl_sql_statement *s) {
     return (sl_entry){
@@ -469,7 +490,8 @@ static sl_entry entry_of(sl_sql_statement *s) {
                    .dead = (uint64_t)sl_sql_int(s, 7),
                    .late = (uint64_t)sl_sql_int(s, 8),
                    .duplicates = (uint64_t)sl_sql_int(s, 9),
-                   .filtered = (uint64_t)sl_sql_int(s, 10)},
+                   .filtered = (uint64_t)sl_sql_int(s, 10),
+                   .replayed = (uint64_t)sl_sql_int(s, 15)},
         .schema_version = (uint32_t)sl_sql_int(s, 11),
         .generation = (uint32_t)sl_sql_int(s, 12),
         .created_us = sl_sql_int(s, 13),
@@ -647,5 +669,80 @@ sl_status sl_ledger_keys_any(sl_ledger *ledger, bool *any, sl_error *error) {
     *any = status == SL_OK;
     if (status == SL_OK)
         sl_sql_reset(s);
+    return status == SL_ENOTFOUND ? SL_OK : status;
+}
+
+/* --- replays --- */
+
+static void put_varint(sl_buffer *out, uint64_t value) {
+    for (; value >= 0x80; value >>= 7)
+        sl_buffer_byte(out, (uint8_t)(value | 0x80));
+    sl_buffer_byte(out, (uint8_t)value);
+}
+
+static bool get_varint(const uint8_t **at, const uint8_t *end, uint64_t *value) {
+    *value = 0;
+    for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
+        uint8_t byte = *(*at)++;
+        *value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return true;
+    }
+    return false;
+}
+
+sl_status sl_ledger_replay_put(sl_ledger *ledger, const sl_ledger_replay *replay, sl_error *error) {
+    sl_buffer packed = SL_BUFFER_EMPTY;
+    uint64_t last = 0;
+    for (uint64_t i = 0; i < replay->count; i++) {
+        put_varint(&packed, replay->positions[i] - last);
+        last = replay->positions[i];
+    }
+    sl_sql_statement *s;
+    sl_status status = packed.failed ? sl_error_set(error, SL_ENOMEM, "ledger: out of memory")
+                                     : sl_sql_prepare(ledger->sql,
+                                                      replay->count != 0
+                                                          ? "INSERT OR REPLACE INTO replays(keeper, stream, positions) VALUES(?,?,?)"
+                                                          : "DELETE FROM replays WHERE keeper = ? AND stream = ?",
+                                                      &s, error);
+    if (status == SL_OK) {
+        bind_position(s, 1, replay->keeper);
+        sl_sql_bind_string(s, 2, replay->stream);
+        if (replay->count != 0)
+            sl_sql_bind_blob(s, 3, packed.bytes, packed.length);
+        status = sl_sql_run(s, error);
+    }
+    sl_buffer_fini(&packed);
+    return status;
+}
+
+static sl_status unpack_replay(sl_sql_statement *s, sl_ledger_replay *replay, uint64_t **positions, sl_error *error) {
+    size_t length;
+    const uint8_t *at = sl_sql_blob(s, 2, &length), *end = at + length;
+    *positions = sl_malloc((length + 1) * sizeof **positions); /* A position takes a byte or more. */
+    if (*positions == NULL)
+        return sl_error_set(error, SL_ENOMEM, "ledger: out of memory");
+    uint64_t last = 0, step;
+    while (at < end && get_varint(&at, end, &step))
+        (*positions)[replay->count++] = last += step;
+    if (at != end)
+        return sl_error_set(error, SL_ECORRUPT, "ledger: replays at %" PRIu64 " can't be read", replay->keeper);
+    replay->positions = *positions;
+    return SL_OK;
+}
+
+sl_status sl_ledger_replays(sl_ledger *ledger, sl_ledger_replay_fn *each, void *context, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(ledger->sql, "SELECT keeper, stream, positions FROM replays", &s, error);
+    while (status == SL_OK && (status = sl_sql_step(s, error)) == SL_OK) {
+        sl_ledger_replay replay = {.keeper = position_of(s, 0), .stream = sl_sql_text(s, 1, NULL)};
+        uint64_t *positions = NULL;
+        status = unpack_replay(s, &replay, &positions, error);
+        if (status == SL_OK)
+            status = each(context, &replay);
+        sl_free(positions);
+        if (status != SL_OK)
+            sl_sql_reset(s);
+    }
     return status == SL_ENOTFOUND ? SL_OK : status;
 }

@@ -45,7 +45,7 @@ OWNERS = {
     "io": "http_client http_server io_files loop postgres sql timer",
     "io/aws": "aws",
     "admin": "admin",
-    "app": "config data engine generate intake target trial watch",
+    "app": "audit_remote replay config data engine generate intake target trial watch",
 }
 OWNER = {name + ".h": folder for folder, names in OWNERS.items() for name in names.split()}
 
@@ -96,7 +96,7 @@ LIBRARIES = {
     "curl/": (["io"], "I/O"),
     "librdkafka/": (["log/kafka"], "I/O: the log that the library exists for"),
     "libpq-fe.h": (["io"], "I/O"),
-    "jansson.h": (["event/schema_stored.c", "io/aws/replies.c", "sinks/warehouse/redshift/iam.c", "app/watch"],
+    "jansson.h": (["event/schema_stored.c", "app/replay/replay.c", "io/aws/replies.c", "sinks/warehouse/redshift/iam.c", "app/watch"],
                   "reads stored schemas and replies of services, or of a daemon; never events"),
     "yaml.h": (["app/configuration", "steps/user_agent/read.c"], "reads the configuration; regexes.yaml"),
     "pcre2.h": (["steps/contract/regex.c", "steps/expression", "steps/user_agent"], "computes: regular expressions"),

@@ -66,6 +66,11 @@ void cut_free(cut *c) {
     sl_free(c->known);
     sl_free(c->schemas);
     sl_free(c->marks); /* The marks are their streams'. */
+    while (c->replays != NULL) {
+        replay_result *next = c->replays->next;
+        replay_result_free(c->replays);
+        c->replays = next;
+    }
     sl_free(c);
 }
 
@@ -194,6 +199,7 @@ static bool begin_cut(sl_engine *e, table **chosen, uint32_t count) {
     for (uint32_t i = 0; i < count; i++)
         enter(e, c, i, chosen[i]);
     add_moves(e, c);
+    replays_join_cut(e, c);
     e->cuts_open++;
     e->moved_at_us = engine_now(e);
     if (count == 0 && !e->dedupe.active) {
@@ -301,6 +307,7 @@ void cut_sealed(sl_engine *e, cut *c) {
     stay(c);
     e->cuts_open--;
     dedupe_end_cut(e, c, false);
+    replays_end_cut(e, c, false);
     cut_free(c);
 }
 
@@ -311,6 +318,7 @@ void cut_committed(sl_engine *e, cut *c) {
             give_up(e, c, i);
         stay(c);
         dedupe_end_cut(e, c, false);
+        replays_end_cut(e, c, false);
         cut_free(c);
         return;
     }
@@ -328,6 +336,7 @@ void cut_committed(sl_engine *e, cut *c) {
     for (uint32_t i = 0; i < c->schema_count; i++)
         c->schemas[i].of->stored_version = c->schemas[i].schema->version;
     dedupe_end_cut(e, c, true);
+    replays_end_cut(e, c, true);
     cut_free(c);
     trim(e);
 }

@@ -43,6 +43,7 @@ static void fill_events(dedupe_actor *a, const part *p) {
     const sl_batch *b = p->batch;
     const uint32_t field = p->shape->decoded_time;
     const int64_t limit = p->shape->of->config->late_limit_us;
+    const int64_t horizon = p->shape->of->config->dedupe_us;
     int64_t watermark = p->watermark_us;
     a->event_count = 0;
     for (uint32_t row = 0; row < b->rows; row++) {
@@ -51,11 +52,15 @@ static void fill_events(dedupe_actor *a, const part *p) {
         int64_t time = timed && field != SL_NO_FIELD ? b->columns[field].values.i64[row] : arrival;
         int64_t step = time < arrival ? time : arrival;
         bool kept = b->verdict[row] == SL_VERDICT_KEEP;
+        if (p->replays && b->records[b->row_record[row]].replay != 0) {
+            timed = false; /* It had come in time, or nobody knows; and it moves nothing. */
+            kept = kept && (watermark == SL_NO_TIME || step >= watermark - horizon);
+        }
         if (kept && timed && limit != 0 && watermark != SL_NO_TIME && time < watermark - limit)
             b->verdict[row] = SL_VERDICT_LATE;
         else if (kept && p->ids[row].there)
             a->events[a->event_count++] = (sl_dedupe_event){.key = p->ids[row].key,
-                                                            .position = sl_batch_position(b, row),
+                                                            .position = sl_batch_logged(b, row),
                                                             .time_us = step,
                                                             .watermark_us = watermark,
                                                             .row = row};

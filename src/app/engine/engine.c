@@ -503,6 +503,8 @@ static sl_status recover(sl_engine *e, sl_error *error) {
         status = versions_note(e, error);
     if (status == SL_OK)
         status = dedupe_create(e, error);
+    if (status == SL_OK)
+        status = replays_create(e, error);
     recovery_fini(&r);
     return status;
 }
@@ -627,6 +629,7 @@ void sl_engine_destroy(sl_engine *e) {
     workers_destroy(e);
     keys_destroy(e);
     dedupe_destroy(e);
+    replays_destroy(e);
     streams_destroy(e);
     router_destroy(e->router);
     if (e->journal != NULL)

@@ -14,6 +14,7 @@
 #include "sluice/lake.h"
 #include "sluice/message.h"
 #include "sluice/parquet.h"
+#include "sluice/replay.h"
 #include "sluice/ring.h"
 #include "sluice/rows.h"
 #include "sluice/target.h"
@@ -203,6 +204,7 @@ typedef struct part {
     int64_t watermark_us;    /**< The stream's before its first row; set by its ticket. */
     bool skip;               /**< The stream is ahead of this group already. */
     uint64_t routed_bytes;   /**< Of its events, those out of records that streams share. */
+    bool replays;            /**< Some of its events are of a replay. */
 } part;
 
 typedef enum task_stage { TASK_DECODE, TASK_PROCESS, TASK_RELEASE } task_stage;
@@ -217,6 +219,8 @@ struct task {
     uint64_t bytes;       /**< As accounted: the group length when it entered (writing rounds it up). */
     bool live;            /**< From requests; else read back from the log. */
     bool keys_only;       /**< Read back only for its keys. */
+    bool dry_run;         /**< A replay that is only judged: not in the log, and in no list. */
+    bool replays;         /**< Some records are replays. */
     uint32_t epoch;       /**< Of the reader. */
     uint64_t read_to;     /**< Synced end when the reader was sent. */
     sl_status status;     /**< Of its write or read. */
@@ -226,11 +230,12 @@ struct task {
     bool near;            /**< loop: one half is here, the other doesn't have it any more and pushes it now. */
     uint32_t worker;
     task_stage stage;
-    sl_record *records;   /**< One per record of the group. */
+    sl_record *records;   /**< One per record of the group, then one per item of its replays. */
+    uint32_t record_count;
     uint32_t record_capacity;
     request *requests;    /**< Live ones. */
     uint32_t request_capacity;
-    shape **shapes;       /**< One per record, borrowed from `uses`; NULL: routed. */
+    shape **shapes;       /**< One per each of them, borrowed from `uses`; NULL: routed. */
     shape *uses[2 * (STREAMS_MAX + 64)]; /**< Referenced. */
     uint32_t use_count;
     part *parts;
@@ -304,6 +309,7 @@ typedef struct cut {
     uint32_t schema_count;
     uint64_t discovered;
     sl_status status;
+    struct replay_result *replays; /**< Taken since the last cut. */
     dedupe_mark **marks;   /**< Of the streams that have no duplicates. */
     uint32_t mark_count;
     /* storage */
@@ -373,6 +379,29 @@ struct flush {
     uint64_t target; /**< Synced end when it was asked for. */
     bool begun;      /**< Every table's cut at or beyond the target is on its way. */
 };
+
+/** What replays in one group took of a stream: until a cut commits it. */
+typedef struct replay_result {
+    struct replay_result *next;
+    stream *of;
+    uint64_t keeper; /**< The group's offset. */
+    uint64_t *positions;
+    uint32_t count, capacity;
+} replay_result;
+
+/** Who took a position, as told by where it lies in the log; 0: an empty place. */
+typedef struct replay_mark {
+    uint64_t position, keeper;
+} replay_mark;
+
+/** Original positions that replays took: the loop's. */
+typedef struct replays {
+    uint64_t *old; /**< Sorted: taken by what is never read again. */
+    size_t old_count;
+    replay_mark *marks;
+    size_t mark_count, mark_capacity;
+    replay_result *first;
+} replays;
 
 /* --- actors --- */
 
@@ -505,6 +534,7 @@ struct sl_engine {
     bool scanning_keys;
     uint64_t scan_from;
     uint64_t keys_stored;   /**< Every key below is in the ledger. */
+    replays replays;
     bool keys_in_ledger, keys_busy, keys_failed;
     bool keys_repeated;     /**< A known key was asked for again: answered at the next poll. */
     key_entry **key_buckets;
@@ -602,6 +632,8 @@ void worker_process(worker *w, task *t);
 sl_decoder *worker_decoder(worker *w, const shape *s);
 part *worker_part(worker *w, task *t, shape *s); /**< The shape's last one. */
 part *worker_part_add(worker *w, task *t, shape *s);
+/** What became of the part's events. */
+sl_counts part_counts(const part *p);
 /** Refuse events that break the stream's contract: before the reply. @return false when out of memory. */
 bool worker_contract(worker *w, task *t, part *p);
 /** Run the stream's steps over a part, its last change before the ticket. @return false when out of memory. */
@@ -643,6 +675,25 @@ sl_status dedupe_note(storage_actor *a, cut *c, sl_error *error);
 /** Loop: the cut is committed, or given up. */
 void dedupe_end_cut(sl_engine *e, cut *c, bool committed);
 
+/* replays.c */
+sl_status replays_create(sl_engine *e, sl_error *error);
+void replays_destroy(sl_engine *e);
+/** Is this the body of a replay, of positions that have their place in the log? */
+bool replays_valid(const sl_engine *e, const uint8_t *body, size_t length);
+uint32_t replays_count(const task *t); /**< Items of all its replays. */
+void replays_spread(task *t);          /**< Items as records behind the group's own. */
+/** At the ticket: events that were taken before get their verdict. @return false: no memory, again later. */
+bool replays_judge(sl_engine *e, const task *t);
+void replays_counted(sl_engine *e, const part *p);
+/** Taken by what lies in the log before `before`? */
+bool replays_known(const sl_engine *e, uint64_t position, uint64_t before);
+void replays_outcome(const sl_engine *e, const task *t, uint32_t record, sl_replay_outcome *out);
+/** Loop: what was taken goes along with a cut; storage notes it in the transaction; loop: the cut is committed, or given up. */
+void replays_join_cut(sl_engine *e, cut *c);
+sl_status replays_note(storage_actor *a, cut *c, sl_error *error);
+void replays_end_cut(sl_engine *e, cut *c, bool committed);
+void replay_result_free(replay_result *r);
+
 /* storage.c */
 sl_status storage_create(sl_engine *e, sl_error *error);
 void storage_destroy(sl_engine *e);
@@ -665,7 +716,10 @@ void task_free(sl_engine *e, task *t);
 void task_release(sl_engine *e, task *t); /**< Back to its worker (batches), then free. */
 bool sequence_poll(sl_engine *e);
 void task_use(task *t, shape *s);
+/** Have a replay judged, without the log. @return SL_OK: it will be answered. */
+sl_status sequence_dry_run(sl_engine *e, task *t);
 bool sequence_idle(const sl_engine *e); /**< Nothing is on its way through log and pipeline. */
+void sequence_seal(sl_engine *e); /**< The group that gathers is sent off. */
 bool sequence_kick(sl_engine *e); /**< A group that gathers is sent off when the journal is free. */
 bool sequence_rewind(sl_engine *e, stream *s, table *failed); /**< @return false: no memory, again later. */
 /** Workers drop what they hold of the table and skip what comes, until sequence_rewind(). @return false: no memory. */

@@ -180,39 +180,56 @@ static sl_format format_of(const sl_intake_request *r) {
     return r->format.kind == SL_FORMAT_ANY ? (sl_format){SL_FORMAT_JSON} : r->format;
 }
 
+static sl_status add(sl_engine *e, task *t, const sl_intake_request *r, key_entry *key) {
+    const sl_journal_input input = {.stream = r->stream,
+                                    .stream_length = (uint32_t)r->stream_length,
+                                    .source = r->source,
+                                    .source_length = (uint32_t)strlen(r->source),
+                                    .key = r->key,
+                                    .key_length = (uint32_t)r->key_length,
+                                    .body = r->body,
+                                    .length = (uint32_t)r->length,
+                                    .arrival_us = engine_wall(e),
+                                    .format = format_of(r)};
+    uint32_t at = t->group->count;
+    if (at >= t->request_capacity) {
+        uint32_t capacity = t->request_capacity ? 2 * t->request_capacity : 64;
+        request *requests = sl_realloc(t->requests, capacity * sizeof *requests);
+        if (requests == NULL)
+            return SL_ENOMEM;
+        t->requests = requests;
+        t->request_capacity = capacity;
+    }
+    /* A group larger than a segment would get one of its own, and a quota of two segments no longer hold another. */
+    bool large = at != 0 && t->group->length + r->length > e->config->journal.segment_size / 4 * 3;
+    sl_status status = large ? SL_EFULL : sl_group_add(t->group, &input);
+    if (status == SL_OK)
+        t->requests[at] = (request){r->done, r->token, key};
+    return status;
+}
+
+static sl_status judge_only(sl_engine *e, const sl_intake_request *r) {
+    task *t = e->outstanding_bytes > e->config->memory / 4 ? NULL : task_get(e);
+    if (t == NULL)
+        return SL_EFULL;
+    sl_status status = add(e, t, r, NULL);
+    if (status == SL_OK)
+        return sequence_dry_run(e, t);
+    task_free(e, t);
+    return status;
+}
+
 static sl_status gather(sl_engine *e, const sl_intake_request *r, key_entry *key) {
     if (e->outstanding_bytes > e->config->memory / 4)
         return SL_EFULL;
-    sl_journal_input input = {.stream = r->stream,
-                              .stream_length = (uint32_t)r->stream_length,
-                              .source = r->source,
-                              .source_length = (uint32_t)strlen(r->source),
-                              .key = r->key,
-                              .key_length = (uint32_t)r->key_length,
-                              .body = r->body,
-                              .length = (uint32_t)r->length,
-                              .arrival_us = engine_wall(e),
-                              .format = format_of(r)};
     for (int attempt = 0; attempt < 2; attempt++) {
         if (e->gathering == NULL && (e->gathering = task_get(e)) == NULL)
             return SL_EFULL;
-        task *t = e->gathering;
-        uint32_t at = t->group->count;
-        if (at >= t->request_capacity) {
-            uint32_t capacity = t->request_capacity ? 2 * t->request_capacity : 64;
-            request *requests = sl_realloc(t->requests, capacity * sizeof *requests);
-            if (requests == NULL)
-                return SL_ENOMEM;
-            t->requests = requests;
-            t->request_capacity = capacity;
-        }
-        /* A group larger than a segment would get one of its own, and a quota of two segments no longer hold another. */
-        bool large = at != 0 && t->group->length + r->length > e->config->journal.segment_size / 4 * 3;
-        sl_status status = large ? SL_EFULL : sl_group_add(t->group, &input);
-        if (status == SL_OK) {
-            t->requests[at] = (request){r->done, r->token, key};
+        sl_status status = add(e, e->gathering, r, key);
+        if (status == SL_OK && r->format.kind == SL_FORMAT_REPLAY)
+            sequence_seal(e); /* The last of its group: what is judged in the order of the log comes in that order. */
+        if (status == SL_OK)
             return SL_OK;
-        }
         if (status != SL_EFULL || !sequence_kick(e))
             return status;
     }
@@ -312,6 +329,10 @@ sl_status intake_submit(sl_intake *intake, const sl_intake_request *r) {
         return SL_ENOSPC;
     if (sl_journal_room(e->journal) < r->length + e->outstanding_bytes + (1 << 20))
         return SL_ENOSPC;
+    if (r->format.kind == SL_FORMAT_REPLAY && !replays_valid(e, r->body, r->length))
+        return SL_EINVAL;
+    if (r->dry_run)
+        return judge_only(e, r);
     return r->key_length != 0 ? submit_keyed(e, r) : gather(e, r, NULL);
 }
 
@@ -367,22 +388,32 @@ static void finish_key(sl_engine *e, key_entry *k, const sl_intake_reply *reply,
     }
 }
 
+static void count_reply(sl_engine *e, const sl_record *record) {
+    sl_metric_add(e->metric_accepted, record->accepted);
+    sl_metric_add(e->metric_rejected, record->rejected);
+    sl_metric_add(e->metric_requests, 1);
+    if (record->stream != ROUTED)
+        sl_metric_add(e->streams[record->stream]->bytes, record->length);
+}
+
 void reply_task(sl_engine *e, task *t) {
     sl_intake_error errors[SL_INTAKE_ERRORS_MAX];
     sl_buffer texts = SL_BUFFER_EMPTY;
     for (uint32_t i = 0; i < t->group->count; i++) {
         request *r = &t->requests[i];
+        sl_replay_outcome outcome = {0};
         sl_intake_reply reply;
         if (t->status == SL_OK) {
             const sl_record *record = &t->records[i];
             sl_buffer_clear(&texts);
             uint32_t count = record->rejected != 0 ? collect_errors(t, i, errors, &texts) : 0;
             reply = reply_of(record->accepted, record->rejected, errors, count);
-            sl_metric_add(e->metric_accepted, record->accepted);
-            sl_metric_add(e->metric_rejected, record->rejected);
-            sl_metric_add(e->metric_requests, 1);
-            if (record->stream != ROUTED)
-                sl_metric_add(e->streams[record->stream]->bytes, record->length);
+            if (record->format.kind == SL_FORMAT_REPLAY) {
+                replays_outcome(e, t, i, &outcome);
+                reply.replay = &outcome;
+            }
+            if (!t->dry_run)
+                count_reply(e, record);
         } else {
             reply = (sl_intake_reply){.status = 503,
                                       .retry_after_s = 5,

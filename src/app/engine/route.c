@@ -290,8 +290,9 @@ static bool refill(worker *w, task *t) {
     first->capacity = capacity;
     look->row = look->reject = 0;
     sl_status status = SL_OK;
-    while (status == SL_OK && look->next < t->group->count) {
-        if (t->records[look->next].stream == ROUTED) {
+    while (status == SL_OK && look->next < t->record_count) {
+        const sl_record *next = &t->records[look->next];
+        if (next->stream == ROUTED && next->format.kind != SL_FORMAT_REPLAY) {
             if (!look->split)
                 look->input = (sl_decode_input){.record = look->next};
             status = sl_decode(look->decoders[0], first, &look->input);

@@ -85,8 +85,7 @@ void task_release(sl_engine *e, task *t) {
     engine_send(e, &w->pipeline, &w->actor, t);
 }
 
-static bool task_grow(task *t) {
-    uint32_t count = t->group->count;
+static bool task_grow(task *t, uint32_t count) {
     if (count <= t->record_capacity)
         return true;
     uint32_t capacity = count < 64 ? 64 : 2 * count;
@@ -104,7 +103,8 @@ static bool task_grow(task *t) {
 
 /* Which stream takes each record, in which shape. */
 static bool route(sl_engine *e, task *t) {
-    if (!task_grow(t))
+    const uint32_t replayed = replays_count(t);
+    if (!task_grow(t, t->group->count + replayed))
         return false;
     /* A new stream begins at what isn't ticketed yet, not at this group: after a restart the log may hold
      * records of it that are still to be read again. */
@@ -118,6 +118,7 @@ static bool route(sl_engine *e, task *t) {
             return false;
         t->records[i] = (sl_record){
             .position = t->group->offset + r->body,
+            .logged = t->group->offset + r->body,
             .body = r->body,
             .length = r->length,
             .arrival_us = r->arrival_us,
@@ -130,6 +131,10 @@ static bool route(sl_engine *e, task *t) {
         if (shared)
             route_share(e, t, i);
     }
+    t->record_count = t->group->count;
+    t->replays = replayed != 0;
+    if (replayed != 0)
+        replays_spread(t);
     return true;
 }
 
@@ -172,8 +177,9 @@ static void unlink_task(task **first, task ***last, task *t) {
 }
 
 /* Journal and worker get the group at the same time. */
-static void seal(sl_engine *e) {
+void sequence_seal(sl_engine *e) {
     task *t = e->gathering;
+    e->patient_since_us = 0;
     t->live = true;
     t->begin = UINT64_MAX; /* Known when it is written. */
     if (!route(e, t)) {
@@ -195,6 +201,19 @@ static void seal(sl_engine *e) {
     atomic_store_explicit(&t->halves, 1, memory_order_relaxed); /* The journal's. */
     send_decode(e, t);
     engine_send(e, &e->journal_io.in, &e->journal_io.actor, t);
+}
+
+sl_status sequence_dry_run(sl_engine *e, task *t) {
+    t->dry_run = true;
+    if (!route(e, t)) {
+        task_free(e, t);
+        return SL_ENOMEM;
+    }
+    t->worker = pick_worker(e);
+    t->bytes = t->group->length;
+    e->outstanding_bytes += t->bytes;
+    send_decode(e, t);
+    return SL_OK;
 }
 
 /* While the journal writes or every worker has a verdict to work on, a reply couldn't leave sooner: gather. */
@@ -231,8 +250,7 @@ bool sequence_kick(sl_engine *e) {
         return false;
     if (e->gathering->group->length < GROUP_BYTES / 2 && (!hurry(e) || patient(e)))
         return false;
-    e->patient_since_us = 0;
-    seal(e);
+    sequence_seal(e);
     return true;
 }
 
@@ -305,7 +323,7 @@ static sl_status settle_schemas(sl_engine *e, task *t) {
     }
     if (!again)
         return SL_OK;
-    for (uint32_t i = 0; i < t->group->count; i++) {
+    for (uint32_t i = 0; i < t->record_count; i++) {
         t->records[i].accepted = t->records[i].rejected = 0;
         if (t->records[i].stream == ROUTED) {
             route_share(e, t, i);
@@ -336,16 +354,17 @@ static void touch_tables(sl_engine *e, const task *t, const part *p) {
 
 static void count_part(sl_engine *e, const part *p) {
     stream *s = p->shape->of;
-    sl_metric_add(s->received, p->batch->rows + p->decoded_rejects);
+    sl_metric_add(s->received, (int64_t)part_counts(p).received);
     if (p->batch->drift != 0)
         sl_metric_add(s->drift, (int64_t)p->batch->drift);
     for (uint32_t i = 0; i < p->batch->reject_count; i++)
-        sl_metric_add(e->metric_dead[p->batch->rejects[i].code], 1);
+        if (p->batch->records[p->batch->rejects[i].record].replay == 0)
+            sl_metric_add(e->metric_dead[p->batch->rejects[i].code], 1);
 }
 
 /* The task begins at `position` and is decoded: give it its place. @return false: it has to wait. */
 static bool ticket(sl_engine *e, task *t, task **first, task ***last) {
-    if (settle_schemas(e, t) != SL_OK)
+    if (settle_schemas(e, t) != SL_OK || (t->replays && !replays_judge(e, t)))
         return false;
     for (uint32_t i = 0; i < t->part_count; i++) {
         part *p = &t->parts[i];
@@ -358,6 +377,8 @@ static bool ticket(sl_engine *e, task *t, task **first, task ***last) {
         s->dispatched = true;
         touch_tables(e, t, p);
         count_part(e, p);
+        if (p->replays)
+            replays_counted(e, p);
     }
     unlink_task(first, last, t);
     if (t->live)
@@ -496,8 +517,11 @@ static void written(sl_engine *e, task *t) {
         t->begin = e->journal_next;
         e->journal_next = t->group->next;
         e->journal_full = false;
-        for (uint32_t i = 0; i < t->group->count; i++)
-            t->records[i].position = t->group->offset + t->group->records[i].body;
+        for (uint32_t i = 0; i < t->record_count; i++) {
+            t->records[i].logged = t->group->offset + t->records[i].body;
+            if (t->records[i].replay == 0)
+                t->records[i].position = t->records[i].logged;
+        }
         return;
     }
     e->journal_full = t->status == SL_ENOSPC;
@@ -543,7 +567,10 @@ static void decoded(sl_engine *e, task *t) {
         return;
     }
     t->decoded = true;
-    if (t->keys_only) {
+    if (t->dry_run) {
+        reply_task(e, t);
+        task_release(e, t);
+    } else if (t->keys_only) {
         if (keys_scanned(e, t))
             e->scan_from = t->group->next;
         else
@@ -789,7 +816,7 @@ static void drop_message(sl_engine *e, message *m) {
     case MESSAGE_TASK: {
         task *t = (task *)m;
         /* One that is written or decoded is in the list of live or of read ones. */
-        if (t->stage == TASK_DECODE && !t->keys_only)
+        if (t->stage == TASK_DECODE && !t->keys_only && !t->dry_run)
             break;
         t->next = NULL;
         destroy_list(e, t);

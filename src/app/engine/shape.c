@@ -127,7 +127,7 @@ sl_schema *letters_schema(void) {
         {"raw", SL_TYPE_BYTES},       {"partition", SL_TYPE_STRING},
         {"position", SL_TYPE_INT64},  {"index", SL_TYPE_INT64},
         {"schema_version", SL_TYPE_INT64}, {"arrived", SL_TYPE_TIMESTAMP},
-        {"source", SL_TYPE_STRING},
+        {"source", SL_TYPE_STRING},   {"named", SL_TYPE_STRING},
     };
     sl_schema *schema = sl_schema_create("dead_letters");
     for (size_t i = 0; schema != NULL && i < sizeof fields / sizeof *fields; i++) {

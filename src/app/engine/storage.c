@@ -245,7 +245,7 @@ static sl_status prepare(storage_actor *a, cut *c, sl_error *error) {
 /* --- committing --- */
 
 static bool empty(const sl_entry *entry) {
-    return entry->counts.received == 0 && entry->counts.rows == 0 && entry->file_count == 0;
+    return entry->counts.received == 0 && entry->counts.replayed == 0 && entry->counts.rows == 0 && entry->file_count == 0;
 }
 
 static sl_status register_table(storage_actor *a, table *t, sl_error *error) {
@@ -350,6 +350,8 @@ static sl_status transact(storage_actor *a, cut *c, sl_error *error) {
                                        c->move_watermarks[i], error);
     if (status == SL_OK)
         status = dedupe_note(a, c, error);
+    if (status == SL_OK)
+        status = replays_note(a, c, error);
     if (status == SL_OK) {
         char text[24];
         (void)snprintf(text, sizeof text, "%" PRIu64, c->discovered);

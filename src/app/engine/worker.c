@@ -121,14 +121,16 @@ static void decode(worker *w, task *t) {
     tap_received(w, t);
     release_parts(w, t); /* Decoded before, with another schema. */
     t->nomem = t->routed && !route_begin(w, t);
-    for (uint32_t i = 0; i < t->group->count && !t->nomem; i++)
-        if (!t->group->records[i].damaged && !decode_record(w, t, i))
-            t->nomem = true;
+    for (uint32_t i = 0; i < t->record_count && !t->nomem; i++) {
+        bool passed = i < t->group->count && (t->group->records[i].damaged || t->records[i].format.kind == SL_FORMAT_REPLAY);
+        t->nomem = !passed && !decode_record(w, t, i);
+    }
     for (uint32_t i = 0; i < t->part_count; i++) {
         part *p = &t->parts[i];
         if (p->batch->arena.failed)
             t->nomem = true;
         p->decoded_rejects = p->batch->reject_count;
+        p->replays = t->replays;
         sl_batch_fill_origins(p->batch, sl_source_names);
         tap_decoded(w, p);
         if (p->batch->arena.failed || (!t->nomem && !refine(w, t, p)))

@@ -11,7 +11,7 @@ static void letter_int(sl_batch *b, uint32_t field, uint32_t row, int64_t value)
     b->columns[field].values.i64[row] = value;
 }
 
-static void letter(worker *w, const part *p, const sl_reject *r, sl_batch *b) {
+static void letter(worker *w, const task *t, const part *p, const sl_reject *r, sl_batch *b) {
     const sl_record *record = &p->batch->records[r->record];
     const stream *s = p->shape->of;
     const char *code = sl_code_name(r->code);
@@ -39,7 +39,9 @@ static void letter(worker *w, const part *p, const sl_reject *r, sl_batch *b) {
     letter_int(b, f++, row, r->index);
     letter_int(b, f++, row, p->shape->schema->version);
     letter_int(b, f++, row, record->arrival_us);
-    letter_text(b, f, row, source, strlen(source));
+    letter_text(b, f++, row, source, strlen(source));
+    const sl_journal_record *brought = &t->group->records[r->record];
+    letter_text(b, f, row, t->group->bytes + brought->stream, brought->stream_length);
 }
 
 sl_status letters_add(worker *w, worker_table *wt, const task *t, const part *p) {
@@ -49,10 +51,13 @@ sl_status letters_add(worker *w, worker_table *wt, const task *t, const part *p)
         sl_status status = sl_batch_prepare(b, w->engine->letters, t->group->bytes, t->records);
         if (status != SL_OK)
             return status;
-        while (i < p->batch->reject_count && b->rows < b->capacity)
-            letter(w, p, &p->batch->rejects[i++], b);
+        for (; i < p->batch->reject_count && b->rows < b->capacity; i++)
+            if (p->batch->records[p->batch->rejects[i].record].replay == 0) /* Else it is one already. */
+                letter(w, t, p, &p->batch->rejects[i], b);
         if (b->arena.failed)
             return SL_ENOMEM;
+        if (b->rows == 0)
+            continue;
         wt->counts.rows += b->rows;
         status = files_write(w, wt, whole, "", b, NULL, b->rows);
         if (status != SL_OK)

@@ -124,7 +124,8 @@ sl_status raw_add(worker *w, worker_table *wt, const task *t) {
     for (uint32_t i = 0; i < t->group->count && status == SL_OK; i++) {
         const sl_record *r = &t->records[i];
         bool ours = r->stream == ROUTED ? route_has(t, wt->of->of, i, &cursor) : r->stream == wt->of->of->index;
-        if (t->group->records[i].damaged || !ours)
+        bool passed = t->group->records[i].damaged || r->format.kind == SL_FORMAT_REPLAY;
+        if (passed || !ours)
             continue;
         status = raw_open(w, wt, r->arrival_us);
         if (status == SL_OK)

@@ -76,6 +76,8 @@ static void mark_late(part *p) {
     int64_t watermark = p->watermark_us;
     uint32_t field = p->shape->decoded_time;
     for (uint32_t row = 0; row < b->rows; row++) {
+        if (p->replays && b->records[b->row_record[row]].replay != 0)
+            continue; /* It had come in time, or nobody knows; and it moves nothing. */
         if (field != SL_NO_FIELD && !sl_batch_present(b, field, row))
             continue; /* Without an event time it is never late, and moves nothing. */
         int64_t arrival = sl_batch_arrival(b, row);
@@ -120,9 +122,25 @@ static bool first_part(const task *t, uint32_t i) {
     return true;
 }
 
-/* What became of the part's events. */
-static sl_counts count_events(const part *p) {
+/* Events of a replay were received long ago; those that are refused again, or were taken before, count for nothing now. */
+static void count_replays(const part *p, sl_counts *counts) {
+    const sl_batch *b = p->batch;
+    for (uint32_t row = 0; row < b->rows; row++)
+        if (b->records[b->row_record[row]].replay != 0) {
+            counts->received--;
+            counts->replayed += b->verdict[row] != SL_VERDICT_DEAD && b->verdict[row] != SL_VERDICT_REPEATED;
+        }
+    for (uint32_t i = 0; i < b->reject_count; i++)
+        if (b->records[b->rejects[i].record].replay != 0) {
+            counts->received -= i < p->decoded_rejects;
+            counts->dead--;
+        }
+}
+
+sl_counts part_counts(const part *p) {
     sl_counts counts = {.received = p->batch->rows + p->decoded_rejects, .dead = p->batch->reject_count};
+    if (p->replays)
+        count_replays(p, &counts);
     for (uint32_t row = 0; row < p->batch->rows; row++) {
         counts.late += p->batch->verdict[row] == SL_VERDICT_LATE;
         counts.duplicates += p->batch->verdict[row] == SL_VERDICT_DUPLICATE;
@@ -141,7 +159,7 @@ void worker_process(worker *w, task *t) {
             mark_late(p);
         p->view = worker_view(w, p);
         tap_processed(w, p);
-        const sl_counts counts = count_events(p);
+        const sl_counts counts = part_counts(p);
         for (uint32_t k = 0; k < s->table_count; k++) {
             worker_table *wt = state_of(w, s->tables[k]);
             if (t->group->offset < wt->skip_below || wt->status != SL_OK)
