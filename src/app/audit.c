@@ -22,6 +22,7 @@ typedef struct audited {
     uint64_t at;         /* end of the entry seen last */
     uint64_t sequence;
     sl_counts sum;
+    uint64_t replays; /* dead letters that the ledger says were taken again */
     uint64_t delivered_to, delivered_rows, next_to, next_rows;
     uint64_t files, bytes;
     bool any_pending;
@@ -33,6 +34,11 @@ typedef struct audited {
     size_t range_count, range_capacity;
 } audited;
 
+/** A dead letter that a replay took. */
+typedef struct taken {
+    uint64_t position, keeper;
+} taken;
+
 typedef struct audit {
     const sl_config *config;
     sl_files *files;
@@ -41,6 +47,8 @@ typedef struct audit {
     sl_audit_remote remote;
     char *partition;
     audited *tables, **last, *current;
+    taken *taken; /* by replays */
+    uint64_t taken_count;
     uint64_t findings;
     bool json;
     sl_buffer *out;
@@ -152,6 +160,7 @@ static void audit_fini(audit *a) {
             sl_free(own[i]);
         sl_free(d);
     }
+    sl_free(a->taken);
     sl_free(a->partition);
     sl_warehouse_close(a->warehouse);
     sl_audit_remote_fini(&a->remote);
@@ -529,6 +538,45 @@ static void check_companions(audit *a, const audited *d) {
     }
 }
 
+/* --- replays --- */
+
+static sl_status note_replay(void *context, const sl_ledger_replay *replay) {
+    audit *a = context;
+    taken *all = sl_realloc(a->taken, (a->taken_count + replay->count) * sizeof *all);
+    if (all == NULL)
+        return sl_error_set(a->error, SL_ENOMEM, "out of memory");
+    a->taken = all;
+    for (uint64_t i = 0; i < replay->count; i++)
+        all[a->taken_count++] = (taken){replay->positions[i], replay->keeper};
+    for (audited *d = a->tables; d != NULL; d = d->next)
+        if (strcmp(d->row.stream, replay->stream) == 0 && replay->keeper >= d->row.first && replay->keeper < d->row.cursor)
+            d->replays += replay->count;
+    return SL_OK;
+}
+
+static int compare_taken(const void *a, const void *b) {
+    const taken *x = a, *y = b;
+    return (x->position > y->position) - (x->position < y->position);
+}
+
+/* Each position has its place once: as a dead letter, or where a replay brought it. */
+static sl_status check_replays(audit *a) {
+    sl_status status = sl_ledger_replays(a->ledger, note_replay, a, a->error);
+    if (status != SL_OK)
+        return status;
+    if (a->taken_count != 0)
+        qsort(a->taken, a->taken_count, sizeof *a->taken, compare_taken);
+    for (uint64_t i = 1; i < a->taken_count; i++)
+        if (a->taken[i].position == a->taken[i - 1].position)
+            finding(a, "replays", "position %" PRIu64 " was taken twice, by replays at %" PRIu64 " and %" PRIu64,
+                    a->taken[i].position, a->taken[i - 1].keeper, a->taken[i].keeper);
+    for (const audited *d = a->tables; d != NULL; d = d->next)
+        if (!companion(d) && !is_raw(d) && d->sum.replayed != d->replays)
+            finding(a, d->row.name, "%" PRIu64 " dead letters came by replays, the ledger knows of %" PRIu64,
+                    d->sum.replayed, d->replays);
+    return SL_OK;
+}
+
 static sl_status check_tables(audit *a) {
     sl_status status = SL_OK;
     for (audited *d = a->tables; d != NULL && status == SL_OK; d = d->next) {
@@ -546,7 +594,7 @@ static sl_status check_tables(audit *a) {
     }
     for (audited *d = a->tables; d != NULL && status == SL_OK; d = d->next)
         check_companions(a, d);
-    return status;
+    return status == SL_OK ? check_replays(a) : status;
 }
 
 static void summary_text(const audit *a, const audited *d) {
@@ -557,8 +605,11 @@ static void summary_text(const audit *a, const audited *d) {
     else if (is_raw(d))
         sl_buffer_printf(a->out, "%" PRIu64 " records", c->rows);
     else
-        sl_buffer_printf(a->out, "received %" PRIu64 " = %" PRIu64 " rows + %" PRIu64 " dead + %" PRIu64 " late",
-                         c->received, c->rows, c->dead, c->late);
+        sl_buffer_printf(a->out, "received %" PRIu64 " = %" PRIu64 " rows + %" PRIu64 " dead + %" PRIu64 " late + %" PRIu64
+                         " duplicates + %" PRIu64 " filtered",
+                         c->received, c->rows, c->dead - c->replayed, c->late, c->duplicates, c->filtered);
+    if (!companion(d) && c->replayed != 0)
+        sl_buffer_printf(a->out, ", %" PRIu64 " of them by replay", c->replayed);
     sl_buffer_printf(a->out, "; %" PRIu64 " entries, %" PRIu64 " files\n", d->sequence, d->files);
 }
 
@@ -566,10 +617,12 @@ static void summary_json(const audit *a, const audited *d) {
     const sl_counts *c = &d->sum;
     sl_buffer_printf(a->out,
                      "%s{\"table\":\"%s\",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"received\":%" PRIu64
-                     ",\"rows\":%" PRIu64 ",\"dead\":%" PRIu64 ",\"late\":%" PRIu64 ",\"files\":%" PRIu64
+                     ",\"rows\":%" PRIu64 ",\"dead\":%" PRIu64 ",\"late\":%" PRIu64 ",\"duplicates\":%" PRIu64
+                     ",\"filtered\":%" PRIu64 ",\"replayed\":%" PRIu64 ",\"files\":%" PRIu64
                      ",\"bytes\":%" PRIu64 "}",
                      d == a->tables ? "" : ",", d->row.name, d->row.first, d->at,
-                     companion(d) ? c->rows : c->received, c->rows, c->dead, c->late, d->files, d->bytes);
+                     companion(d) ? c->rows : c->received, c->rows, c->dead, c->late, c->duplicates, c->filtered, c->replayed,
+                     d->files, d->bytes);
 }
 
 static void summary(audit *a) {

@@ -168,6 +168,26 @@ def test_without_a_daemon_one_is_started_for_it(root):
     assert bad.returncode == 64 and "soon" in bad.stderr, bad
 
 
+def test_audit_counts_each_position_once(root):
+    daemon = started(Daemon(root, replay_configuration(root)))
+    daemon.post([numbered(i) for i in range(40)], "/v1/events/events")
+    daemon.flush()
+    reconfigured(daemon, replay_configuration(root, most=100))
+    replay(daemon)
+    stopped(daemon)
+    code, text = daemon.audit()
+    assert code == 0 and "received 40 = 40 rows + 0 dead" in text and "18 of them by replay" in text, text
+    with sqlite3.connect(root / "data/ledger.db") as db:
+        keeper, positions = db.execute("SELECT keeper, positions FROM replays").fetchone()
+        db.execute("INSERT INTO replays VALUES (?, 'others', ?)", (keeper, positions))
+    code, text = daemon.audit()
+    assert code == 1 and "was taken twice" in text, text
+    with sqlite3.connect(root / "data/ledger.db") as db:
+        db.execute("DELETE FROM replays")
+    code, text = daemon.audit()
+    assert code == 1 and "18 dead letters came by replays, the ledger knows of 0" in text, text
+
+
 def test_with_dedupe_a_copy_that_came_since_wins(root):
     config = replay_configuration(root)
     config["streams"]["events"].update({"id": "id", "dedupe": "1h"})
