@@ -400,7 +400,7 @@ static void a_test_is_run_by_the_engine(void **state) {
 static void short_memory_is_no_other_result(void **state) {
     (void)state;
     uint32_t failed = 0;
-    for (uint64_t n = 1;; n += n < 100 ? 1 : 37) {
+    for (uint64_t n = 1;; n += n < 100 ? 1 : 11) {
         sl_buffer said = SL_BUFFER_EMPTY;
         sl_memory_fail_at(n);
         bool ran = run_whole(&said), all = sl_memory_calls() < n;

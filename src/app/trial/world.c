@@ -27,6 +27,12 @@ typedef struct departure {
     void *context;
 } departure;
 
+/** How far a table has come: an entry may be brought again. */
+typedef struct taken {
+    const char *table;
+    uint64_t sequence;
+} taken;
+
 /** A window's row as far as it is known: deltas merge into it. */
 typedef struct open_row {
     struct open_row *next;
@@ -49,6 +55,8 @@ typedef struct world {
     int64_t wall_us, monotonic_us, start_us;
     departure *departures; /* In the order of their coming; */
     uint32_t departure_count, departure_capacity; /* … as many as there are tables, at most. */
+    taken *taken;
+    uint32_t taken_count;
     open_row *open;
     sl_status status; /* The first failure, */
     sl_error *error;  /* … in words. */
@@ -263,7 +271,24 @@ static void count(world *w, const sl_delivery *d, const char *stream) {
         }
 }
 
+/* @return its place, NULL: out of memory. */
+static taken *place_of(world *w, const char *table) {
+    for (uint32_t i = 0; i < w->taken_count; i++)
+        if (strcmp(w->taken[i].table, table) == 0)
+            return &w->taken[i];
+    assert(w->taken_count < w->departure_capacity);
+    const char *name = sl_arena_strndup(&w->results->arena, table, strlen(table));
+    if (name == NULL)
+        return NULL;
+    w->taken[w->taken_count] = (taken){.table = name};
+    return &w->taken[w->taken_count++];
+}
+
 static sl_status take(world *w, const sl_delivery *d, sl_error *error) {
+    taken *place = place_of(w, d->table);
+    if (place == NULL || d->entry->sequence <= place->sequence)
+        return place == NULL ? no_memory(error) : SL_OK;
+    place->sequence = d->entry->sequence;
     char stream[160]; /* "clicks/lake" */
     const char *slash = strrchr(d->table, '/');
     (void)snprintf(stream, sizeof stream, "%.*s", slash != NULL ? (int)(slash - d->table) : 0, d->table);
@@ -455,6 +480,7 @@ static sl_status run(world *w) {
 
 static void end(world *w) {
     sl_free(w->departures);
+    sl_free(w->taken);
     sl_engine_destroy(w->engine);
     while (w->open != NULL) {
         open_row *next = w->open->next;
@@ -478,7 +504,9 @@ sl_status trial_run(const sl_config *config, const sl_trial *trial, trial_result
     /* Rows, lake, dead letters and late events of each stream and of those without one; windows. */
     w.departure_capacity = 4 * (config->stream_count + 1) + config->window_count;
     w.departures = sl_calloc(w.departure_capacity, sizeof *w.departures);
-    sl_status status = w.memory != NULL && w.metrics != NULL && w.departures != NULL ? SL_OK : no_memory(error);
+    w.taken = sl_calloc(w.departure_capacity, sizeof *w.taken);
+    bool good = w.memory != NULL && w.metrics != NULL && w.departures != NULL && w.taken != NULL;
+    sl_status status = good ? SL_OK : no_memory(error);
     if (status == SL_OK) {
         w.files = memory_files_port(w.memory);
         status = run(&w);
