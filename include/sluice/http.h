@@ -63,6 +63,12 @@ void sl_http_shared_destroy(sl_http_shared *shared);
  */
 void sl_http_shared_tick(sl_http_shared *shared, int64_t unix_seconds);
 
+/** Replies so far by the first digit of their status; [0] is unused. */
+typedef struct sl_http_replies {
+    uint64_t of[6];
+} sl_http_replies;
+sl_http_replies sl_http_shared_replies(const sl_http_shared *shared);
+
 typedef struct sl_http_options {
     size_t body_bytes_max;
     sl_budget *budget;

@@ -25,6 +25,7 @@ SL_CHECKED sl_status sl_http_server_create(struct uv_loop_s *loop, const sl_http
                                            sl_http_server **out, sl_error *error);
 unsigned sl_http_server_port(const sl_http_server *server); /**< The bound port. */
 unsigned sl_http_server_connections(const sl_http_server *server);
+sl_http_replies sl_http_server_replies(const sl_http_server *server);
 /** Reload certificate and key from their files. The old ones stay on failure. */
 SL_CHECKED sl_status sl_http_server_reload_tls(sl_http_server *server, sl_error *error);
 /** Stop listening; let exchanges in flight finish, close idle connections. `closed` is called when the last is gone.

@@ -49,7 +49,7 @@ typedef struct daemon {
     sl_clock clock;
     sl_budget budget;
     sl_metrics *metrics;
-    sl_metric *reloaded, *refused;
+    sl_metric *reloaded, *refused, *cpu, *workers, *limit, *replies[6];
     sl_loop *loop;
     sl_engine *engine; /**< NULL: none could be made after a reload; tried again. */
     sl_threads *threads;
@@ -92,6 +92,36 @@ static void wake_loop(void *context) {
 
 static void wake_loop_in(void *context, uint32_t ms) {
     sl_loop_wake_in(((daemon_state *)context)->loop, ms);
+}
+
+/* --- figures --- */
+
+static void metrics(daemon_state *d) {
+    static const char name[] = "sluice_config_reloads_total", help[] = "Reloads by HUP.";
+    d->reloaded = sl_metrics_get(d->metrics, SL_METRIC_COUNTER, name, help, "result=\"ok\"");
+    d->refused = sl_metrics_get(d->metrics, SL_METRIC_COUNTER, name, help, "result=\"refused\"");
+    d->cpu = sl_metrics_get(d->metrics, SL_METRIC_COUNTER, "sluice_cpu_seconds_total", "CPU time of the process.", "");
+    d->workers = sl_metrics_get(d->metrics, SL_METRIC_GAUGE, "sluice_workers", "Threads that decode and build files.", "");
+    d->limit = sl_metrics_get(d->metrics, SL_METRIC_GAUGE, "sluice_memory_limit_bytes", "The memory budget.", "");
+    for (int i = 2; i < 6; i++) {
+        char label[16];
+        (void)snprintf(label, sizeof label, "status=\"%dxx\"", i);
+        d->replies[i] = sl_metrics_get(d->metrics, SL_METRIC_COUNTER, "sluice_http_replies_total",
+                                       "Replies on all ports, the admin's included.", label);
+    }
+}
+
+static void measure(const daemon_state *d) {
+    sl_metric_set(d->cpu, clock_us(CLOCK_PROCESS_CPUTIME_ID));
+    sl_metric_set(d->workers, (int64_t)d->config->workers);
+    sl_metric_set(d->limit, (int64_t)d->budget.limit);
+    sl_http_replies intake = {{0}}, admin = {{0}};
+    if (d->server != NULL)
+        intake = sl_http_server_replies(d->server);
+    if (d->admin_server != NULL)
+        admin = sl_http_server_replies(d->admin_server);
+    for (int i = 2; i < 6 && !d->stopping; i++)
+        sl_metric_set(d->replies[i], (int64_t)(intake.of[i] + admin.of[i]));
 }
 
 /* --- HTTP --- */
@@ -502,6 +532,7 @@ static void on_tick(void *context) {
     stop_engine(d);
     sl_admin_taps_turn(d->port.taps, now);
     sl_gate_refuse(d->gate, d->stopping);
+    measure(d);
     if (d->engine == NULL && !d->stopping && now >= d->retry_at_us)
         retry_engine(d);
     if (d->watchdog_ms != 0 && now - d->watchdog_at_us >= (int64_t)d->watchdog_ms * 1000) {
@@ -554,12 +585,6 @@ static sl_status lock_directory(const sl_config *c, sl_error *error) {
         status = sl_lock_file(sl_buffer_cstr(&lock), error);
     sl_buffer_fini(&lock);
     return status;
-}
-
-static void metrics(daemon_state *d) {
-    static const char name[] = "sluice_config_reloads_total", help[] = "Reloads by HUP.";
-    d->reloaded = sl_metrics_get(d->metrics, SL_METRIC_COUNTER, name, help, "result=\"ok\"");
-    d->refused = sl_metrics_get(d->metrics, SL_METRIC_COUNTER, name, help, "result=\"refused\"");
 }
 
 static sl_status start(daemon_state *d, sl_error *error) {

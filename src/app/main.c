@@ -35,6 +35,8 @@ static const char usage[] =
     "                                             statements that make the tables of a configuration\n"
     "       sluice tap [--stage S] [--stream NAME] [--where CEL] [options]\n"
     "                                             events of a running daemon as they pass; see tap --help\n"
+    "       sluice top [-c FILE | --url URL] [--once] [options]\n"
+    "                                             rates, backlogs and resources of a running daemon\n"
     "       sluice inspect FILE.parquet [--json]  schema, row groups, encodings, log ranges\n"
     "       sluice version | help\n"
     "\n"
@@ -230,6 +232,8 @@ int main(int argc, char **argv) {
         return sl_tap_main(argc - 1, argv + 1);
     if (strcmp(verb, "replay") == 0)
         return sl_replay_main(argc - 1, argv + 1);
+    if (strcmp(verb, "top") == 0)
+        return sl_top_main(argc - 1, argv + 1);
     if (strcmp(verb, "help") == 0)
         return help(stdout, 0);
     if (strcmp(verb, "version") == 0)

@@ -691,6 +691,10 @@ unsigned sl_http_server_connections(const sl_http_server *server) {
     return server->connections;
 }
 
+sl_http_replies sl_http_server_replies(const sl_http_server *server) {
+    return sl_http_shared_replies(server->http.shared);
+}
+
 sl_status sl_http_server_reload_tls(sl_http_server *server, sl_error *error) {
     if (server->tls == NULL)
         return sl_error_set(error, SL_EINVAL, "the server was started without TLS");

@@ -84,7 +84,7 @@ struct stream {
     bool dispatched;      /* loop: something went into the pipeline since the start or the last rewind */
     sl_dedupe *dedupe;    /**< The dedupe actor's, but for making and closing; NULL: duplicates aren't looked for. */
     dedupe_mark *first_mark, **last_mark; /* loop: of cuts that are open */
-    sl_metric *received, *bytes, *late, *drift, *duplicates;
+    sl_metric *received, *bytes, *refused, *late, *drift, *duplicates;
     sl_metric *(*steps)[STEP_RESULTS]; /**< Of each step: passed, changed, refused, failed, missed. */
 };
 
@@ -651,7 +651,7 @@ worker_table *worker_states_create(uint32_t workers); /**< @return NULL: no memo
 
 /* tap.c: what somebody watches; each is one load where nobody does */
 void tap_received(worker *w, const task *t);
-void tap_decoded(worker *w, const part *p);
+void tap_decoded(worker *w, const task *t, const part *p);
 void tap_processed(worker *w, const part *p);
 /** Loop: memory of closed ones, as soon as no worker looks at them. */
 void taps_poll(sl_engine *e);

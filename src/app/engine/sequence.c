@@ -357,6 +357,8 @@ static void count_part(sl_engine *e, const part *p) {
     sl_metric_add(s->received, (int64_t)part_counts(p).received);
     if (p->batch->drift != 0)
         sl_metric_add(s->drift, (int64_t)p->batch->drift);
+    if (p->batch->reject_count != 0)
+        sl_metric_add(s->refused, p->batch->reject_count);
     for (uint32_t i = 0; i < p->batch->reject_count; i++)
         if (p->batch->records[p->batch->rejects[i].record].replay == 0)
             sl_metric_add(e->metric_dead[p->batch->rejects[i].code], 1);

@@ -446,6 +446,8 @@ sl_status stream_add(sl_engine *e, const char *name, const sl_config_stream *con
                          "Events decoded, refused ones included.", "stream", name);
     s->bytes = metric(e, SL_METRIC_COUNTER, "sluice_received_bytes_total",
                       "Bytes of records' bodies.", "stream", name);
+    s->refused = metric(e, SL_METRIC_COUNTER, "sluice_refused_events_total",
+                        "Events of the stream that became dead letters.", "stream", name);
     s->late = metric(e, SL_METRIC_COUNTER, "sluice_late_events_total",
                      "Events behind the watermark by more than a window's lateness.", "stream",
                      name);

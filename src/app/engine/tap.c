@@ -78,6 +78,7 @@ typedef struct look {
     int64_t now;
     chunk *chunk;
     uint32_t lines;
+    bool placed; /* The records' positions are known: not while the journal still writes them. */
     uint64_t skipped;
 } look;
 
@@ -91,7 +92,7 @@ static bool begin_look(look *l, worker *w, uint32_t slot, unsigned stages, const
         return false;
     atomic_store(&w->tapping, t);
     bool there = atomic_load(&w->engine->taps[slot]) == t;
-    *l = (look){.worker = w, .tap = t, .now = engine_now(w->engine)};
+    *l = (look){.worker = w, .tap = t, .now = engine_now(w->engine), .placed = true};
     if (there && (stages & 1u << t->stage) != 0 && (of == NULL || t->of == NULL || t->of == of))
         return true;
     atomic_store_explicit(&w->tapping, NULL, memory_order_release);
@@ -122,8 +123,9 @@ static void end_look(look *l) {
 
 /* --- a line --- */
 
-/* Of an event that was chosen; s NULL: its stream isn't known yet. @return NULL: there is no room, which is counted. */
-static sl_buffer *begin_line(look *l, const stream *s, const sl_record *record, uint64_t position) {
+/* Of an event that was chosen, `at` bytes into its record; s NULL: its stream isn't known yet. @return NULL: there is no room, which
+ * is counted. */
+static sl_buffer *begin_line(look *l, const stream *s, const sl_record *record, uint32_t at) {
     if (l->chunk == NULL)
         l->chunk = sl_calloc(1, sizeof *l->chunk);
     if (l->chunk == NULL || l->lines == CHUNK_LINES || l->chunk->text.length >= CHUNK_BYTES ||
@@ -141,8 +143,11 @@ static sl_buffer *begin_line(look *l, const stream *s, const sl_record *record, 
         sl_buffer_json_string(out, s->name, strlen(s->name));
     else
         sl_buffer_text(out, "null");
-    sl_buffer_printf(out, ",\"position\":%" PRIu64 ",\"arrived\":\"%s\",\"source\":\"%s\"", position, arrival,
-                     sl_source_names[record->source]);
+    if (l->placed)
+        sl_buffer_printf(out, ",\"position\":%" PRIu64, record->position + at);
+    else
+        sl_buffer_text(out, ",\"position\":null");
+    sl_buffer_printf(out, ",\"arrived\":\"%s\",\"source\":\"%s\"", arrival, sl_source_names[record->source]);
     return out;
 }
 
@@ -205,7 +210,7 @@ static void look_at_rows(look *l, const stream *s, const sl_batch *b, int verdic
         if (chosen != NULL && !(chosen->valid[row] && chosen->values.truth[row]))
             continue;
         const sl_record *record = &b->records[b->row_record[row]];
-        sl_buffer *out = begin_line(l, s, record, sl_batch_position(b, row));
+        sl_buffer *out = begin_line(l, s, record, b->row_begin[row] - record->body);
         if (out != NULL)
             put_event(out, b, row);
     }
@@ -215,7 +220,7 @@ static void look_at_rejects(look *l, const stream *s, const sl_batch *b) {
     for (uint32_t i = 0; i < b->reject_count; i++) {
         const sl_reject *r = &b->rejects[i];
         const sl_record *record = &b->records[r->record];
-        sl_buffer *out = begin_line(l, s, record, record->position + (r->begin - record->body));
+        sl_buffer *out = begin_line(l, s, record, r->begin - record->body);
         if (out == NULL)
             continue;
         sl_buffer_printf(out, ",\"code\":\"%s\"", sl_code_name(r->code));
@@ -227,6 +232,9 @@ static void look_at_rejects(look *l, const stream *s, const sl_batch *b) {
     }
 }
 
+/* Journal and worker have a group at the same time, and where it stands is known when both are back. */
+static bool placed(const task *t) { return !t->live || t->answered; }
+
 void tap_received(worker *w, const task *t) {
     look l;
     /* With parts it was decoded before, in another schema. */
@@ -235,13 +243,14 @@ void tap_received(worker *w, const task *t) {
     for (uint32_t slot = 0; slot < TAPS_MAX; slot++) {
         if (!begin_look(&l, w, slot, 1u << SL_TAP_RECEIVED, NULL))
             continue;
+        l.placed = placed(t);
         for (uint32_t i = 0; i < t->group->count; i++) {
             const sl_record *r = &t->records[i];
             /* A record whose events are routed may hold some of any stream. */
             const stream *s = t->shapes[i] != NULL ? t->shapes[i]->of : NULL;
             if (t->group->records[i].damaged || (l.tap->of != NULL && s != NULL && l.tap->of != s))
                 continue;
-            sl_buffer *out = begin_line(&l, s, r, r->position);
+            sl_buffer *out = begin_line(&l, s, r, 0);
             if (out == NULL)
                 continue;
             put_text(out, t->group->bytes + r->body, r->length);
@@ -251,10 +260,11 @@ void tap_received(worker *w, const task *t) {
     }
 }
 
-void tap_decoded(worker *w, const part *p) {
+void tap_decoded(worker *w, const task *t, const part *p) {
     look l;
     for (uint32_t slot = 0; tapped(w, 1u << SL_TAP_DECODED) && slot < TAPS_MAX; slot++)
         if (begin_look(&l, w, slot, 1u << SL_TAP_DECODED, p->shape->of)) {
+            l.placed = placed(t);
             look_at_rows(&l, p->shape->of, p->batch, -1);
             end_look(&l);
         }

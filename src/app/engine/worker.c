@@ -132,7 +132,7 @@ static void decode(worker *w, task *t) {
         p->decoded_rejects = p->batch->reject_count;
         p->replays = t->replays;
         sl_batch_fill_origins(p->batch, sl_source_names);
-        tap_decoded(w, p);
+        tap_decoded(w, t, p);
         if (p->batch->arena.failed || (!t->nomem && !refine(w, t, p)))
             t->nomem = true;
         p->watermark_after =

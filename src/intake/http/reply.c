@@ -197,6 +197,7 @@ void sl_http_reply(sl_http_exchange *exchange, int status, const char *content_t
     exchange->handed = false;
     exchange->wants_continue = false;
     sl_http_shared *shared = connection->shared;
+    shared->replies.of[status / 100]++;
     if (connection->reading == exchange)
         connection->reading = NULL;
     if (connection->draining && exchange == connection->last && !connection->feeding &&
@@ -238,6 +239,7 @@ void sl_http_stream_begin(sl_http_exchange *exchange, const char *content_type, 
                           void (*gone)(void *context), void *context) {
     sl_http_connection *connection = exchange->connection;
     assert(!exchange->answered && !exchange->streaming && !exchange->is_head);
+    connection->shared->replies.of[2]++;
     exchange->handed = false;
     exchange->wants_continue = false;
     exchange->streaming = true;

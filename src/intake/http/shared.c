@@ -134,6 +134,8 @@ void http_block_give(sl_http_shared *shared, http_block *block) {
     *block = (http_block){0};
 }
 
+sl_http_replies sl_http_shared_replies(const sl_http_shared *shared) { return shared->replies; }
+
 sl_http_exchange *http_exchange_take(sl_http_shared *shared) {
     sl_http_exchange *exchange = shared->exchanges;
     if (exchange == NULL)

@@ -50,6 +50,7 @@ struct sl_http_shared {
     sl_http_exchange *exchanges; /**< Unused ones. */
     unsigned exchange_count;
     http_decoder decoder;
+    sl_http_replies replies;
     char date[48]; /**< "Date: …\r\n" or "". */
     size_t date_length;
 };
