@@ -33,7 +33,8 @@ def manual_names_the_verbs_and_options_of_the_usage():
     commands = page.split(".SH COMMANDS")[1].split("\n.SH ")[0]
     named = set(re.findall(r"^\.SS ([a-z]+)$", commands, re.M))
     assert len(verbs) > 5 and named == verbs, f"verbs: page {sorted(named)}, usage {sorted(verbs)}"
-    options = set(OPTION.findall(usage + said("generate", "--help") + said("tap", "--help") + said("replay", "--help"))) - COMMON
+    helps = "".join(said(verb, "--help") for verb in ("generate", "replay", "tap", "top"))
+    options = set(OPTION.findall(usage + helps)) - COMMON
     named = set(OPTION.findall(page)) - COMMON
     assert named == options, f"options: page {sorted(named - options)}, usage {sorted(options - named)}"
 

@@ -1,14 +1,20 @@
 #!/usr/bin/env python3
-"""Watching a daemon that runs: `sluice tap` shows what passes at each stage, and never holds it up."""
+"""Watching a daemon that runs: `sluice tap` shows what passes at each stage, and never holds it up; `sluice top` shows rates and state."""
 
+import fcntl
 import http.client
 import json
+import os
+import pty
 import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
+import threading
 import time
 
 from support import BINARY, Daemon, body, configuration, event, flush_until, run_tests, started, stopped, wait_for
@@ -250,6 +256,110 @@ def test_a_reload_ends_taps_and_says_so(root):
     again = Stream(daemon, "stage=decoded&limit=1")
     daemon.post(body(10, 1), "/v1/events/events")
     assert again.rest()[-1]["end"] == "limit"
+    stopped(daemon)
+
+
+def top(daemon, *arguments):
+    done = subprocess.run([BINARY, "top", "-c", str(daemon.directory / "sluice.yaml"), *arguments], capture_output=True, text=True,
+                          env=daemon.environment, stdin=subprocess.DEVNULL, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def scaled(text):
+    """1.2k -> 1200"""
+    return float(text.rstrip("kM")) * {"k": 1e3, "M": 1e6}.get(text[-1], 1)
+
+
+def page_rows(page, first):
+    """{name: cells} of the part of a page whose head begins with a word; runs of two blanks part cells."""
+    lines = page[page.index(first):].split("\n\n")[0].splitlines()
+    return {line.split()[0]: re.split(r" {2,}|(?<=\d) (?=\d)", line.strip())[1:] for line in lines[1:]}
+
+
+def test_top_prints_the_rates_of_an_interval(root):
+    daemon = started(Daemon(root, watched(root)))
+    stop, sent = threading.Event(), [0]
+
+    def send():
+        while not stop.is_set():
+            daemon.post(body(sent[0], 100) + b'\n{"id":"x"}', "/v1/events/events")
+            sent[0] += 100
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    before = sent[0]
+    code, page, said = top(daemon, "--once", "--interval", "3s")
+    most = (sent[0] - before) / 3 * 1.05
+    stop.set()
+    sender.join()
+    assert code == 0 and not said, said
+    events = scaled(page_rows(page, "STREAM")["events"][0])
+    dead = scaled(page_rows(page, "STREAM")["events"][2])
+    assert 0 < events <= most * 1.02 + 1, (events, most)
+    assert abs(dead * 50 - events) < events * 0.6, "one of 101 is broken, one of 500 isn't let through"
+    assert re.search(r"cpu +\d+\.\d\d cores, 2 workers   memory [\d.]+ [KM]iB of [\d.]+ [MG]iB", page), page
+    assert re.search(r"replies +[1-9][\d.k]* 2xx/s +0 4xx/s +0 5xx/s", page), page
+    assert set(page_rows(page, "TABLE")) == {"events/lake", "events/dead_letters", "events/late", "per_minute"}, page
+    stopped(daemon)
+    code, page, _ = top(daemon, "--once")
+    assert code == 1 and "away: connect to" in page, page
+    code, _, said = top(daemon)
+    assert code == 64 and "--once" in said, said
+
+
+class Screen:
+    """`sluice top` in a terminal of 100 by 20."""
+
+    def __init__(self, daemon):
+        self.master, slave = pty.openpty()
+        self.size(100, 20)
+        self.before = termios.tcgetattr(slave)
+        self.process = subprocess.Popen([BINARY, "top", "-c", str(daemon.directory / "sluice.yaml"), "--interval", "200ms"],
+                                        stdin=slave, stdout=slave, stderr=slave, env=daemon.environment)
+        self.slave, self.text = slave, ""
+
+    def size(self, columns, lines):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def key(self, key):
+        os.write(self.master, key)
+
+    def page(self):
+        """The newest whole page."""
+        while select.select([self.master], [], [], 0)[0]:
+            self.text = (self.text + os.read(self.master, 65536).decode())[-100000:]
+        pages = self.text.split("\x1b[H")
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", pages[-2]) if len(pages) > 2 else ""
+
+    def wait(self, text):
+        wait_for(text, lambda: text in self.page(), 30)
+
+
+def test_top_in_a_terminal_goes_on_when_the_daemon_is_back(root):
+    daemon = started(Daemon(root, watched(root)))
+    screen = Screen(daemon)
+    screen.wait("q quit")
+    assert max(map(len, screen.page().splitlines())) <= 100 and len(screen.page().splitlines()) <= 20
+    screen.size(50, 8)
+    wait_for("a small page", lambda: max(map(len, screen.page().splitlines() or ["x" * 51])) <= 50, 30)
+    assert len(screen.page().splitlines()) <= 8
+    screen.size(100, 20)
+    screen.key(b"s")
+    screen.wait("s sort by backlog")
+    daemon.post(body(0, 100), "/v1/events/events")
+    daemon.kill()
+    screen.wait("away: connect to")
+    assert "requests/s" in screen.page(), "the last figures stay"
+    daemon.start()
+    wait_for("the daemon to be back", lambda: "away" not in screen.page() and "events/lake" in screen.page(), 30)
+    screen.key(b" ")
+    screen.key(b"q")
+    assert screen.process.wait(30) == 0
+    assert termios.tcgetattr(screen.slave) == screen.before, "the terminal is as it was"
+    screen.page()
+    assert screen.text.endswith("\x1b[?25h\x1b[?1049l"), screen.text[-40:]
+    os.close(screen.master)
+    os.close(screen.slave)
     stopped(daemon)
 
 

@@ -141,6 +141,24 @@ static void take_state(figures *f, const json_t *state) {
     }
 }
 
+/* The stream of what no stream takes is of interest once it has something. */
+static void leave_out_unrouted(figures *f) {
+    static const char name[] = "_unrouted";
+    const stream_figures *s = figures_stream(f, name);
+    if (s == NULL || s->events > 0)
+        return;
+    size_t left = 0;
+    for (size_t i = 0; i < f->stream_count; i++)
+        if (&f->streams[i] != s)
+            f->streams[left++] = f->streams[i];
+    f->stream_count = (uint32_t)left;
+    left = 0;
+    for (size_t i = 0; i < f->table_count; i++)
+        if (strncmp(f->tables[i].name, "_unrouted/", 10) != 0)
+            f->tables[left++] = f->tables[i];
+    f->table_count = (uint32_t)left;
+}
+
 sl_status figures_read(const char *metrics, size_t metrics_length, const char *state, size_t state_length, double at_s,
                        figures *out, sl_error *error) {
     *out = (figures){.at_s = at_s, .requests = NAN, .accepted = NAN, .rejected = NAN, .cpu_s = NAN, .workers = NAN,
@@ -157,6 +175,7 @@ sl_status figures_read(const char *metrics, size_t metrics_length, const char *s
     if (status == SL_OK) {
         (void)exposition_read(metrics, metrics_length, take_series, out);
         take_state(out, parsed);
+        leave_out_unrouted(out);
     }
     json_decref(parsed);
     if (status == SL_OK && isnan(out->accepted))

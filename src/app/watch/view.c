@@ -165,14 +165,15 @@ static void sort(const view *v, row *rows, uint32_t count) {
     qsort(rows, count, sizeof *rows, orders[v->order]);
 }
 
-static int name_width(const view *v, unsigned rest) {
-    int width = (int)v->columns - (int)rest;
-    return width < 12 ? 12 : width > 48 ? 48 : width;
+/* What the other columns of streams leave, those of tables being narrower. */
+static int name_width(const view *v) {
+    int width = (int)v->columns - 71;
+    return width < 16 ? 16 : width > 48 ? 48 : width;
 }
 
 static void print_streams(page *p, row *rows) {
     const view *v = p->view;
-    int width = name_width(v, 58);
+    int width = name_width(v);
     for (uint32_t i = 0; i < v->now->stream_count; i++) {
         const stream_figures *s = &v->now->streams[i], *old = v->before != NULL ? figures_stream(v->before, s->name) : NULL;
         rows[i] = (row){s->name, rate(v, old != NULL ? old->events : NAN, s->events), 0, i};
@@ -196,7 +197,7 @@ static void print_streams(page *p, row *rows) {
 
 static void print_tables(page *p, row *rows) {
     const view *v = p->view;
-    int width = name_width(v, 58);
+    int width = name_width(v);
     for (uint32_t i = 0; i < v->now->table_count; i++) {
         const table_figures *t = &v->now->tables[i], *old = v->before != NULL ? figures_table(v->before, t->name) : NULL;
         rows[i] = (row){t->name, rate(v, old != NULL ? old->rows : NAN, t->rows), t->backlog_bytes, i};

@@ -106,6 +106,7 @@ static const char metrics_format[] =
     "sluice_received_events_total{stream=\"clicks\"} %d\nsluice_received_bytes_total{stream=\"clicks\"} %d\n"
     "sluice_refused_events_total{stream=\"clicks\"} %d\nsluice_late_events_total{stream=\"clicks\"} 0\n"
     "sluice_received_events_total{stream=\"apples\"} 5\n"
+    "sluice_received_events_total{stream=\"_unrouted\"} 0\nsluice_table_stalled{table=\"_unrouted/dead_letters\"} 0\n"
     "sluice_sent_events_total{table=\"clicks/lake\"} %d\nsluice_sent_bytes_total{table=\"clicks/lake\"} 0\n"
     "sluice_table_stalled{table=\"clicks/lake\"} %d\n";
 static const char state_text[] =
@@ -140,12 +141,12 @@ static void page_shows_what_changed_between_two_moments(void **state) {
         "cpu        1.00 cores, 2 workers   memory 1.0 MiB of 2.0 MiB\n"
         "disk     journal 2.0 KiB, spool 0 B   not yet in the pipeline 0 B   oldest undelivered 1.5 s\n"
         "\n"
-        "STREAM                                     EVENTS/S      BYTES/S   DEAD/S   LATE/S   DUPL/S  WATERMA\n"
-        "apples                                            0            -        -        -        -  \n"
-        "clicks                                         1.1k      100 KiB       10        0        -  2026-01\n"
+"STREAM                        EVENTS/S      BYTES/S   DEAD/S   LATE/S   DUPL/S  WATERMARK\n"
+        "apples                               0            -        -        -        -  \n"
+        "clicks                            1.1k      100 KiB       10        0        -  2026-01-01T00:00:00Z\n"
         "\n"
-        "TABLE                                        ROWS/S      BYTES/S      BACKLOG  ENTRIES   OLDEST  STA\n"
-        "clicks/lake                                     700          0 B      4.0 KiB        3    1.5 s  sta\n";
+        "TABLE                           ROWS/S      BYTES/S      BACKLOG  ENTRIES   OLDEST  STATE\n"
+        "clicks/lake                        700          0 B      4.0 KiB        3    1.5 s  stalled\n";
     shows(&v, want);
     v.lines = 3; /* A low window shows the top of it. */
     sl_buffer out = SL_BUFFER_EMPTY;
