@@ -193,6 +193,47 @@ static sl_status fits(planner *p, const char *path, sl_type type, uint8_t scale,
                                sl_type_name(into->type), sl_type_name(type));
 }
 
+/** As expressions write it: keys that are no identifiers in backticks. */
+static void path_put(sl_buffer *out, const char *path) {
+    for (const char *at = path;; at++) {
+        size_t length = strcspn(at, "."), i = 0;
+        while (i < length && ((at[i] >= 'a' && at[i] <= 'z') || (at[i] >= 'A' && at[i] <= 'Z') || at[i] == '_' ||
+                              (i != 0 && at[i] >= '0' && at[i] <= '9')))
+            i++;
+        sl_buffer_printf(out, i == length ? "%.*s" : "`%.*s`", (int)length, at);
+        at += length;
+        if (*at == 0)
+            return;
+        sl_buffer_text(out, ".");
+    }
+}
+
+/**
+ * What is written into a decimal becomes one where expressions let literals and whole numbers adapt: beside the field itself,
+ * in a choice that is never for it. An expression that doesn't is left as it is.
+ */
+static sl_status adapt(planner *p, const sl_step_item *item, const sl_expression_name *into, operation *o, sl_type *type,
+                       uint8_t *scale) {
+    sl_buffer text = SL_BUFFER_EMPTY;
+    sl_buffer_text(&text, "false ? ");
+    path_put(&text, item->name);
+    sl_buffer_printf(&text, " : (%s\n)", item->text); /* The line end closes a comment. */
+    const char *kept = text.failed ? NULL : sl_arena_strndup(&p->plan->arena, sl_buffer_cstr(&text), text.length);
+    sl_buffer_fini(&text);
+    if (kept == NULL)
+        return nomem(p);
+    sl_expression *e = NULL;
+    sl_error ignored = {0};
+    sl_status status = sl_expression_compile_names(kept, p->names, p->name_count, false, &e, &ignored);
+    if (status == SL_OK && sl_expression_type(e) == SL_TYPE_DECIMAL && sl_expression_scale(e) == into->scale) {
+        *type = SL_TYPE_DECIMAL;
+        *scale = into->scale;
+        o->text = kept;
+    }
+    sl_expression_destroy(e);
+    return status == SL_ENOMEM ? nomem(p) : SL_OK;
+}
+
 static sl_status add_set(planner *p, const sl_step_item *item, bool only_missing) {
     sl_expression_name *into = name_find(p, item->name);
     if (into != NULL && (into = leaf(p, item->name)) == NULL)
@@ -208,7 +249,10 @@ static sl_status add_set(planner *p, const sl_step_item *item, bool only_missing
     if (status != SL_OK)
         return status;
     if (into != NULL) {
-        status = fits(p, item->name, type, scale, into);
+        if (into->type == SL_TYPE_DECIMAL && (type != SL_TYPE_DECIMAL || scale != into->scale))
+            status = adapt(p, item, into, o, &type, &scale);
+        if (status == SL_OK)
+            status = fits(p, item->name, type, scale, into);
     } else {
         o->kind = OPERATION_MAKE;
         status = column_add(p, item->name, type, type == SL_TYPE_DECIMAL ? 18 : 0, scale, &target);
@@ -217,21 +261,6 @@ static sl_status add_set(planner *p, const sl_step_item *item, bool only_missing
     }
     o->source = o->target = target;
     return status;
-}
-
-/** As expressions write it: keys that are no identifiers in backticks. */
-static void path_put(sl_buffer *out, const char *path) {
-    for (const char *at = path;; at++) {
-        size_t length = strcspn(at, "."), i = 0;
-        while (i < length && ((at[i] >= 'a' && at[i] <= 'z') || (at[i] >= 'A' && at[i] <= 'Z') || at[i] == '_' ||
-                              (i != 0 && at[i] >= '0' && at[i] <= '9')))
-            i++;
-        sl_buffer_printf(out, i == length ? "%.*s" : "`%.*s`", (int)length, at);
-        at += length;
-        if (*at == 0)
-            return;
-        sl_buffer_text(out, ".");
-    }
 }
 
 static const struct cast {

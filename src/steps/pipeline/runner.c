@@ -1,6 +1,8 @@
 /* Operations over a batch's columns, one after the other. */
 #include "private.h"
 
+#include "sluice/power.h"
+
 struct sl_step_runner {
     sl_steps *plan;
     sl_expression **expressions; /* [operation_count], NULL where there is none. */
@@ -107,14 +109,28 @@ static sl_status make(sl_step_runner *r, uint32_t at, sl_batch *b, sl_step_count
     return status;
 }
 
+/** A decimal with more digits than its column holds. */
+static bool is_too_long(const sl_field *field, const sl_column *from, uint32_t row) {
+    if (field->type != SL_TYPE_DECIMAL || !from->valid[row])
+        return false;
+    int64_t value = from->values.i64[row];
+    return (value < 0 ? 0 - (uint64_t)value : (uint64_t)value) >= sl_power_of_ten[field->precision];
+}
+
 static sl_status assign(sl_step_runner *r, uint32_t at, sl_batch *b, sl_step_count *count) {
     const operation *o = &r->plan->operations[at];
     const sl_column *from = evaluate(r, at, b, count);
     if (from == NULL)
         return SL_ENOMEM;
-    for (uint32_t row = 0; row < b->rows; row++)
-        if (is_kept(b, row) && (o->kind == OPERATION_SET || !b->columns[o->source].valid[row]))
-            count->changed += put_result(b, o->target, row, r->expressions[at], from);
+    const sl_field *field = &b->schema->fields[o->target];
+    for (uint32_t row = 0; row < b->rows; row++) {
+        if (!is_kept(b, row) || (o->kind != OPERATION_SET && b->columns[o->source].valid[row]))
+            continue;
+        bool failed = is_too_long(field, from, row);
+        count->errors += failed;
+        count->changed += failed ? put_null(&b->columns[o->target], row)
+                                 : put_result(b, o->target, row, r->expressions[at], from);
+    }
     return SL_OK;
 }
 

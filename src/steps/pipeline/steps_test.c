@@ -13,7 +13,8 @@
 static const char schema_text[] =
     "{\"type\":\"object\",\"properties\":{\"user\":{\"type\":\"string\"},\"amount\":{\"type\":\"number\"},"
     "\"count\":{\"type\":\"integer\"},\"at\":{\"type\":\"string\",\"format\":\"date-time\"},"
-    "\"place\":{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"},\"zip\":{\"type\":\"string\"}}}}}";
+    "\"place\":{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"},\"zip\":{\"type\":\"string\"}}},"
+    "\"price\":{\"type\":\"number\",\"x-decimal\":[8,2]}}}";
 
 typedef struct fixture {
     sl_schema *schema;
@@ -155,6 +156,33 @@ static void default_fills_only_what_is_missing(void **state) {
     end(&f);
 }
 
+static void decimals_take_literals_and_whole_numbers(void **state) {
+    (void)state;
+    const sl_step_definition steps[] = {step(SL_STEP_DEFAULT, "price", "0.5 // half"), step(SL_STEP_SET, "amount", "double(price)"),
+                                        step(SL_STEP_SET, "price", "count")};
+    fixture f;
+    made(&f, steps, 2, "{\"price\":1.25}\n{}");
+    rows_are(&f, "{amount=1.25 price=1.25}{amount=0.5 price=0.50}");
+    end(&f);
+    made(&f, steps + 2, 1, "{\"price\":1.25,\"count\":3}\n{}");
+    rows_are(&f, "{count=3 price=3.00}{}");
+    end(&f);
+    /* What a column of eight digits can't hold is null, and counted. */
+    made(&f, steps + 2, 1, "{\"price\":1.25,\"count\":999999}\n{\"price\":1.25,\"count\":-1000000}");
+    rows_are(&f, "{count=999999 price=999999.00}{count=-1000000}");
+    assert_int_equal(f.counts[0].errors, 1);
+    end(&f);
+    static const char *const wrong[] = {"0.125", "amount", "user", "price * price"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const sl_step_definition bad[] = {step(SL_STEP_SET, "price", wrong[i])};
+        uint32_t place;
+        sl_error error;
+        assert_int_equal(begin(&f, bad, 1, &place, &error), SL_ETYPE);
+        assert_non_null(strstr(error.text, "'price' is of type decimal"));
+        end(&f);
+    }
+}
+
 static void what_isnt_required_true_becomes_a_dead_letter(void **state) {
     (void)state;
     const sl_step_definition steps[] = {step(SL_STEP_REQUIRE, "place.city", "place.city != \"\""),
@@ -285,6 +313,7 @@ int main(void) {
         cmocka_unit_test(a_step_sees_what_the_ones_before_made),
         cmocka_unit_test(set_of_a_member_that_is_there_keeps_its_type),
         cmocka_unit_test(default_fills_only_what_is_missing),
+        cmocka_unit_test(decimals_take_literals_and_whole_numbers),
         cmocka_unit_test(what_isnt_required_true_becomes_a_dead_letter),
         cmocka_unit_test(dropped_members_are_gone_and_empty_objects_with_them),
         cmocka_unit_test(rename_takes_a_member_out_of_an_object_that_may_be_absent),
