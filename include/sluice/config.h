@@ -182,6 +182,8 @@ typedef struct sl_config_source {
     /** For test `trial` (from 1) of `tests`: `test_environment` goes before `environment`, lookup tables that the test
      * brings along before those configured, and what only says where data goes isn't looked at. 0: for the daemon. */
     uint32_t trial;
+    /** Address databases and rules of user agents that it has from the same paths are taken from it; NULL: all are read. */
+    const struct sl_config *before;
     sl_config_lookup_fn *lookup;  /**< Reads lookup tables. NULL: files are read, other sources are refused. */
     void *lookup_context;
 } sl_config_source;

@@ -270,6 +270,24 @@ tests:
 """, 3)
 
 
+def test_events_without_a_stream_find_theirs(root):
+    passes(root, """
+streams:
+  a: { when: 'has(a)', schema: { type: object, properties: { a: { type: integer }, ts: { type: string, format: date-time } } }, event_time: ts }
+  b: { when: 'has(b)', schema: { type: object, properties: { b: { type: integer } } } }
+tests:
+  - name: each finds its own
+    events:
+      - { event: { b: 1 } }
+      - { event: { a: 2, ts: "2026-01-01T01:00:00Z" } }
+      - { event: { c: 3 } }
+    expect:
+      a: [{ a: 2 }]
+      b: [{ b: 1 }]
+      dead_letters: [{ code: no_stream, stream: _unrouted, arrived: "2026-01-01T01:00:00Z" }]
+""", 1)
+
+
 def test_days_are_the_configured_zone_s(root):
     passes(root, "timezone: Asia/Tokyo\n" + CLICKS + """    lake: { partition_by: [date, hour] }
 tests:

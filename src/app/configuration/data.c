@@ -190,8 +190,22 @@ const sl_lookup *sl_loader_lookup(sl_loader *l, const sl_node *node) {
     return NULL;
 }
 
+const sl_step_definition *sl_loader_before(const sl_loader *l, sl_step_kind kind, const char *path) {
+    const sl_config *before = l->source->before;
+    for (uint32_t i = 0; before && i < before->stream_count; i++)
+        for (uint32_t k = 0; k < before->streams[i].step_count; k++) {
+            const sl_step_definition *d = &before->streams[i].steps[k];
+            if (d->kind == kind && !strcmp(d->source ? d->source : SL_USER_AGENT_RULES_PATH, path))
+                return d;
+        }
+    return NULL;
+}
+
 sl_geoip *sl_loader_geoip(sl_loader *l, const sl_node *node) {
     const char *path = sl_loader_path(l, node);
+    const sl_step_definition *before = sl_loader_before(l, SL_STEP_GEOIP, path);
+    if (before)
+        return sl_geoip_ref(before->database);
     size_t length = 0;
     uint8_t *bytes = read_file(l, node, "geoip: database", path, SL_GEOIP_FILE_BYTES_MAX, &length);
     if (!bytes)
@@ -207,6 +221,9 @@ sl_geoip *sl_loader_geoip(sl_loader *l, const sl_node *node) {
 
 sl_user_agent_rules *sl_loader_user_agent(sl_loader *l, const sl_node *node, const sl_node *step) {
     const char *path = node ? sl_loader_path(l, node) : SL_USER_AGENT_RULES_PATH;
+    const sl_step_definition *before = sl_loader_before(l, SL_STEP_USER_AGENT, path);
+    if (before)
+        return sl_user_agent_rules_ref(before->rules);
     size_t length = 0;
     uint8_t *bytes = read_file(l, node ? node : step, "user_agent: regexes", path, UINT64_C(16) << 20, &length);
     if (!bytes)

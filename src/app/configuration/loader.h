@@ -79,6 +79,7 @@ const char *sl_loader_path(sl_loader *l, const sl_node *node);
 /** data.c: what steps ask. @return NULL after a problem; the lookup is the configuration's, the others are the caller's. */
 void sl_loader_lookups(sl_loader *l);
 const sl_lookup *sl_loader_lookup(sl_loader *l, const sl_node *node);
+const sl_step_definition *sl_loader_before(const sl_loader *l, sl_step_kind kind, const char *path); /**< NULL: none. */
 sl_geoip *sl_loader_geoip(sl_loader *l, const sl_node *node);
 /** @param node Its path, or NULL: Debian's. */
 sl_user_agent_rules *sl_loader_user_agent(sl_loader *l, const sl_node *node, const sl_node *step);

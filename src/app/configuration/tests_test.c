@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #define STREAMS                                                                                                        \
@@ -250,6 +252,30 @@ static void a_table_from_outside_has_to_come_with_the_test(void **state) {
     }
 }
 
+static void rules_are_read_once_for_all_tests(void **state) {
+    (void)state;
+    char path[] = "/tmp/sluice-rules-XXXXXX", text[500];
+    int file = mkstemp(path);
+    static const char rules[] = "user_agent_parsers:\n  - regex: '(Firefox)/(\\d+)'\n"
+                                "os_parsers:\n  - regex: '(Linux)'\ndevice_parsers:\n  - regex: '(Phone)'\n";
+    assert_true(file >= 0 && write(file, rules, sizeof rules - 1) == (ssize_t)sizeof rules - 1);
+    (void)close(file);
+    (void)snprintf(text, sizeof text,
+                   "streams: {s: {schema: {type: object, properties: {a: {type: string}}},"
+                   " steps: [user_agent: {from: a, into: b, regexes: '%s'}]}}\n",
+                   path);
+    sl_config *first = loaded(text, NULL, 0), *second = NULL, *third = NULL;
+    (void)unlink(path);
+    sl_error error = {0};
+    sl_config_source source = {.text = text, .before = first};
+    assert_int_equal(sl_config_load(&source, NULL, NULL, &second, &error), SL_OK);
+    assert_ptr_equal(second->streams[0].steps[0].rules, first->streams[0].steps[0].rules);
+    sl_config_destroy(first);
+    source.before = NULL;
+    assert_int_not_equal(sl_config_load(&source, NULL, NULL, &third, &error), SL_OK); /* It is gone. */
+    sl_config_destroy(second);
+}
+
 static void an_allocation_that_fails_is_told(void **state) {
     (void)state;
     for (uint64_t n = 1;; n++) {
@@ -279,6 +305,7 @@ int main(void) {
         cmocka_unit_test(variables_of_tests_go_before_those_of_the_environment),
         cmocka_unit_test(a_test_brings_its_lookup_tables_along),
         cmocka_unit_test(a_table_from_outside_has_to_come_with_the_test),
+        cmocka_unit_test(rules_are_read_once_for_all_tests),
         cmocka_unit_test(an_allocation_that_fails_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

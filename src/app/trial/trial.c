@@ -26,15 +26,14 @@ static void warn(void *context, const char *message) {
 
 /* @param number Of the test, from 1. */
 static bool load(suite *s, uint32_t number) {
+    sl_config *before = s->config;
     const sl_config_source source = {
-        .path = s->options->path, .environment = (const char *const *)environ, .trial = number};
+        .path = s->options->path, .environment = (const char *const *)environ, .trial = number, .before = before};
     sl_error error = {0};
-    sl_config_destroy(s->config);
-    s->config = NULL;
-    if (sl_config_load(&source, number == 1 ? warn : NULL, NULL, &s->config, &error) == SL_OK)
-        return true;
-    (void)fprintf(stderr, "sluice: %s\n", error.text);
-    return false;
+    if (sl_config_load(&source, number == 1 ? warn : NULL, NULL, &s->config, &error) != SL_OK)
+        (void)fprintf(stderr, "sluice: %s\n", error.text);
+    sl_config_destroy(before);
+    return s->config != NULL;
 }
 
 static bool chosen(const suite *s, const sl_trial *t) {
