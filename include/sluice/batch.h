@@ -76,6 +76,7 @@ typedef enum sl_format_header {
     SL_HEADER_ANY, /**< In requests only: as the stream's configuration says. */
     SL_HEADER_PRESENT,
     SL_HEADER_ABSENT,
+    SL_HEADER_BEHIND, /**< In replays only: a row, the line of names, and that one's length as u32. */
 } sl_format_header;
 
 /** A record's format, kept with it in the log: zeros are JSON, as all records were that don't say. */
@@ -120,6 +121,7 @@ typedef struct sl_batch {
     uint32_t *row_begin;  /**< [capacity] first byte of the event, from `raw`. */
     uint32_t *row_length; /**< [capacity] */
     uint32_t *row_index;  /**< [capacity] place of the event within its record, from 0; the decoders' to fill. */
+    sl_span *row_json;    /**< [capacity] The event as JSON where its record is none; see sl_batch_json(). */
     uint8_t *verdict;     /**< [capacity] sl_verdict. */
     sl_column *columns;   /**< [schema->count] */
     const sl_record *records; /**< Borrowed: all records of the group. */
@@ -155,6 +157,15 @@ static inline const uint8_t *sl_batch_text(const sl_batch *batch, sl_span span) 
 }
 static inline int64_t sl_batch_arrival(const sl_batch *batch, uint32_t row) {
     return batch->records[batch->row_record[row]].arrival_us;
+}
+/** The row's event as JSON text: its bytes in the record, or what was made of them. */
+static inline const uint8_t *sl_batch_json(const sl_batch *batch, uint32_t row, uint32_t *length) {
+    if (batch->records[batch->row_record[row]].format.kind == SL_FORMAT_JSON) {
+        *length = batch->row_length[row];
+        return batch->raw + batch->row_begin[row];
+    }
+    *length = batch->row_json[row].length;
+    return sl_batch_text(batch, batch->row_json[row]);
 }
 /** Offset of the row's first byte in its partition. */
 static inline uint64_t sl_batch_position(const sl_batch *batch, uint32_t row) {

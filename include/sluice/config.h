@@ -8,6 +8,7 @@
 #pragma once
 
 #include "sluice/contract.h"
+#include "sluice/decode.h"
 #include "sluice/parquet.h"
 #include "sluice/schema.h"
 #include "sluice/steps.h"
@@ -47,6 +48,15 @@ typedef struct sl_config_stream {
     char **from;          /**< Source names; none: all. */
     uint32_t from_count;
     char *when;           /**< Condition on events that come without a path; NULL: none. */
+    sl_format_kind format;/**< Of records that don't say theirs. */
+    struct {
+        char **columns;   /**< Names of the values in records without a line of them. */
+        uint32_t column_count;
+        char *delimiter;
+        bool header;      /**< Whether records have a line of names that don't say. */
+        sl_format assumed;/**< All of it for a record. */
+        sl_decode_names names; /**< `columns` */
+    } csv;
     sl_contract *contract;/**< What events must fulfil; NULL: inferred. */
     sl_schema *schema;    /**< NULL: inferred. Holds the `add` columns and `_rest`. */
     char *event_time;     /**< Field path or NULL. */

@@ -16,6 +16,7 @@ typedef struct sl_csv_cell {
     const uint8_t *bytes; /**< In the text, or in the reader (until its next row) where "" was undone. */
     uint32_t length;
     uint32_t line, column; /**< Where it begins. */
+    uint32_t at;           /**< The same as an offset in the row. */
     bool quoted;           /**< "" is text of no length; nothing between commas may mean "no value". */
 } sl_csv_cell;
 
@@ -28,6 +29,7 @@ typedef struct sl_csv {
     uint32_t line;            /**< Where the next row begins. */
     uint32_t row_line;        /**< Where the last row began. */
     size_t row_begin;         /**< Offset of the last row in the `text` that it was read from. */
+    uint32_t broken_at;       /**< After SL_ESYNTAX: offset in the row where it broke. */
     bool begun;               /**< Past the place of a byte order mark. */
     sl_buffer unescaped;
 } sl_csv;

@@ -45,6 +45,7 @@ static uint32_t column_of(const scan *s, const uint8_t *p) {
 }
 
 static sl_status broken(const scan *s, const uint8_t *p, const char *words) {
+    s->csv->broken_at = (uint32_t)(p - s->text);
     return sl_error_set(s->error, SL_ESYNTAX, "line %u, column %u: %s", s->line,
                         column_of(s, p), words);
 }
@@ -110,7 +111,8 @@ static sl_status plain_field(scan *s) {
     sl_csv_cell cell = {.bytes = begin,
                         .length = (uint32_t)(stop - begin),
                         .line = s->line,
-                        .column = column_of(s, begin)};
+                        .column = column_of(s, begin),
+                        .at = (uint32_t)(begin - s->text)};
     sl_status status = check_text(s, begin, cell.length);
     s->at = p;
     return status == SL_OK ? add_cell(s, cell) : status;
@@ -161,7 +163,10 @@ static sl_status unescape(scan *s, sl_csv_cell *cell, const uint8_t *begin,
 static sl_status quoted_field(scan *s) {
     const uint8_t *begin = s->at + 1, *quote = begin;
     bool doubled;
-    sl_csv_cell cell = {.line = s->line, .column = column_of(s, s->at), .quoted = true};
+    sl_csv_cell cell = {.line = s->line,
+                        .column = column_of(s, s->at),
+                        .at = (uint32_t)(s->at - s->text),
+                        .quoted = true};
     sl_status status = closing_quote(s, begin, &quote, &doubled);
     if (status != SL_OK)
         return status;

@@ -69,6 +69,7 @@ sl_status sl_decoder_create(const sl_schema *schema, const sl_decoder_options *o
 void sl_decoder_destroy(sl_decoder *decoder) {
     if (decoder == NULL)
         return;
+    sl_decode_csv_forget(decoder);
     sl_plan_free(decoder);
     sl_free(decoder->rest);
     sl_free(decoder->rest_slots);
@@ -140,7 +141,7 @@ static const char *value_name(const uint8_t *p, const uint8_t *end) {
     }
 }
 
-static sl_span failure_message(sl_decoder *decoder) {
+static sl_span failure_message(sl_decoder *decoder, const char *place) {
     const failure *f = &decoder->failure;
     const sl_field *field =
         f->field == SL_NO_FIELD ? NULL : &decoder->schema->fields[f->field];
@@ -148,76 +149,88 @@ static sl_span failure_message(sl_decoder *decoder) {
                        : field->type == SL_TYPE_GROUP ? "object"
                                                       : sl_type_name(field->type);
     const char *found = value_name(f->at, decoder->end);
-    char text[128];
-    int length;
+    char all[256], *text = all;
+    int before = snprintf(all, sizeof all, "%s", place), length;
+    before = before < 0 ? 0 : before >= (int)sizeof all ? (int)sizeof all - 1 : before;
+    const size_t room = sizeof all - (size_t)before;
+    text += before;
     switch ((int)f->code) {
     case SL_CODE_TOO_LARGE:
         length =
-            snprintf(text, sizeof text, "larger than %u bytes", decoder->event_bytes_max);
+            snprintf(text, room, "larger than %u bytes", decoder->event_bytes_max);
         break;
     case SL_CODE_TOO_DEEP:
         length =
-            snprintf(text, sizeof text, "nested deeper than %u levels", SL_DEPTH_MAX);
+            snprintf(text, room, "nested deeper than %u levels", SL_DEPTH_MAX);
         break;
     case SL_CODE_TYPE:
     case SL_CODE_NOT_AN_OBJECT:
-        length = snprintf(text, sizeof text, "expected %s, found %s", type, found);
+        length = snprintf(text, room, "expected %s, found %s", type, found);
         break;
     case SL_CODE_RANGE:
-        length = snprintf(text, sizeof text, "number does not fit %s", type);
+        length = snprintf(text, room, "number does not fit %s", type);
         break;
     case SL_CODE_FORMAT:
-        length = snprintf(text, sizeof text, "not a valid %s", type);
+        length = snprintf(text, room, "not a valid %s", type);
         break;
     case SL_CODE_REQUIRED:
-        length = snprintf(text, sizeof text, "required member is missing");
+        length = snprintf(text, room, "required member is missing");
         break;
     case SL_CODE_NULL:
-        length = snprintf(text, sizeof text, "null is not allowed");
+        length = snprintf(text, room, "null is not allowed");
         break;
     case SL_CODE_ADDITIONAL:
-        length = snprintf(text, sizeof text, "member is not in the schema");
+        length = snprintf(text, room, "member is not in the schema");
         break;
     default:
-        length = snprintf(text, sizeof text, "%s", f->text == NULL ? "broken" : f->text);
+        length = snprintf(text, room, "%s", f->text == NULL ? "broken" : f->text);
         break;
     }
-    return sl_batch_keep_text(decoder->batch, text, (size_t)length);
+    size_t written = length < 0 ? 0 : (size_t)length < room ? (size_t)length : room - 1;
+    return sl_batch_keep_text(decoder->batch, all, (size_t)before + written);
 }
 
-/** What a refused event may have left behind. */
-typedef struct mark {
-    size_t arena;
-    uint32_t proposals;
-    uint64_t drift;
-} mark;
+mark sl_decode_mark(const sl_decoder *decoder) {
+    const sl_batch *batch = decoder->batch;
+    return (mark){.arena = batch->arena.length,
+                  .proposals = batch->proposal_count,
+                  .drift = batch->drift};
+}
 
-static void undo(sl_decoder *decoder, const mark *before) {
+bool sl_decode_undo(sl_decoder *decoder, const mark *before) {
     sl_batch *batch = decoder->batch;
+    bool failed = batch->arena.failed || decoder->no_memory;
     for (uint32_t f = 1; f < decoder->schema->count; f++)
         decoder->columns[f].valid[decoder->row] = 0;
     batch->arena.length = before->arena;
     batch->drift = before->drift;
     if (decoder->inferred)
         sl_infer_rollback(decoder, before->proposals);
+    return !failed;
 }
 
-static sl_status reject(sl_decoder *decoder, sl_decode_input *input, const uint8_t *begin,
-                        const uint8_t *end) {
-    const failure *f = &decoder->failure;
+sl_status sl_decode_reject(sl_decoder *decoder, sl_decode_input *input, const uint8_t *begin,
+                           const uint8_t *end, uint32_t at, const char *place) {
     sl_reject r = {.record = input->record,
                    .index = input->index,
-                   .begin = (uint32_t)(begin - decoder->raw),
+                   .begin = (uint32_t)(begin - decoder->batch->raw),
                    .length = (uint32_t)(end - begin),
-                   .at = (uint32_t)((f->at > end ? end : f->at) - begin),
-                   .code = f->code};
+                   .at = at,
+                   .code = decoder->failure.code};
     r.path = failure_path(decoder);
-    r.message = failure_message(decoder);
+    r.message = failure_message(decoder, place);
     if (decoder->batch->arena.failed || !sl_batch_reject(decoder->batch, &r))
         return SL_ENOMEM;
     input->rejected++;
     input->index++;
     return SL_OK;
+}
+
+static sl_status reject(sl_decoder *decoder, sl_decode_input *input, const uint8_t *begin,
+                        const uint8_t *end) {
+    const uint8_t *at = decoder->failure.at;
+    return sl_decode_reject(decoder, input, begin, end,
+                            (uint32_t)((at > end ? end : at) - begin), "");
 }
 
 // --- one event
@@ -301,12 +314,12 @@ static sl_status refuse(sl_decoder *decoder, sl_decode_input *input, const uint8
     return reject(decoder, input, begin, end);
 }
 
-static void accept(sl_decoder *decoder, sl_decode_input *input, const uint8_t *begin,
-                   const uint8_t *end) {
+void sl_decode_accept(sl_decoder *decoder, sl_decode_input *input, const uint8_t *begin,
+                      const uint8_t *end) {
     sl_batch *batch = decoder->batch;
     uint32_t row = decoder->row;
     batch->row_record[row] = input->record;
-    batch->row_begin[row] = (uint32_t)(begin - decoder->raw);
+    batch->row_begin[row] = (uint32_t)(begin - batch->raw);
     batch->row_length[row] = (uint32_t)(end - begin);
     batch->row_index[row] = input->index;
     batch->verdict[row] = SL_VERDICT_KEEP;
@@ -337,30 +350,30 @@ static const uint8_t *read_value(sl_decoder *decoder, const uint8_t *begin) {
     return end;
 }
 
-static sl_status one_event(sl_decoder *decoder, sl_decode_input *input,
-                           const uint8_t **p) {
-    sl_batch *batch = decoder->batch;
-    const uint8_t *begin = *p;
-    mark before = {.arena = batch->arena.length,
-                   .proposals = batch->proposal_count,
-                   .drift = batch->drift};
-    decoder->row = batch->rows;
+void sl_decode_begin(sl_decoder *decoder) {
+    decoder->row = decoder->batch->rows;
     decoder->seen[0] = 0;
     if (UNLIKELY(decoder->seen_words > 1))
         memset(decoder->seen, 0, decoder->seen_words * sizeof *decoder->seen);
     if (UNLIKELY(decoder->rest_used))
         sl_rest_forget(decoder);
+}
+
+static sl_status one_event(sl_decoder *decoder, sl_decode_input *input,
+                           const uint8_t **p) {
+    sl_batch *batch = decoder->batch;
+    const uint8_t *begin = *p;
+    mark before = sl_decode_mark(decoder);
+    sl_decode_begin(decoder);
     const uint8_t *end = read_value(decoder, begin);
     if (LIKELY(end != NULL)) {
         if (UNLIKELY(decoder->rest_count != 0))
             sl_rest_write(decoder);
-        accept(decoder, input, begin, end);
+        sl_decode_accept(decoder, input, begin, end);
         *p = end;
         return batch->arena.failed || decoder->no_memory ? SL_ENOMEM : SL_OK;
     }
-    bool failed = batch->arena.failed || decoder->no_memory;
-    undo(decoder, &before);
-    return failed ? SL_ENOMEM : refuse(decoder, input, begin, p);
+    return sl_decode_undo(decoder, &before) ? refuse(decoder, input, begin, p) : SL_ENOMEM;
 }
 
 // --- the record
@@ -437,6 +450,7 @@ static void begin(sl_decoder *decoder, sl_batch *batch, const uint8_t *end) {
     assert(batch->schema == decoder->schema);
     decoder->batch = batch;
     decoder->raw = batch->raw;
+    decoder->base = 0;
     decoder->columns = batch->columns;
     decoder->end = end;
     decoder->no_memory = false;
@@ -450,6 +464,8 @@ sl_status sl_decode(sl_decoder *decoder, sl_batch *batch, sl_decode_input *input
     const uint8_t *body = batch->raw + record->body;
     const uint8_t *p = body + input->at;
     begin(decoder, batch, body + record->length);
+    if (record->format.kind != SL_FORMAT_JSON)
+        return sl_decode_csv(decoder, input);
     sl_status status = events(decoder, input, &p);
     input->at = (uint32_t)(p - body);
     return status;
@@ -463,8 +479,10 @@ sl_status sl_decode_event(sl_decoder *decoder, sl_batch *batch, const sl_decode_
     begin(decoder, batch, p + place->length);
     // As in an array, where a refused event never ends at a newline within it.
     sl_decode_input input = {
-        .record = place->record, .index = place->index, .array = true, .started = true};
-    sl_status status = one_event(decoder, &input, &p);
+        .record = place->record, .index = place->index, .array = true, .started = true, .names = place->names};
+    sl_status status = batch->records[place->record].format.kind == SL_FORMAT_JSON
+                           ? one_event(decoder, &input, &p)
+                           : sl_decode_csv_row(decoder, &input, p, place->length);
     *kept = input.accepted != 0;
     return status;
 }

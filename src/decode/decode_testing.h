@@ -84,15 +84,15 @@ static inline bool next_row_is_clean(const sl_batch *batch) {
 
 /** Decode `body` (padded), over as many batches as it takes, and dump. @return the
  * decoder's status. */
-static inline sl_status decode_dump(sl_buffer *out, const sl_schema *schema,
-                                    const sl_decoder_options *options,
-                                    const uint8_t *body, size_t length, bool places) {
+static inline sl_status decode_dump_as(sl_format format, const sl_decode_names *names, sl_buffer *out, const sl_schema *schema,
+                                       const sl_decoder_options *options,
+                                       const uint8_t *body, size_t length, bool places) {
     sl_decoder *decoder = NULL;
     sl_batch *batch = sl_batch_create(NULL);
     sl_status status =
         batch == NULL ? SL_ENOMEM : sl_decoder_create(schema, options, &decoder);
-    sl_record record = {.length = (uint32_t)length};
-    sl_decode_input input = {.record = 0};
+    sl_record record = {.length = (uint32_t)length, .format = format};
+    sl_decode_input input = {.record = 0, .names = names};
     while (status == SL_OK) {
         status = sl_batch_prepare(batch, schema, body, &record);
         if (status != SL_OK)
@@ -113,6 +113,12 @@ static inline sl_status decode_dump(sl_buffer *out, const sl_schema *schema,
     sl_batch_destroy(batch);
     sl_decoder_destroy(decoder);
     return status;
+}
+
+static inline sl_status decode_dump(sl_buffer *out, const sl_schema *schema,
+                                    const sl_decoder_options *options,
+                                    const uint8_t *body, size_t length, bool places) {
+    return decode_dump_as((sl_format){SL_FORMAT_JSON}, NULL, out, schema, options, body, length, places);
 }
 
 /** Copy with padding of `fill`. The caller frees. */

@@ -116,10 +116,14 @@ extern const kernel sl_kernel_sse2;
 extern const kernel sl_kernel_avx2;
 #endif
 
+/** csv.c: what is kept from one record of CSV to the next. */
+typedef struct csv_state csv_state;
+
 struct sl_decoder {
     const kernel *kernel;
     const uint8_t *raw;
     const uint8_t *end; /**< Of the body. */
+    uint32_t base;      /**< Span of raw[0]: 0, or a place in the arena that has a copy of `raw`. */
     sl_column *columns;
     uint64_t *seen; /**< A bit per field: its key was there in this event. */
     uint32_t row;
@@ -153,7 +157,39 @@ struct sl_decoder {
     uint32_t proposals_known; /**< Of the batch, in proposal_slots. */
     uint32_t event_bytes_max;
     failure failure;
+    csv_state *csv; /**< NULL: no CSV came yet. */
 };
+
+/** A span's offset for text that is being decoded. */
+static inline uint32_t span_offset(const sl_decoder *decoder, const uint8_t *p) {
+    return (uint32_t)(p - decoder->raw) + decoder->base;
+}
+
+// --- decode.c
+/** What a refused event may have left behind. */
+typedef struct mark {
+    size_t arena;
+    uint32_t proposals;
+    uint64_t drift;
+} mark;
+mark sl_decode_mark(const sl_decoder *decoder);
+/** Make ready for the next event. */
+void sl_decode_begin(sl_decoder *decoder);
+/** Undo what a refused event left. @return false: there was no memory. */
+bool sl_decode_undo(sl_decoder *decoder, const mark *before);
+/** It becomes a row: [begin, end) of the record. */
+void sl_decode_accept(sl_decoder *decoder, sl_decode_input *input, const uint8_t *begin,
+                      const uint8_t *end);
+/** It becomes a reject: by decoder->failure, `at` bytes behind `begin`. `place` goes before the message. */
+sl_status sl_decode_reject(sl_decoder *decoder, sl_decode_input *input, const uint8_t *begin,
+                           const uint8_t *end, uint32_t at, const char *place);
+/** Has the batch no room for another event? */
+bool sl_decode_is_full(const sl_batch *batch);
+// --- csv.c
+sl_status sl_decode_csv(sl_decoder *decoder, sl_decode_input *input);
+/** One row of such a record, found before: nothing is said of its line. */
+sl_status sl_decode_csv_row(sl_decoder *decoder, sl_decode_input *input, const uint8_t *row, size_t length);
+void sl_decode_csv_forget(sl_decoder *decoder); /**< At the decoder's end. */
 
 // --- plan.c
 sl_status sl_plan_make(sl_decoder *decoder, const sl_schema *schema);

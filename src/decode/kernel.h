@@ -290,7 +290,7 @@ TARGET static inline const uint8_t *read_string(sl_decoder *decoder, const uint8
             return NULL;
     }
     const sl_column *column = &decoder->columns[e->field];
-    sl_span span = {.offset = (uint32_t)(p + 1 - decoder->raw),
+    sl_span span = {.offset = span_offset(decoder, p + 1),
                     .length = (uint32_t)(quote - p - 1)};
     if (UNLIKELY(escaped)) {
         // RFC 8259 allows it, but no warehouse's text can hold it.
@@ -401,7 +401,7 @@ TARGET static const uint8_t *read_json(sl_decoder *decoder, const uint8_t *p,
     if (behind == NULL)
         return NULL;
     const sl_column *column = &decoder->columns[e->field];
-    column->values.span[decoder->row] = (sl_span){.offset = (uint32_t)(p - decoder->raw),
+    column->values.span[decoder->row] = (sl_span){.offset = span_offset(decoder, p),
                                                   .length = (uint32_t)(behind - p)};
     column->valid[decoder->row] = 1;
     return behind;

@@ -52,7 +52,7 @@ const uint8_t *sl_member_misfit(sl_decoder *decoder, const uint8_t *p,
         // A column that was widened to text keeps a number's or boolean's text.
         const sl_column *column = &decoder->columns[entry->field];
         column->values.span[decoder->row] = (sl_span){
-            .offset = (uint32_t)(p - decoder->raw), .length = (uint32_t)(behind - p)};
+            .offset = span_offset(decoder, p), .length = (uint32_t)(behind - p)};
         column->valid[decoder->row] = 1;
         return behind;
     }

@@ -34,7 +34,7 @@ void sl_rest_add(sl_decoder *decoder, const rest_member *member) {
     if (length != 0 && memchr(text, '\\', length) != NULL)
         added->name = sl_text_keep(decoder, text, text + length);
     else
-        added->name = (sl_span){.offset = (uint32_t)(text - decoder->raw),
+        added->name = (sl_span){.offset = span_offset(decoder, text),
                                 .length = (uint32_t)length};
 }
 

@@ -1,6 +1,6 @@
 // One slab holds every array of a batch:
 //
-//   row_record | row_begin | row_length | row_index | verdict | columns | valid, field by field |
+//   row_record | row_begin | row_length | row_index | row_json | verdict | columns | valid, field by field |
 //   values ...
 //
 // Capacity depends on the number of fields alone, so the `valid` zone of two schemas with
@@ -78,7 +78,7 @@ static size_t lines(size_t bytes) {
 }
 
 static uint32_t rows_for(uint32_t fields) {
-    size_t row_bytes = 17 + (size_t)fields * 9;
+    size_t row_bytes = 25 + (size_t)fields * 9;
     size_t rows = SLAB_TARGET_BYTES / row_bytes / ROWS_MIN * ROWS_MIN;
     if (rows < ROWS_MIN)
         rows = ROWS_MIN;
@@ -109,7 +109,7 @@ static size_t slab_size(const sl_schema *schema, uint32_t capacity) {
     size_t size =
         LINE_BYTES; // To align the first array by hand: calloc promises 16 bytes.
     size += 4 * (lines(capacity * sizeof(uint32_t)) + LINE_BYTES) + lines(capacity) +
-            LINE_BYTES;
+            LINE_BYTES + lines(capacity * sizeof(sl_span)) + LINE_BYTES;
     size += lines(schema->count * sizeof(sl_column));
     for (uint32_t i = 0; i < schema->count; i++) {
         size += capacity + LINE_BYTES;
@@ -132,6 +132,7 @@ static void lay_out(sl_batch *batch, const sl_schema *schema, uint32_t capacity)
     batch->row_begin = carve(&at, capacity * sizeof(uint32_t));
     batch->row_length = carve(&at, capacity * sizeof(uint32_t));
     batch->row_index = carve(&at, capacity * sizeof(uint32_t));
+    batch->row_json = carve(&at, capacity * sizeof(sl_span));
     batch->verdict = carve(&at, capacity);
     batch->columns = (sl_column *)(void *)at;
     at += lines(schema->count * sizeof(sl_column));

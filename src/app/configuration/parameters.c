@@ -19,6 +19,7 @@ static_assert(offsetof(sl_config_stream, source) ==
               "flags are stored one after another");
 static_assert(sizeof(sl_parquet_profile) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(sl_parquet_codec) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(sl_format_kind) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(sl_config_strings) == sizeof(int), "choices are stored as int");
 
 /* What the streams' own lake says, and the root's for those that say nothing, differ in
@@ -243,6 +244,15 @@ const sl_parameter sl_parameters[] = {
      "Condition on the event as it came, a CEL expression such as `event_type != \"heartbeat\"`; see [schema](schema.md#which-stream). Asked of "
      "events that come without a stream's name in their path: the first stream in the order of the file whose `from` and `when` fit takes "
      "the event."},
+    {"streams.NAME.format", SL_PARAMETER_CHOICE, STREAM(format), 0, "json", NULL, 0, 0, "json|csv",
+     "What a record is that doesn't say it (`Content-Type`, or a source's `format`): JSON, or lines of CSV."},
+    {"streams.NAME.csv.header", SL_PARAMETER_BOOL, STREAM(csv.header), 0, NULL, "`true`, but `false` with `csv.columns`", 0, 0,
+     NULL, "Whether the first line of a record of CSV names its columns, where the record doesn't say (`text/csv; header=absent`)."},
+    {"streams.NAME.csv.columns", SL_PARAMETER_LIST, STREAM(csv.columns), offsetof(sl_config_stream, csv.column_count), NULL,
+     "none", 0, 1024, NULL,
+     "Names of the values of CSV without such a line, in order; as in one, `place.city` is a member of the object `place`."},
+    {"streams.NAME.csv.delimiter", SL_PARAMETER_TEXT, STREAM(csv.delimiter), 0, ",", NULL, 0, 0, NULL,
+     "What stands between values: one character, or the word `tab`."},
     {"streams.NAME.schema", SL_PARAMETER_SCHEMA, STREAM(schema), 0, NULL,
      "inferred from the events", 0, 0, NULL,
      "JSON Schema: a path (relative to the configuration file), or the schema itself as "

@@ -286,6 +286,38 @@ static void check_sources(sl_loader *l, const sl_config_stream *stream,
     }
 }
 
+/** Is one within the other, as "a.b" is in "a"? */
+static bool is_within(const char *name, const char *object) {
+    size_t length = strlen(object);
+    return !strncmp(name, object, length) && name[length] == '.';
+}
+
+static void check_csv(sl_loader *l, sl_config_stream *stream, const sl_node *section) {
+    const sl_node *csv = sl_yaml_child(section, "csv");
+    const char *text = stream->csv.delimiter;
+    bool tab = !strcmp(text, "tab");
+    if (!sl_yaml_child(csv, "header"))
+        stream->csv.header = !stream->csv.column_count;
+    else if (!stream->csv.header && !stream->csv.column_count)
+        sl_problem_add(&l->problems, sl_yaml_child(csv, "header"), false, SL_EINVAL,
+                       "stream %s: csv.header: false needs csv.columns, the names of the values", stream->name);
+    if (!tab && (strlen(text) != 1 || (signed char)*text <= 0 || strchr("\"\r\n.", *text)))
+        sl_problem_add(&l->problems, sl_yaml_child(csv, "delimiter"), false, SL_EINVAL,
+                       "stream %s: csv.delimiter: '%.20s': expected one ASCII character that is no quote, dot or line end, or "
+                       "the word tab",
+                       stream->name, text);
+    for (uint32_t i = 0; i < stream->csv.column_count; i++)
+        for (uint32_t k = 0; k < stream->csv.column_count; k++)
+            if (is_within(stream->csv.columns[i], stream->csv.columns[k]))
+                sl_problem_add(&l->problems, sl_yaml_child(csv, "columns"), false, SL_EINVAL,
+                               "stream %s: csv.columns: '%.100s' can't be in '%.100s', which is a column itself", stream->name,
+                               stream->csv.columns[i], stream->csv.columns[k]);
+    stream->csv.names = (sl_decode_names){stream->csv.columns, stream->csv.column_count};
+    stream->csv.assumed = (sl_format){.kind = SL_FORMAT_CSV,
+                                      .header = stream->csv.header ? SL_HEADER_PRESENT : SL_HEADER_ABSENT,
+                                      .delimiter = tab ? '\t' : (uint8_t)*text};
+}
+
 void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
                              const sl_node *node) {
     if (!is_stream_name(stream->name)) {
@@ -308,6 +340,7 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
     if (warehouse && !stream->warehouse.name)
         stream->warehouse.name = sl_loader_identifier(l, stream->name);
     check_sources(l, stream, node);
+    check_csv(l, stream, node);
     read_schema(l, stream, node);
     if (stream->schema || !sl_yaml_child(node, "schema")) {
         check_event_time(l, stream, node);

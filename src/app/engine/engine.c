@@ -589,8 +589,9 @@ sl_status sl_engine_create(const sl_engine_options *options, sl_engine **out, sl
     e->tasks_max = tasks < 8 ? 8 : tasks > TASKS_MAX ? TASKS_MAX : (uint32_t)tasks;
     metrics(e);
     e->letters = letters_schema();
-    sl_status status = e->letters == NULL ? no_memory(error)
-                                          : prepare_directories(e, error);
+    (void)source_index(e, "http", 4);
+    sl_status status = e->letters == NULL || e->source_count == 0 ? no_memory(error)
+                                                                   : prepare_directories(e, error);
     if (status == SL_OK)
         status = storage_create(e, error);
     if (status == SL_OK)
@@ -632,6 +633,7 @@ void sl_engine_destroy(sl_engine *e) {
     replays_destroy(e);
     streams_destroy(e);
     router_destroy(e->router);
+    sources_destroy(e);
     if (e->journal != NULL)
         sl_journal_close(e->journal);
     sl_schema_unref(e->letters);

@@ -28,6 +28,7 @@ enum {
     RING_SIZE = 4096,
     TASKS_MAX = 1024,        /* In flight at once: fewer than a ring holds. */
     STREAMS_MAX = 100,       /* Inferred ones, as the design says. */
+    SOURCES_MAX = 1024,
     GROUP_BYTES = 2 << 20,   /* A group gathers up to this, a lone record may be larger. */
     READ_AHEAD = 4,          /* Groups that the reader is ahead of the pipeline. */
     STEP_RESULTS = 5,
@@ -506,6 +507,8 @@ struct sl_engine {
     uint32_t stream_count;
     stream *unrouted;
     router *router;          /**< Constant; NULL: a record without a path belongs to one stream. */
+    char *sources[SOURCES_MAX]; /**< By sl_record.source. Workers look at those of the records they have, which stay. */
+    uint32_t source_count;
     table *retired;
     table *tables[4096];
     uint32_t table_count;
@@ -560,8 +563,9 @@ struct sl_engine {
     sl_metric *metric_memory, *metric_uncommitted, *metric_rewinds, *metric_sync_failures;
 };
 
-extern const char *const sl_source_names[]; /**< Indexed by sl_record.source. */
-uint32_t sl_source_index(const char *name, size_t length);
+/** Index into the engine's sources; a name that is new is added. Loop. */
+uint32_t source_index(sl_engine *e, const char *name, size_t length);
+void sources_destroy(sl_engine *e);
 
 static inline int64_t engine_now(const sl_engine *e) {
     return e->options.clock.monotonic_us(e->options.clock.context);
@@ -584,7 +588,9 @@ sl_status stream_add(sl_engine *e, const char *name, const sl_config_stream *con
                      uint64_t position, stream **out, sl_error *error);
 stream *stream_find(sl_engine *e, const char *name, size_t length);
 /** The stream that takes a record; made when it is new and streams are inferred. @return NULL: no memory now. */
-stream *stream_route(sl_engine *e, const char *name, size_t length, uint64_t position);
+stream *stream_route(sl_engine *e, const char *name, size_t length, const char *source, uint64_t position);
+/** What the configuration says of the stream that a request goes to, by its name or its source. @return NULL: nothing. */
+const sl_config_stream *stream_asked(sl_engine *e, const char *name, size_t length, const char *source);
 void streams_destroy(sl_engine *e);
 sl_schema *letters_schema(void);
 
@@ -681,7 +687,7 @@ void replays_destroy(sl_engine *e);
 /** Is this the body of a replay, of positions that have their place in the log? */
 bool replays_valid(const sl_engine *e, const uint8_t *body, size_t length);
 uint32_t replays_count(const task *t); /**< Items of all its replays. */
-void replays_spread(task *t);          /**< Items as records behind the group's own. */
+void replays_spread(sl_engine *e, task *t);          /**< Items as records behind the group's own. */
 /** At the ticket: events that were taken before get their verdict. @return false: no memory, again later. */
 bool replays_judge(sl_engine *e, const task *t);
 void replays_counted(sl_engine *e, const part *p);

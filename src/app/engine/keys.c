@@ -176,8 +176,20 @@ static void key_answer(key_entry *k, const sl_intake_reply *reply) {
 /* --- requests --- */
 
 /* The log says of each record what it is, so that it is read the same whatever the configuration will say. */
-static sl_format format_of(const sl_intake_request *r) {
-    return r->format.kind == SL_FORMAT_ANY ? (sl_format){SL_FORMAT_JSON} : r->format;
+static sl_format format_of(sl_engine *e, const sl_intake_request *r) {
+    static const sl_format usual = {SL_FORMAT_CSV, SL_HEADER_PRESENT, ','};
+    const sl_config_stream *c = stream_asked(e, r->stream, r->stream_length, r->source);
+    sl_format format = r->format;
+    if (format.kind == SL_FORMAT_ANY)
+        format.kind = c != NULL ? (uint8_t)c->format : SL_FORMAT_JSON;
+    if (format.kind != SL_FORMAT_CSV)
+        return (sl_format){.kind = format.kind};
+    const sl_format *assumed = c != NULL ? &c->csv.assumed : &usual;
+    if (format.header == SL_HEADER_ANY)
+        format.header = assumed->header;
+    if (format.delimiter == 0)
+        format.delimiter = assumed->delimiter;
+    return format;
 }
 
 static sl_status add(sl_engine *e, task *t, const sl_intake_request *r, key_entry *key) {
@@ -190,7 +202,7 @@ static sl_status add(sl_engine *e, task *t, const sl_intake_request *r, key_entr
                                     .body = r->body,
                                     .length = (uint32_t)r->length,
                                     .arrival_us = engine_wall(e),
-                                    .format = format_of(r)};
+                                    .format = r->format};
     uint32_t at = t->group->count;
     if (at >= t->request_capacity) {
         uint32_t capacity = t->request_capacity ? 2 * t->request_capacity : 64;
@@ -290,7 +302,7 @@ static sl_status refuse_mismatch(sl_engine *e, const sl_intake_request *r) {
 
 static sl_status submit_keyed(sl_engine *e, const sl_intake_request *r) {
     sl_hash128 key = sl_hash128_of(r->key, r->key_length);
-    sl_hash128 body = body_hash(r->stream, r->stream_length, format_of(r), r->body, r->length);
+    sl_hash128 body = body_hash(r->stream, r->stream_length, r->format, r->body, r->length);
     key_entry *k = key_find(e, key);
     if (k != NULL) {
         /* While the key is looked up nobody knows whose body is the first one. */
@@ -331,9 +343,11 @@ sl_status intake_submit(sl_intake *intake, const sl_intake_request *r) {
         return SL_ENOSPC;
     if (r->format.kind == SL_FORMAT_REPLAY && !replays_valid(e, r->body, r->length))
         return SL_EINVAL;
+    sl_intake_request known = *r;
+    known.format = format_of(e, r);
     if (r->dry_run)
-        return judge_only(e, r);
-    return r->key_length != 0 ? submit_keyed(e, r) : gather(e, r, NULL);
+        return judge_only(e, &known);
+    return r->key_length != 0 ? submit_keyed(e, &known) : gather(e, &known, NULL);
 }
 
 /* --- replies --- */

@@ -65,7 +65,7 @@ uint32_t replays_count(const task *t) {
     return count;
 }
 
-void replays_spread(task *t) {
+void replays_spread(sl_engine *e, task *t) {
     for (uint32_t i = 0; i < t->group->count; i++) {
         const sl_journal_record *r = &t->group->records[i];
         const uint8_t *body = t->group->bytes + r->body;
@@ -80,7 +80,7 @@ void replays_spread(task *t) {
                                                         .body = begin,
                                                         .length = item.length,
                                                         .arrival_us = item.arrival_us,
-                                                        .source = sl_source_index(item.source, item.source_length),
+                                                        .source = source_index(e, item.source, item.source_length),
                                                         .stream = t->records[i].stream,
                                                         .format = item.format,
                                                         .replay = i + 1};

@@ -22,6 +22,7 @@ struct router {
     stream *rest;          /* Takes what none of them takes. */
     sl_schema **looks;     /* One, unless two streams give a member different types. */
     uint32_t look_count;
+    const sl_decode_names *names; /* Of CSV without a line of them: the first stream's. */
 };
 
 struct route_look {
@@ -139,6 +140,8 @@ sl_status router_create(sl_engine *e, sl_error *error) {
         stream *s = e->streams[i];
         if (s->config == NULL || !sl_config_takes(s->config, "http"))
             continue;
+        if (r->names == NULL)
+            r->names = &s->config->csv.names;
         if (s->config->when == NULL)
             r->rest = s;
         else
@@ -244,14 +247,15 @@ bool route_begin(worker *w, const task *t) {
 }
 
 /* Where types differ, the other ones' columns, row by row. */
-static sl_status look_again(route_look *look, uint32_t i) {
+static sl_status look_again(const router *r, route_look *look, uint32_t i) {
     const sl_batch *first = look->batches[0];
     sl_status status = SL_OK;
     for (uint32_t row = 0; row < first->rows && status == SL_OK; row++) {
         const sl_decode_place place = {.record = first->row_record[row],
                                        .index = first->row_index[row],
                                        .begin = first->row_begin[row],
-                                       .length = first->row_length[row]};
+                                       .length = first->row_length[row],
+                                       .names = r->names};
         bool kept;
         status = sl_decode_event(look->decoders[i], look->batches[i], &place, &kept);
     }
@@ -294,7 +298,7 @@ static bool refill(worker *w, task *t) {
         const sl_record *next = &t->records[look->next];
         if (next->stream == ROUTED && next->format.kind != SL_FORMAT_REPLAY) {
             if (!look->split)
-                look->input = (sl_decode_input){.record = look->next};
+                look->input = (sl_decode_input){.record = look->next, .names = r->names};
             status = sl_decode(look->decoders[0], first, &look->input);
             look->split = status == SL_EFULL;
         }
@@ -303,10 +307,10 @@ static bool refill(worker *w, task *t) {
     if (status != SL_OK && status != SL_EFULL)
         return false;
     for (uint32_t i = 1; i < r->look_count; i++)
-        if (look_again(look, i) != SL_OK)
+        if (look_again(r, look, i) != SL_OK)
             return false;
     for (uint32_t i = 0; i < r->look_count; i++)
-        sl_batch_fill_origins(look->batches[i], sl_source_names);
+        sl_batch_fill_origins(look->batches[i], (const char *const *)w->engine->sources);
     return !first->arena.failed && ask(r, look);
 }
 
@@ -337,7 +341,8 @@ static bool place_row(worker *w, task *t, uint32_t row) {
     const sl_decode_place place = {.record = b->row_record[row],
                                    .index = b->row_index[row],
                                    .begin = b->row_begin[row],
-                                   .length = b->row_length[row]};
+                                   .length = b->row_length[row],
+                                   .names = w->engine->router->names};
     if (s->of->unrouted) {
         const sl_reject reject = {.record = place.record,
                                   .index = place.index,

@@ -112,8 +112,10 @@ static bool route(sl_engine *e, task *t) {
     const char *bytes = (const char *)t->group->bytes;
     for (uint32_t i = 0; i < t->group->count; i++) {
         const sl_journal_record *r = &t->group->records[i];
+        uint32_t source = source_index(e, bytes + r->source, r->source_length);
         bool shared = e->router != NULL && r->stream_length == 0 && !r->damaged;
-        stream *s = r->damaged || shared ? e->unrouted : stream_route(e, bytes + r->stream, r->stream_length, position);
+        stream *s = r->damaged || shared ? e->unrouted
+                                         : stream_route(e, bytes + r->stream, r->stream_length, e->sources[source], position);
         if (s == NULL)
             return false;
         t->records[i] = (sl_record){
@@ -122,7 +124,7 @@ static bool route(sl_engine *e, task *t) {
             .body = r->body,
             .length = r->length,
             .arrival_us = r->arrival_us,
-            .source = sl_source_index(bytes + r->source, r->source_length),
+            .source = source,
             .stream = s->index,
             .format = r->format,
         };
@@ -134,7 +136,7 @@ static bool route(sl_engine *e, task *t) {
     t->record_count = t->group->count;
     t->replays = replayed != 0;
     if (replayed != 0)
-        replays_spread(t);
+        replays_spread(e, t);
     return true;
 }
 

@@ -4,13 +4,20 @@
 
 #include <stdio.h>
 
-const char *const sl_source_names[] = {"http", "file", "replay", NULL};
-
-uint32_t sl_source_index(const char *name, size_t length) {
-    for (uint32_t i = 0; sl_source_names[i] != NULL; i++)
-        if (strlen(sl_source_names[i]) == length && memcmp(sl_source_names[i], name, length) == 0)
+uint32_t source_index(sl_engine *e, const char *name, size_t length) {
+    for (uint32_t i = 0; i < e->source_count; i++)
+        if (strlen(e->sources[i]) == length && memcmp(e->sources[i], name, length) == 0)
             return i;
-    return 0;
+    char *added = e->source_count < SOURCES_MAX ? sl_strndup(name, length) : NULL;
+    if (added == NULL)
+        return 0;
+    e->sources[e->source_count] = added;
+    return e->source_count++;
+}
+
+void sources_destroy(sl_engine *e) {
+    while (e->source_count != 0)
+        sl_free(e->sources[--e->source_count]);
 }
 
 shape *shape_ref(shape *s) {
@@ -128,6 +135,7 @@ sl_schema *letters_schema(void) {
         {"position", SL_TYPE_INT64},  {"index", SL_TYPE_INT64},
         {"schema_version", SL_TYPE_INT64}, {"arrived", SL_TYPE_TIMESTAMP},
         {"source", SL_TYPE_STRING},   {"named", SL_TYPE_STRING},
+        {"format", SL_TYPE_STRING},   {"header", SL_TYPE_STRING},
     };
     sl_schema *schema = sl_schema_create("dead_letters");
     for (size_t i = 0; schema != NULL && i < sizeof fields / sizeof *fields; i++) {
@@ -136,8 +144,8 @@ sl_schema *letters_schema(void) {
             sl_schema_unref(schema);
             return NULL;
         }
-        schema->fields[f].required = true;
-        schema->fields[f].nullable = false;
+        schema->fields[f].required = i + 1 < sizeof fields / sizeof *fields; /* JSON has no header. */
+        schema->fields[f].nullable = !schema->fields[f].required;
     }
     return schema;
 }
@@ -496,20 +504,29 @@ stream *stream_find(sl_engine *e, const char *name, size_t length) {
     return NULL;
 }
 
-stream *stream_route(sl_engine *e, const char *name, size_t length, uint64_t position) {
+/* The first stream whose `from` takes the source; where a `when` is asked, events are routed one by one instead. */
+static stream *stream_taking(sl_engine *e, const char *source) {
+    for (uint32_t i = 0; i < e->stream_count; i++)
+        if (e->streams[i]->config != NULL && sl_config_takes(e->streams[i]->config, source))
+            return e->streams[i];
+    return NULL;
+}
+
+const sl_config_stream *stream_asked(sl_engine *e, const char *name, size_t length, const char *source) {
+    const stream *s = length != 0            ? stream_find(e, name, length)
+                      : e->config->embedded ? stream_find(e, "events", 6)
+                                             : stream_taking(e, source);
+    return s != NULL ? s->config : NULL;
+}
+
+stream *stream_route(sl_engine *e, const char *name, size_t length, const char *source, uint64_t position) {
     if (length == 0) {
-        if (e->config->embedded) {
-            name = "events";
-            length = 6;
-        } else {
-            /* The first stream whose `from` takes HTTP; where a `when` is asked, events are routed one by one instead. */
-            for (uint32_t i = 0; i < e->stream_count; i++) {
-                const sl_config_stream *c = e->streams[i]->config;
-                if (c != NULL && sl_config_takes(c, "http"))
-                    return e->streams[i];
-            }
-            return e->unrouted;
+        if (!e->config->embedded) {
+            stream *taking = stream_taking(e, source);
+            return taking != NULL ? taking : e->unrouted;
         }
+        name = "events";
+        length = 6;
     }
     stream *s = stream_find(e, name, length);
     if (s != NULL || !e->config->embedded || length >= sizeof s->name ||

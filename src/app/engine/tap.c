@@ -147,7 +147,7 @@ static sl_buffer *begin_line(look *l, const stream *s, const sl_record *record, 
         sl_buffer_printf(out, ",\"position\":%" PRIu64, record->position + at);
     else
         sl_buffer_text(out, ",\"position\":null");
-    sl_buffer_printf(out, ",\"arrived\":\"%s\",\"source\":\"%s\"", arrival, sl_source_names[record->source]);
+    sl_buffer_printf(out, ",\"arrived\":\"%s\",\"source\":\"%s\"", arrival, l->worker->engine->sources[record->source]);
     return out;
 }
 

@@ -92,7 +92,8 @@ static bool decode_record(worker *w, task *t, uint32_t index) {
         return route_record(w, t, index);
     sl_decoder *decoder = worker_decoder(w, s);
     part *p = decoder != NULL ? worker_part(w, t, s) : NULL;
-    sl_decode_input input = {.record = index};
+    const sl_config_stream *config = s->of->config;
+    sl_decode_input input = {.record = index, .names = config != NULL ? &config->csv.names : NULL};
     sl_status status = SL_EFULL;
     while (p != NULL && (status = sl_decode(decoder, p->batch, &input)) == SL_EFULL)
         p = worker_part_add(w, t, s);
@@ -131,8 +132,13 @@ static void decode(worker *w, task *t) {
             t->nomem = true;
         p->decoded_rejects = p->batch->reject_count;
         p->replays = t->replays;
+<<<<<<< HEAD
         sl_batch_fill_origins(p->batch, sl_source_names);
         tap_decoded(w, t, p);
+=======
+        sl_batch_fill_origins(p->batch, (const char *const *)w->engine->sources);
+        tap_decoded(w, p);
+>>>>>>> c0578e4 (CSV as a record format: lines are events like JSON's, with header or configured columns, by Content-Type or the stream's format)
         if (p->batch->arena.failed || (!t->nomem && !refine(w, t, p)))
             t->nomem = true;
         p->watermark_after =

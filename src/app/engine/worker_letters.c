@@ -1,6 +1,8 @@
 /* Dead letters: what the decoder refused, with its bytes and the reason, as rows of one Parquet file. */
 #include "worker_tables.h"
 
+#include "sluice/csv.h"
+
 static void letter_text(sl_batch *b, uint32_t field, uint32_t row, const void *text, size_t length) {
     b->columns[field].valid[row] = 1;
     b->columns[field].values.span[row] = sl_batch_keep_text(b, text, length);
@@ -11,11 +13,45 @@ static void letter_int(sl_batch *b, uint32_t field, uint32_t row, int64_t value)
     b->columns[field].values.i64[row] = value;
 }
 
+/* The record's first line, without its end. */
+static sl_span record_header(sl_batch *b, const sl_record *record) {
+    sl_csv csv;
+    sl_csv_init(&csv);
+    csv.delimiter = (char)record->format.delimiter;
+    csv.row_bytes_max = UINT32_MAX;
+    size_t used;
+    const uint8_t *body = b->raw + record->body;
+    sl_status status = sl_csv_row(&csv, body, record->length, true, &used, NULL);
+    const uint8_t *line = body + csv.row_begin, *end = body + used;
+    while (end > line && (end[-1] == '\n' || end[-1] == '\r'))
+        end--;
+    b->arena.failed |= status != SL_OK; /* It was read before. */
+    sl_csv_fini(&csv);
+    return sl_batch_keep_text(b, line, (size_t)(end - line));
+}
+
+/* What takes the letter's bytes to be read again: "json"; or "csv" with the delimiter, and the line that names the values, ""
+ * where it is the configuration that does. A record that was refused whole has a line of its own in it. */
+static void letter_format(const part *p, const sl_reject *r, sl_batch *b, uint32_t field, uint32_t row) {
+    const sl_record *record = &p->batch->records[r->record];
+    char text[] = "csv,";
+    text[3] = (char)record->format.delimiter;
+    bool csv = record->format.kind == SL_FORMAT_CSV;
+    letter_text(b, field, row, csv ? text : "json", 4);
+    bool own = record->format.header == SL_HEADER_PRESENT && r->begin == record->body;
+    if (!csv || own || r->length == 0)
+        return;
+    b->columns[field + 1].valid[row] = 1;
+    b->columns[field + 1].values.span[row] = record->format.header == SL_HEADER_PRESENT
+                                                 ? record_header(b, record)
+                                                 : sl_batch_keep_text(b, "", 0);
+}
+
 static void letter(worker *w, const task *t, const part *p, const sl_reject *r, sl_batch *b) {
     const sl_record *record = &p->batch->records[r->record];
     const stream *s = p->shape->of;
     const char *code = sl_code_name(r->code);
-    const char *source = sl_source_names[record->source];
+    const char *source = w->engine->sources[record->source];
     const char *stage = r->code == SL_CODE_NO_STREAM                             ? "route"
                         : r->code == SL_CODE_REQUIRE                             ? "steps"
                         : r->code <= SL_CODE_TOO_DEEP && r->code != SL_CODE_NONE ? "decode"
@@ -41,7 +77,8 @@ static void letter(worker *w, const task *t, const part *p, const sl_reject *r, 
     letter_int(b, f++, row, record->arrival_us);
     letter_text(b, f++, row, source, strlen(source));
     const sl_journal_record *brought = &t->group->records[r->record];
-    letter_text(b, f, row, t->group->bytes + brought->stream, brought->stream_length);
+    letter_text(b, f++, row, t->group->bytes + brought->stream, brought->stream_length);
+    letter_format(p, r, b, f, row);
 }
 
 sl_status letters_add(worker *w, worker_table *wt, const task *t, const part *p) {

@@ -7,9 +7,9 @@
 #include "sluice/parquet.h"
 
 
-enum { STREAM, CODE, RAW, PARTITION, POSITION, ARRIVED, SOURCE, NAMED, COLUMNS };
+enum { STREAM, CODE, RAW, PARTITION, POSITION, ARRIVED, SOURCE, NAMED, FORMAT, HEADER, COLUMNS };
 static const char *const column_names[COLUMNS] = {"stream",   "code",    "raw",    "partition",
-                                                  "position", "arrived", "source", "named"};
+                                                  "position", "arrived", "source", "named", "format", "header"};
 
 typedef struct search {
     const sl_config *config;
@@ -142,8 +142,27 @@ static bool wanted(const search *s, const sl_value *v) {
            (o->code == NULL || is(&v[CODE], o->code)) && arrived >= o->since_us && arrived < o->until_us;
 }
 
+/* Its bytes as they are to be read again: a line of CSV with the line of names that it came with, or those that the
+ * configuration has today; a record that was refused whole has its own. */
+static void read_again(const sl_value *v, sl_buffer *made, sl_replay_item *item) {
+    const sl_value *format = &v[FORMAT], *header = &v[HEADER];
+    if (format->null || format->as.text.length != 4 || memcmp(format->as.text.bytes, "csv", 3) != 0)
+        return;
+    item->format = (sl_format){SL_FORMAT_CSV, SL_HEADER_PRESENT, format->as.text.bytes[3]};
+    if (header->null)
+        return;
+    item->format.header = header->as.text.length == 0 ? SL_HEADER_ABSENT : SL_HEADER_BEHIND;
+    if (header->as.text.length == 0)
+        return;
+    sl_buffer_append(made, item->bytes, item->length);
+    sl_buffer_append(made, header->as.text.bytes, header->as.text.length);
+    sl_buffer_u32(made, (uint32_t)header->as.text.length);
+    item->bytes = made->bytes;
+    item->length = (uint32_t)made->length;
+}
+
 static sl_status give(const sl_value *v, replay_letter_fn *each, void *context) {
-    const replay_letter letter = {
+    replay_letter letter = {
         .stream = (const char *)v[STREAM].as.text.bytes,
         .stream_length = v[STREAM].as.text.length,
         .code = (const char *)v[CODE].as.text.bytes,
@@ -156,7 +175,11 @@ static sl_status give(const sl_value *v, replay_letter_fn *each, void *context) 
                  .source_length = (uint32_t)v[SOURCE].as.text.length,
                  .bytes = v[RAW].as.text.bytes,
                  .length = (uint32_t)v[RAW].as.text.length}};
-    return each(context, &letter);
+    sl_buffer made = SL_BUFFER_EMPTY;
+    read_again(v, &made, &letter.item);
+    sl_status status = made.failed ? SL_ENOMEM : each(context, &letter);
+    sl_buffer_fini(&made);
+    return status;
 }
 
 /* Where each of our columns is in the file. */
@@ -166,7 +189,7 @@ static bool map_columns(const sl_parquet_scan *scan, uint32_t map[COLUMNS]) {
         for (uint32_t i = 0; i < sl_parquet_scan_columns(scan); i++)
             if (strcmp(sl_parquet_scan_name(scan, i), column_names[k]) == 0)
                 map[k] = i;
-        if (map[k] == UINT32_MAX && k != NAMED)
+        if (map[k] == UINT32_MAX && k < NAMED) /* Files of earlier versions lack the rest. */
             return false;
     }
     return true;

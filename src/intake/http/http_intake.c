@@ -108,24 +108,80 @@ static bool starts(const char *text, const char *with) {
     return with[-1] == '/' || *text == 0 || *text == ';' || *text == ' ' || *text == '\t';
 }
 
-/** Content decides between object, array and lines; the type only has to be one that can
- * carry them. */
-static bool valid_type(const char *type) {
-    static const char *const types[] = {"application/json",
-                                        "application/x-ndjson",
-                                        "application/ndjson",
-                                        "application/jsonl",
-                                        "application/x-jsonlines",
-                                        "application/jsonlines",
-                                        "application/json-lines",
-                                        "application/octet-stream",
-                                        "application/x-www-form-urlencoded",
-                                        "text/"};
+/** In any case of letters. */
+static bool word_is(const char *text, size_t length, const char *word) {
+    size_t i = 0;
+    for (; i < length && word[i] != 0; i++)
+        if ((text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]) != word[i])
+            return false;
+    return i == length && word[i] == 0;
+}
+
+/** A parameter of a media type (RFC 9110, section 5.6.6), such as header=absent or charset="utf-8". @return false: it isn't
+ * known, and would change what is read. */
+static bool csv_parameter(const char *name, size_t name_length, const char *value, size_t length, sl_format *format) {
+    bool quoted = length >= 2 && value[0] == '"' && value[length - 1] == '"';
+    value += quoted;
+    length -= 2 * (size_t)quoted;
+    const char *const utf8[] = {"utf-8", "utf8", "us-ascii"};
+    if (word_is(name, name_length, "header")) {
+        format->header = word_is(value, length, "present")  ? SL_HEADER_PRESENT
+                         : word_is(value, length, "absent") ? SL_HEADER_ABSENT
+                                                            : SL_HEADER_ANY;
+        return format->header != SL_HEADER_ANY;
+    }
+    if (!word_is(name, name_length, "charset"))
+        return true;
+    for (size_t i = 0; i < sizeof utf8 / sizeof *utf8; i++)
+        if (word_is(value, length, utf8[i]))
+            return true;
+    return false;
+}
+
+/** What follows the type of CSV: RFC 4180 section 3, RFC 7111 section 5. */
+static bool csv_parameters(const char *at, sl_format *format) {
+    while (*(at += strspn(at, "; \t")) != 0) {
+        size_t all = strcspn(at, ";"), name = strcspn(at, "=;");
+        size_t value = all;
+        while (value > name && (at[value - 1] == ' ' || at[value - 1] == '\t'))
+            value--;
+        if (name < all && !csv_parameter(at, name, at + name + 1, value - name - 1, format))
+            return false;
+        at += all;
+    }
+    return true;
+}
+
+/**
+ * What the type says of the body. Content decides between object, array and lines; a type that can carry anything
+ * leaves it to the stream's configuration.
+ * @return false: nothing that is taken.
+ */
+static bool read_type(const char *type, sl_format *format) {
+    static const struct {
+        const char *name;
+        sl_format format;
+    } types[] = {{"application/json", {SL_FORMAT_JSON, 0, 0}},
+                 {"application/x-ndjson", {SL_FORMAT_JSON, 0, 0}},
+                 {"application/ndjson", {SL_FORMAT_JSON, 0, 0}},
+                 {"application/jsonl", {SL_FORMAT_JSON, 0, 0}},
+                 {"application/x-jsonlines", {SL_FORMAT_JSON, 0, 0}},
+                 {"application/jsonlines", {SL_FORMAT_JSON, 0, 0}},
+                 {"application/json-lines", {SL_FORMAT_JSON, 0, 0}},
+                 {"text/csv", {SL_FORMAT_CSV, 0, 0}},
+                 {"application/csv", {SL_FORMAT_CSV, 0, 0}},
+                 {"text/tab-separated-values", {SL_FORMAT_CSV, SL_HEADER_ANY, '\t'}},
+                 {"application/octet-stream", {SL_FORMAT_ANY, 0, 0}},
+                 {"application/x-www-form-urlencoded", {SL_FORMAT_ANY, 0, 0}},
+                 {"text/", {SL_FORMAT_ANY, 0, 0}}};
+    *format = (sl_format){SL_FORMAT_ANY, 0, 0};
     if (*type == 0)
         return true;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (starts(type, types[i]))
-            return true;
+        if (starts(type, types[i].name)) {
+            *format = types[i].format;
+            return format->kind != SL_FORMAT_CSV || csv_parameters(type + strlen(types[i].name), format);
+        }
     return false;
 }
 
@@ -151,10 +207,12 @@ static int check(sl_http_intake *routes, const char *method, const char *stream,
             "a stream's name is a letter or _, then up to 62 letters, digits, _ . -");
         return 400;
     }
-    if (!valid_type(sl_http_header(exchange, "content-type"))) {
+    sl_format format;
+    if (!read_type(sl_http_header(exchange, "content-type"), &format)) {
         sl_http_reply_error(
             exchange, 415, "unsupported_media_type",
-            "send JSON or NDJSON, such as Content-Type: application/json");
+            "send JSON, NDJSON or CSV in UTF-8, such as Content-Type: application/json, "
+            "or text/csv; header=present (or absent)");
         return 415;
     }
     unsigned keys = sl_http_header_count(exchange, "idempotency-key");
@@ -317,9 +375,12 @@ bool sl_http_intake_handle(sl_http_intake *routes, const sl_http_request *reques
     if (*stream == '/')
         stream++;
     const char *key = sl_http_header(request->exchange, "idempotency-key");
+    sl_format format;
+    (void)read_type(sl_http_header(request->exchange, "content-type"), &format); /* It was checked. */
     sl_intake_request submitted = {.stream = stream,
                                    .stream_length = strlen(stream),
                                    .source = "http",
+                                   .format = format,
                                    .key = key,
                                    .key_length = strlen(key),
                                    .body = request->body,

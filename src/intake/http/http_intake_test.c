@@ -9,6 +9,7 @@ typedef struct engine {
     sl_intake port;
     sl_status status;
     unsigned submitted;
+    sl_format format; /* Of the last request. */
     sl_buffer log;
     sl_intake_done_fn *done;
     void *tokens[16];
@@ -22,6 +23,7 @@ typedef struct fixture {
 
 static sl_status submit(sl_intake *port, const sl_intake_request *request) {
     engine *e = (engine *)port; /* The port is its first member. */
+    e->format = request->format;
     sl_buffer_printf(&e->log, "%.*s|%s|", (int)request->stream_length, request->stream,
                      request->source);
     sl_buffer_append(&e->log, request->key, request->key_length);
@@ -221,6 +223,41 @@ static void routes_are_checked_with_and_without_admit(void **state) {
         }
 }
 
+static void the_type_says_what_the_body_is(void **state) {
+    (void)state;
+    static const struct {
+        const char *type;
+        int status;
+        sl_format format;
+    } cases[] = {{"", 0, {SL_FORMAT_ANY, 0, 0}},
+                 {"application/octet-stream", 0, {SL_FORMAT_ANY, 0, 0}},
+                 {"text/plain", 0, {SL_FORMAT_ANY, 0, 0}},
+                 {"text/csvx", 0, {SL_FORMAT_ANY, 0, 0}},
+                 {"application/x-ndjson", 0, {SL_FORMAT_JSON, 0, 0}},
+                 {"text/csv", 0, {SL_FORMAT_CSV, SL_HEADER_ANY, 0}},
+                 {"Text/CSV;Header=Present", 0, {SL_FORMAT_CSV, SL_HEADER_PRESENT, 0}},
+                 {"text/csv ; charset=\"UTF-8\" ;header=\"absent\" ", 0, {SL_FORMAT_CSV, SL_HEADER_ABSENT, 0}},
+                 {"text/csv; header=absent; other=1;", 0, {SL_FORMAT_CSV, SL_HEADER_ABSENT, 0}},
+                 {"text/tab-separated-values", 0, {SL_FORMAT_CSV, SL_HEADER_ANY, '\t'}},
+                 {"text/csv; header=yes", 415, {0}},
+                 {"text/csv; header=", 415, {0}},
+                 {"text/csv; charset=iso-8859-1", 415, {0}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fixture f;
+        char request[256];
+        (void)snprintf(request, sizeof request,
+                       "POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Type: %s\r\nContent-Length: 2\r\n\r\n{}",
+                       cases[i].type);
+        open_with(&f, NULL, 0, true);
+        assert_int_equal(ask(&f, request), cases[i].status);
+        if (f.engine.submitted > 0) {
+            assert_memory_equal(&f.engine.format, &cases[i].format, sizeof f.engine.format);
+            answer(&f, 0, &(sl_intake_reply){.status = 200});
+        }
+        close_all(&f);
+    }
+}
+
 static void headers_are_checked(void **state) {
     (void)state;
     static const struct {
@@ -364,6 +401,7 @@ int main(void) {
         cmocka_unit_test(refusals_of_the_engine_become_statuses),
         cmocka_unit_test(routes_are_checked_with_and_without_admit),
         cmocka_unit_test(headers_are_checked),
+        cmocka_unit_test(the_type_says_what_the_body_is),
         cmocka_unit_test(only_a_listed_token_opens),
         cmocka_unit_test(refused_body_is_not_read_into_memory),
         cmocka_unit_test(every_allocation_may_fail),

@@ -62,8 +62,9 @@ static bool search_null(const uint8_t *p, const uint8_t *end) {
 static bool has_null(run *r, uint32_t i) {
     if (r->nulls[i] == 0) {
         uint32_t row = r->from + i;
-        const uint8_t *text = r->batch->raw + r->batch->row_begin[row];
-        r->nulls[i] = search_null(text, text + r->batch->row_length[row]) ? 2 : 1;
+        uint32_t length;
+        const uint8_t *text = sl_batch_json(r->batch, row, &length);
+        r->nulls[i] = search_null(text, text + length) ? 2 : 1;
     }
     return r->nulls[i] == 2;
 }
@@ -133,8 +134,8 @@ static bool search_tiny(const uint8_t *p, const uint8_t *end) {
 /** Is the value the one that was written, and not just near to it? */
 static bool is_exact(run *r, uint32_t i, double v) {
     const uint32_t row = r->from + i;
-    const uint8_t *text = r->batch->raw + r->batch->row_begin[row];
-    const uint8_t *end = text + r->batch->row_length[row];
+    uint32_t length;
+    const uint8_t *text = sl_batch_json(r->batch, row, &length), *end = text + length;
     if (fabs(v) > 1e300 || (v != 0 && fabs(v) < 1e-290))
         return false;
     if (r->longs[i] == 0)
@@ -520,9 +521,9 @@ static sl_status run_slice(sl_contract_checker *c, const sl_batch *batch, uint32
             batch->verdict[row] != SL_VERDICT_KEEP)
             continue;
         c->counts.trees++;
-        sl_status status =
-            sl_check_text(c, c->contract->root, batch->raw + batch->row_begin[row],
-                          batch->row_length[row]);
+        uint32_t length;
+        const uint8_t *text = sl_batch_json(batch, row, &length);
+        sl_status status = sl_check_text(c, c->contract->root, text, length);
         if (status == SL_ENOMEM || (status != SL_OK && !keep_refusal(c, row)))
             return SL_ENOMEM;
     }
