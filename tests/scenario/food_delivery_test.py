@@ -122,7 +122,7 @@ def test_killed_in_mid_stream_no_row_is_lost_or_there_twice(root):
         time.sleep(0.2)
         d.kill()
         started(d)
-    assert producer.wait(60) == 0, producer.stderr.read().decode()
+    assert producer.wait(300) == 0, producer.stderr.read().decode()
     d.flush()
     check(d, lines_of("food-delivery", *options))
     stopped(d)

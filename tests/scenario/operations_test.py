@@ -26,7 +26,7 @@ def objects(d):
     return json.loads(said)
 
 
-def stages(lines):
+def stages(lines, most=1500):
     """(rows, by code what becomes a dead letter) as the two stages decide."""
     orders, refused, _ = good(lines, "order_id", "amount")
     rows, late = {}, []
@@ -34,7 +34,7 @@ def stages(lines):
         event = read(line)
         if line in refused or event["status"] == "cancelled":
             continue
-        if event["amount"] > 1500:
+        if event["amount"] > most:
             late.append(line)
         else:
             rows.setdefault(event["order_id"], event)
@@ -48,6 +48,10 @@ def check(d, lines):
     assert letters.keys() == {"required", "type", "syntax", "require"}
     assert sorted(letters["require"]) == sorted(second)
     assert sorted(sum((v for k, v in letters.items() if k != "require"), [])) == sorted(first)
+    check_rows(d, rows)
+
+
+def check_rows(d, rows):
     want = {i: [o["amount"], o["status"], o["amount"] > 1000] for i, o in rows.items()}
     for what, found in (("table", d.sql("SELECT * FROM orders")), ("lake", d.parquet("orders"))):
         same(what, {r["order_id"]: [r["amount"], r["status"], bool(r["is_large"])] for r in found}, want)
@@ -95,6 +99,33 @@ def test_a_target_that_is_away_gets_all_when_it_is_back(root):
     wait_for("deliveries", lambda: d.request("POST", "/v1/flush", timeout=120)[0] == 200 and d.metric("sluice_table_stalled") == 0)
     check(d, lines)
     assert not [o for o in objects(d) if o["delivered"] == "waits"]
+    clean(d)
+    stopped(d)
+
+
+def test_refused_orders_are_replayed_when_the_rule_has_changed(root):
+    d = started(Example(root, "operations", CUT_EVERY="1s"))
+    lines = d.send("orders", "orders", COUNT, *OPTIONS)
+    d.flush()
+    check(d, lines)
+    stopped(d)
+    d.environment["AMOUNT_MAX"] = "5000.00"
+    started(d)
+    rows, first, second = stages(lines, most=5000)
+    assert not second
+
+    def replay():
+        done = subprocess.run([BINARY, "replay", "-c", str(d.file), "--stream", "orders", "--json"], env=d.environment,
+                              cwd=d.directory, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return {b["code"]: b["taken"] for b in json.loads(done.stdout)["letters"]}
+
+    taken = replay()
+    assert taken["require"] > COUNT * 0.005 and sum(taken.values()) == taken["require"], taken
+    d.flush()
+    check_rows(d, rows)
+    assert sum(replay().values()) == 0
+    check_rows(d, rows)
     clean(d)
     stopped(d)
 
