@@ -132,13 +132,8 @@ static void decode(worker *w, task *t) {
             t->nomem = true;
         p->decoded_rejects = p->batch->reject_count;
         p->replays = t->replays;
-<<<<<<< HEAD
-        sl_batch_fill_origins(p->batch, sl_source_names);
-        tap_decoded(w, t, p);
-=======
         sl_batch_fill_origins(p->batch, (const char *const *)w->engine->sources);
-        tap_decoded(w, p);
->>>>>>> c0578e4 (CSV as a record format: lines are events like JSON's, with header or configured columns, by Content-Type or the stream's format)
+        tap_decoded(w, t, p);
         if (p->batch->arena.failed || (!t->nomem && !refine(w, t, p)))
             t->nomem = true;
         p->watermark_after =
