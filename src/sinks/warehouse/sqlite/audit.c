@@ -1,0 +1,96 @@
+/* What audit asks: where the ledger stands, and whether rows are as they were written. */
+#include "private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static sl_status audit_rows(sl_warehouse *w, const char *table, bool window, int64_t partition,
+                            uint64_t from, uint64_t to, sl_warehouse_fact *out, sl_error *error) {
+    columns have;
+    sl_status status = sl_sqlite_columns(w, table, &have, error);
+    if (status != SL_OK || have.count == 0)
+        return status;
+    sl_buffer text = SL_BUFFER_EMPTY;
+    sl_buffer_text(&text, window ? "SELECT \"_rows\",\"_hash\",\"window_start\""
+                                 : "SELECT 1,\"_hash\",\"_position\"");
+    uint32_t cells = 0;
+    /* In the order of sl_sqlite_hash_value(): rows' own columns come after _position, as the row file has it. */
+    for (uint32_t i = 0; i < have.count; i++)
+        if (strcmp(have.names[i], "_key") != 0 && strcmp(have.names[i], "_rows") != 0 &&
+            strcmp(have.names[i], "_hash") != 0 && strcmp(have.names[i], "_partition") != 0) {
+            sl_buffer_byte(&text, ',');
+            sl_sqlite_quote(&text, have.names[i]);
+            cells++;
+        }
+    sl_buffer_text(&text, " FROM ");
+    sl_sqlite_quote(&text, table);
+    if (!window)
+        sl_buffer_text(&text,
+                       " WHERE \"_partition\" = ? AND \"_position\" >= ? AND \"_position\" < ?");
+    sl_sql_statement *s = NULL;
+    status = sl_sqlite_finish(&text, error);
+    if (status == SL_OK)
+        status = sl_sql_prepare(w->sql, (const char *)text.bytes, &s, error);
+    sl_buffer_fini(&text);
+    sl_sqlite_columns_fini(&have);
+    if (status != SL_OK)
+        return status;
+    if (!window) {
+        sl_sql_bind_int(s, 1, partition);
+        sl_sql_bind_int(s, 2, (int64_t)from);
+        sl_sql_bind_int(s, 3, (int64_t)to);
+    }
+    while ((status = sl_sql_step(s, error)) == SL_OK) {
+        cell_hash hash = {0};
+        bool shorter = false; /* Columns that came after the row was written are null and unhashed. */
+        uint64_t want = (uint64_t)sl_sql_int(s, 1);
+        for (uint32_t i = 0; i < cells; i++) {
+            shorter = shorter || hash.sum == want;
+            sl_sqlite_hash_cell(&hash, s, 3 + (int)i);
+        }
+        out->rows += (uint64_t)sl_sql_int(s, 0);
+        out->row_hash += hash.sum;
+        if (hash.sum != want && !shorter && out->altered++ == 0)
+            (void)snprintf(out->first_altered, sizeof out->first_altered, "%s=%s",
+                           window ? "window_start" : "_position", sl_sql_text(s, 2, NULL));
+    }
+    return status == SL_ENOTFOUND ? SL_OK : status;
+}
+
+sl_status sl_warehouse_audit(sl_warehouse *w, const char *table, const char *partition, bool window,
+                             uint64_t from, uint64_t to, sl_warehouse_fact *out, sl_error *error) {
+    *out = (sl_warehouse_fact){0};
+    sl_buffer text = SL_BUFFER_EMPTY;
+    columns have = {0};
+    sl_buffer_printf(&text, "sluice_ledger_%s", table);
+    sl_status status = sl_sqlite_finish(&text, error);
+    if (status == SL_OK)
+        status = sl_sqlite_columns(w, (const char *)text.bytes, &have, error);
+    bool there = have.count != 0;
+    sl_sqlite_columns_fini(&have);
+    sl_buffer_clear(&text);
+    sl_buffer_printf(&text, "SELECT id, position, rows FROM \"sluice_ledger_%s\" WHERE partition = ?",
+                     table);
+    int64_t id = 0;
+    if (status == SL_OK && there && (status = sl_sqlite_finish(&text, error)) == SL_OK) {
+        sl_sql_statement *s;
+        status = sl_sql_prepare(w->sql, (const char *)text.bytes, &s, error);
+        if (status == SL_OK) {
+            sl_sql_bind_string(s, 1, partition);
+            status = sl_sql_step(s, error);
+            if (status == SL_OK) {
+                id = sl_sql_int(s, 0);
+                out->found = true;
+                out->position = strtoull(sl_sql_text(s, 1, NULL), NULL, 10);
+                out->loaded = (uint64_t)sl_sql_int(s, 2);
+                sl_sql_reset(s);
+            } else if (status == SL_ENOTFOUND) {
+                status = SL_OK;
+            }
+        }
+    }
+    sl_buffer_fini(&text);
+    if (status == SL_OK && out->found)
+        status = audit_rows(w, table, window, id, from, to, out, error);
+    return status;
+}

@@ -1,0 +1,46 @@
+/* What the files of the embedded warehouse share. */
+#pragma once
+
+#include "sluice/warehouse.h"
+
+#include "sluice/rows.h"
+
+struct sl_warehouse {
+    sl_sql *sql;
+};
+
+/* Hash of stored cells, the same from values that are bound as from cells that are read. */
+typedef struct cell_hash {
+    uint64_t sum;
+    unsigned at;
+} cell_hash;
+
+typedef struct columns {
+    char **names;
+    uint32_t count, capacity;
+} columns;
+
+/* --- text.c: statements, and the columns that a table has --- */
+void sl_sqlite_quote(sl_buffer *out, const char *name);
+const char *sl_sqlite_type(sl_type type);
+/* End the text with a NUL. @return SL_OK, SL_ENOMEM. */
+sl_status sl_sqlite_finish(sl_buffer *text, sl_error *error);
+/* Finish, execute and free it. */
+sl_status sl_sqlite_run(sl_warehouse *w, sl_buffer *text, sl_error *error);
+sl_status sl_sqlite_columns(sl_warehouse *w, const char *table, columns *out, sl_error *error);
+void sl_sqlite_columns_fini(columns *c);
+/* A column that came later (a measure or field that was added) is appended. */
+sl_status sl_sqlite_add_column(sl_warehouse *w, const char *table, const columns *have,
+                               const char *name, const char *type, sl_error *error);
+
+/* --- cells.c: values in and out --- */
+void sl_sqlite_bind(sl_sql_statement *s, int at, const sl_value *v);
+void sl_sqlite_hash_value(cell_hash *h, const sl_value *v);
+/* As sl_sqlite_hash_value() for a cell as SQLite has it. */
+void sl_sqlite_hash_cell(cell_hash *h, sl_sql_statement *s, int column);
+
+/* --- windows.c, rows.c: within the load's transaction --- */
+sl_status sl_sqlite_load_window(sl_warehouse *w, const sl_warehouse_load *load, uint64_t *rows,
+                                sl_error *error);
+sl_status sl_sqlite_load_rows(sl_warehouse *w, const sl_warehouse_load *load, int64_t partition,
+                              uint64_t *rows, sl_error *error);
