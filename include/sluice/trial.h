@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "sluice/memory.h"
+#include "sluice/batch.h"
 
 typedef enum sl_trial_kind {
     SL_TRIAL_NULL,
@@ -48,6 +48,7 @@ typedef struct sl_trial_event {
     const char *stream; /**< "": the configuration decides. */
     const char *body;   /**< As it is sent. */
     size_t length;
+    sl_format_kind format; /**< Of the body. */
     const sl_trial_value *event; /**< The same as a value, NULL where bytes are given. */
     sl_trial_clock clock;
     int64_t at_us;

@@ -200,11 +200,23 @@ static void read_body(sl_loader *l, const sl_node *event, const sl_node *raw, sl
     sl_buffer_fini(&json);
 }
 
+/** What isn't said of `raw` the stream says. */
+static void read_format(sl_loader *l, const sl_node *node, bool raw, sl_trial_event *e) {
+    static const char *const formats[] = {"json", "csv"};
+    e->format = raw ? SL_FORMAT_ANY : SL_FORMAT_JSON;
+    if (!node || !is_kind(l, node, SL_NODE_SCALAR, "json or csv"))
+        return;
+    if (!raw)
+        wrong(l, node, false, "format: is for `raw`; an `event` is JSON");
+    else if (known(l, node, false, "no format", node->text, formats, 2))
+        e->format = strcmp(node->text, "csv") ? SL_FORMAT_JSON : SL_FORMAT_CSV;
+}
+
 static void read_event(sl_loader *l, const sl_node *node, sl_trial_event *e) {
     e->line = node->line;
     e->stream = "";
     if (!is_kind(l, node, SL_NODE_MAP, "an event such as { stream: clicks, event: { user_id: u1 } }") ||
-        !KNOWN_KEYS(l, node, "stream", "event", "raw", "at"))
+        !KNOWN_KEYS(l, node, "stream", "event", "raw", "format", "at"))
         return;
     const sl_node *stream = sl_yaml_child(node, "stream"), *event = sl_yaml_child(node, "event"),
                   *raw = sl_yaml_child(node, "raw"), *at = sl_yaml_child(node, "at");
@@ -212,6 +224,7 @@ static void read_event(sl_loader *l, const sl_node *node, sl_trial_event *e) {
         wrong(l, node, false, "an event needs one of `event` (a map) and `raw` (a text)");
     else
         read_body(l, event, raw, e);
+    read_format(l, sl_yaml_child(node, "format"), raw != NULL, e);
     if (stream && is_kind(l, stream, SL_NODE_SCALAR, "the name of a stream") && is_stream(l, stream, false, stream->text))
         e->stream = sl_loader_keep(l, stream->text, strlen(stream->text));
     if (at)

@@ -49,7 +49,7 @@ static void a_test_is_read_with_its_places(void **state) {
                                   "    now: 2026-01-01T00:00:00Z\n"
                                   "    events:\n"
                                   "      - {stream: clicks, event: {id: a, n: 1.50, t: true, l: [x], e: null, q: '7'}}\n"
-                                  "      - {raw: '{', at: +5s}\n"
+                                  "      - {raw: '{', at: +5s, format: csv}\n"
                                   "      - {stream: free, raw: '', at: 2026-01-01T00:01:00Z}\n"
                                   "    expect:\n"
                                   "      clicks: [{id: a, geo.city: null}]\n"
@@ -74,6 +74,9 @@ static void a_test_is_read_with_its_places(void **state) {
     assert_string_equal(t->events[1].stream, "");
     assert_string_equal(t->events[1].body, "{");
     assert_null(t->events[1].event);
+    assert_int_equal(t->events[0].format, SL_FORMAT_JSON);
+    assert_int_equal(t->events[1].format, SL_FORMAT_CSV);
+    assert_int_equal(t->events[2].format, SL_FORMAT_ANY);
     assert_int_equal(t->events[1].clock, SL_TRIAL_AFTER);
     assert_int_equal(t->events[1].at_us, 5 * SL_SECOND_US);
     assert_int_equal(t->events[2].clock, SL_TRIAL_AT);
@@ -110,6 +113,8 @@ static void mistakes_in_a_test_are_found_with_the_nearest_word(void **state) {
     refused("{name: x, events: [{raw: [5]}], expect: {}}", "expected a text");
     refused("{name: x, events: [{steam: a, raw: x}], expect: {}}", "did you mean 'stream'?");
     refused("{name: x, events: [{raw: x, at: 5s}], expect: {}}", "at: expected +5s or a time such as");
+    refused("{name: x, events: [{raw: x, format: cvs}], expect: {}}", "no format 'cvs' (did you mean 'csv'?)");
+    refused("{name: x, events: [{event: {}, format: csv}], expect: {}}", "format: is for `raw`");
     refused("{name: x, expect: []}", "expected what is expected");
     refused("{name: x, expect: {clciks: 1}}", "no stream or window 'clciks' (did you mean 'clicks'?)");
     refused("{name: x, expect: {clicks: [{idd: 1}]}}", "no column 'idd' (did you mean 'id'?)");

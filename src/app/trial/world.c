@@ -399,7 +399,7 @@ static sl_status submit(world *w, const sl_trial_event *e) {
     const sl_intake_request request = {.stream = e->stream,
                                        .stream_length = strlen(e->stream),
                                        .source = "http",
-                                       .format = {.kind = e->event != NULL ? SL_FORMAT_JSON : SL_FORMAT_ANY},
+                                       .format = {.kind = (uint8_t)e->format},
                                        .body = body,
                                        .length = e->length,
                                        .done = replied,
