@@ -3,6 +3,7 @@
 is, and nothing but the report comes of it."""
 
 import os
+import pty
 import re
 import resource
 import signal
@@ -337,6 +338,22 @@ def test_exit_codes_and_options(root):
         assert subprocess.run([BINARY, "validate", file], cwd=root, capture_output=True).returncode == code
     write(root, CLICKS, "none.yaml")
     assert sluice(root, "none.yaml").returncode == 1
+
+
+def test_a_terminal_gets_colours(root):
+    write(root, CLICKS + "tests: [{ name: x, events: [{ stream: clicks, event: { id: a } }], expect: { clicks: [{ id: b }] } }]\n")
+
+    def shown(**environment):
+        ours, its = pty.openpty()
+        subprocess.run([BINARY, "test", "sluice.yaml"], cwd=root, stdout=its, env={**os.environ, **environment})
+        os.close(its)
+        text = os.read(ours, 65536).decode()
+        os.close(ours)
+        return text
+
+    coloured = shown()
+    assert "\x1b[31mFAIL\x1b[0m" in coloured and '\x1b[31m        - id "b"\x1b[0m' in coloured and '\x1b[32m        + id "a"\x1b[0m' in coloured, coloured
+    assert "\x1b" not in shown(NO_COLOR="1")
 
 
 def test_the_same_file_gives_the_same_result_everywhere(root):

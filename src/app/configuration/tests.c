@@ -252,7 +252,7 @@ static bool is_count(const sl_node *node, uint64_t *count) {
 /** The names that columns of these rows have; none: they aren't known beforehand. */
 static names column_names(sl_loader *l, const sl_trial_expectation *e) {
     static const char *const letter[] = {"stream", "stage", "code", "path", "message", "at", "raw", "index",
-                                         "schema_version", "arrived", "source"};
+                                         "arrived", "source"};
     names n = {sl_loader_get(l, NAMES_MAX, sizeof *n.list), 0};
     if (!n.list)
         return n;

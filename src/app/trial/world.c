@@ -215,6 +215,11 @@ static sl_status take_path(world *w, const char *stream, const char *key, sl_err
     return SL_OK;
 }
 
+/* Where it lies in the log, which says nothing about the event. */
+static bool is_place(const char *name) {
+    return strcmp(name, "partition") == 0 || strcmp(name, "position") == 0 || strcmp(name, "schema_version") == 0;
+}
+
 /* Late events and dead letters. */
 static sl_status take_refused(world *w, const sl_delivery *d, const char *stream, const uint8_t *bytes, size_t length,
                               sl_error *error) {
@@ -234,8 +239,8 @@ static sl_status take_refused(world *w, const sl_delivery *d, const char *stream
             row->position = w->refused++;
         for (uint32_t i = 0; i < columns && good; i++) {
             const char *name = sl_parquet_scan_name(scan, i);
-            good = trial_put(&w->results->arena, row->value, name, &values[i]);
-            if (good && dead && strcmp(name, "position") == 0)
+            good = (dead && is_place(name)) || trial_put(&w->results->arena, row->value, name, &values[i]);
+            if (dead && strcmp(name, "position") == 0)
                 row->position = (uint64_t)values[i].as.i64;
         }
         if (!good)
