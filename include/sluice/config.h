@@ -60,6 +60,7 @@ typedef struct sl_config_stream {
     sl_contract *contract;/**< What events must fulfil; NULL: inferred. */
     sl_schema *schema;    /**< NULL: inferred. Holds the `add` columns and `_rest`. */
     char *event_time;     /**< Field path or NULL. */
+    char *id;             /**< What tells events apart: a field's path (then that of `warehouse`, too), or an expression; NULL: nothing. */
     bool processed_at, source; /**< `add: [processed_at, source]`. */
     int64_t late_limit_us;/**< 0: none. */
     int64_t dedupe_us;    /**< Horizon within which `id` is unique; 0: not looked at. */

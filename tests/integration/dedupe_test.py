@@ -62,6 +62,26 @@ def test_duplicates_within_one_request_and_among_threads(root):
     stopped(daemon)
 
 
+def test_an_expression_tells_events_apart(root):
+    config = dedupe_configuration(root)
+    stream = config["streams"]["events"]
+    del stream["warehouse"]
+    stream.update({"id": 'group + "/" + string(id % 100)', "steps": [{"set": {"group": 'kind == "k4" ? null : kind'}}]})
+    daemon = started(Daemon(root, config))
+    for again in range(2):
+        for i in range(10):
+            assert daemon.request("POST", "/v1/events/events", body(i * 100, 100))[0] == 200
+        daemon.kill()
+        started(daemon)
+    daemon.flush()
+    ids = sorted(r[0] for r in rows(root / "lake"))
+    every = [i for i in range(1000) if i % 5 == 4]  # Without a kind the expression fails: always kept.
+    assert ids == sorted([i for i in range(100) if i % 5 != 4] + 2 * every), len(ids)
+    code, text = daemon.audit()
+    assert code == 0, text
+    stopped(daemon)
+
+
 def test_older_than_the_horizon_is_late(root):
     daemon = started(Daemon(root, dedupe_configuration(root, horizon="10m")))
     post = lambda i, at, n: daemon.request("POST", "/v1/events/events", json.dumps({**event(i), "at": at, "text": n}).encode())

@@ -443,22 +443,34 @@ static const struct {
      "configuration:1:12: lookup u: needs `key`, and one of `csv`, `ndjson`, `sqlite` and `postgres`",
      SL_EINVAL},
     {"streams: { s: { dedupe: 1h } }\n",
-     "configuration:1:17: stream s: dedupe needs `id`, the field that tells events apart",
+     "configuration:1:17: stream s: dedupe needs `id`, which tells events apart: a field or an expression",
      SL_EINVAL},
     {"streams: { s: { when: 'a == 1' } }\n",
      "configuration:1:23: stream s: `when` needs a schema: the types of an inferred one aren't known beforehand. One with the "
-     "members that `when` asks for is enough: others go to _rest",
+     "members that are asked for is enough: others go to _rest",
      SL_EINVAL},
     {STREAM("    when: 'usr == \"a\"'\n"),
      "configuration:4:11: stream s: when: column 1: there is no `usr`; did you mean `user`?\n  usr == \"a\"\n  ^",
      SL_ENOTFOUND},
     {STREAM("    when: 'user + \"a\"'\n"), "configuration:4:11: stream s: when: expected a condition, this is of type string",
      SL_ETYPE},
+    {STREAM("    id: usr\n"), "configuration:4:9: id: the schema of stream s has no field 'usr' (did you mean 'user'?)", SL_ENOTFOUND},
+    {STREAM("    id: 'usr + \"/\"'\n"),
+     "configuration:4:9: stream s: id: column 1: there is no `usr`; did you mean `user`?\n  usr + \"/\"\n  ^", SL_ENOTFOUND},
+    {STREAM("    id: '\"a\" + \"b\"'\n    dedupe: 1h\n"), "configuration:4:9: stream s: id: the same for every event", SL_EINVAL},
+    {STREAM("    id: 'user + o.c'\n    dedupe: 1h\n    warehouse: { table: ts }\n"),
+     "configuration:4:9: stream s: id: rows of table 'ts' can't be told apart by an expression: make a field of it by a step "
+     "(set: { event_key: … }), and name that",
+     SL_EINVAL},
+    {"streams: { s: { id: 'a + b' } }\n",
+     "configuration:1:21: stream s: id: an expression needs a schema: the types of an inferred one aren't known beforehand. One with "
+     "the members that are asked for is enough: others go to _rest",
+     SL_EINVAL},
     {STREAM("    when: 'has(_rest)'\n"),
      "configuration:4:11: stream s: when: _rest isn't there yet when it is asked: name the member in the schema", SL_EINVAL},
     {"streams: { s: { steps: [ { sett: { a: b } } ] } }\n",
      "configuration:1:24: stream s: steps need a schema: the types of an inferred one "
-     "aren't known beforehand\n"
+     "aren't known beforehand. One with the members that are asked for is enough: others go to _rest\n"
      "configuration:1:28: stream s: no step is called 'sett' (did you mean 'set'?)",
      SL_EINVAL},
     {"sources: { o: { kafk: 1 } }\n",

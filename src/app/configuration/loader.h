@@ -27,6 +27,8 @@ typedef struct sl_loader {
     bool container;        /**< SLUICE_SCHEMA made the stream. */
 } sl_loader;
 
+/** Behind "needs a schema". */
+#define PARTIAL ". One with the members that are asked for is enough: others go to _rest"
 #define SL_CONFIG_FILE_BYTES (UINT64_C(1) << 20)
 
 /** Copies into the box; "" and a remembered failure when out of memory. */

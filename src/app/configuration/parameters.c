@@ -260,10 +260,9 @@ const sl_parameter sl_parameters[] = {
     {"streams.NAME.event_time", SL_PARAMETER_TEXT, STREAM(event_time), 0, NULL, "arrival",
      0, 0, NULL,
      "Field that says when it happened: the path of a string with format date-time."},
-    {"streams.NAME.id", SL_PARAMETER_TEXT, STREAM(warehouse.id), 0, NULL, "none", 0, 0,
-     NULL,
-     "Field that tells events apart. In the warehouse a later event with the same id "
-     "replaces the earlier one's row; without an id rows are appended."},
+    {"streams.NAME.id", SL_PARAMETER_TEXT, STREAM(id), 0, NULL, "none", 0, 0, NULL,
+     "What tells events apart, after the steps: a field, or for `dedupe` alone a CEL expression such as `user_id + \"/\" + string(seq)`. "
+     "In the warehouse a later event with the same id replaces the earlier one's row; without an id rows are appended."},
     {"streams.NAME.add", SL_PARAMETER_FLAGS, STREAM(processed_at), 0, NULL, "none", 0, 2,
      "processed_at|source",
      "Columns to add: `processed_at`, the arrival time in the log, and `source`, the "

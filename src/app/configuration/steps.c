@@ -215,7 +215,7 @@ void sl_loader_steps(sl_loader *l, sl_config_stream *s, const sl_node *section) 
         read_step(l, s, n);
     if (!s->schema && !sl_yaml_child(section, "schema"))
         sl_problem_add(&l->problems, steps, false, SL_EINVAL,
-                       "stream %s: steps need a schema: the types of an inferred one aren't known beforehand", s->name);
+                       "stream %s: steps need a schema: the types of an inferred one aren't known beforehand" PARTIAL, s->name);
     if (!s->schema || l->problems.count != before || l->problems.out_of_memory)
         return;
     sl_error error = {0};

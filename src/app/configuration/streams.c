@@ -189,14 +189,52 @@ static bool is_single(sl_type type) {
     return type != SL_TYPE_GROUP && type != SL_TYPE_JSON && type != SL_TYPE_BYTES;
 }
 
-static void check_id(sl_loader *l, const sl_config_stream *stream, const sl_node *section) {
+/** "user.id": what can only be meant as one. */
+static bool is_path(const char *text) {
+    for (; *text; text++)
+        if (!is_letter(*text) && !is_digit(*text) && *text != '.')
+            return false;
+    return true;
+}
+
+static void check_id_expression(sl_loader *l, const sl_config_stream *stream, const sl_node *at) {
+    sl_expression *id;
+    sl_error error = {0};
+    sl_status status = sl_expression_compile(stream->id, sl_config_output(stream), &id, &error);
+    if (status != SL_OK) {
+        sl_problem_add(&l->problems, at, false, status, "stream %s: id: %s", stream->name, error.text);
+        return;
+    }
+    size_t fields;
+    (void)sl_expression_fields(id, &fields);
+    if (fields == 0)
+        sl_problem_add(&l->problems, at, false, SL_EINVAL, "stream %s: id: the same for every event", stream->name);
+    if (stream->warehouse.name)
+        sl_problem_add(&l->problems, at, false, SL_EINVAL,
+                       "stream %s: id: rows of table '%s' can't be told apart by an expression: make a field of it by a step "
+                       "(set: { event_key: … }), and name that",
+                       stream->name, stream->warehouse.name);
+    sl_expression_destroy(id);
+}
+
+static void check_id(sl_loader *l, sl_config_stream *stream, const sl_node *section) {
     const sl_node *at = sl_yaml_child(section, "id");
-    const char *path = stream->warehouse.id;
-    if (!path || !stream->schema)
-        return; /* Inferred: the field may come. */
+    const char *path = stream->id;
+    if (!path)
+        return;
     const sl_schema *schema = sl_config_output(stream);
-    uint32_t field = sl_schema_find(schema, path);
-    if (field == SL_NO_FIELD)
+    uint32_t field = schema ? sl_schema_find(schema, path) : SL_NO_FIELD;
+    if (field != SL_NO_FIELD || is_path(path))
+        stream->warehouse.id = stream->id;
+    if (!schema && !is_path(path) && !sl_yaml_child(section, "schema"))
+        sl_problem_add(&l->problems, at, false, SL_EINVAL,
+                       "stream %s: id: an expression needs a schema: the types of an inferred one aren't known beforehand" PARTIAL,
+                       stream->name);
+    if (!schema)
+        return; /* Inferred: the field may come. */
+    if (!stream->warehouse.id)
+        check_id_expression(l, stream, at);
+    else if (field == SL_NO_FIELD)
         unknown_field(l, stream, at, "id", path);
     else if (!is_single(schema->fields[field].type))
         sl_problem_add(&l->problems, at, false, SL_ETYPE,
@@ -212,8 +250,7 @@ static void check_when(sl_loader *l, const sl_config_stream *stream, const sl_no
     if (!stream->schema) {
         if (!sl_yaml_child(section, "schema"))
             sl_problem_add(&l->problems, at, false, SL_EINVAL,
-                           "stream %s: `when` needs a schema: the types of an inferred one aren't known beforehand. One with the members "
-                           "that `when` asks for is enough: others go to _rest",
+                           "stream %s: `when` needs a schema: the types of an inferred one aren't known beforehand" PARTIAL,
                            stream->name);
         return;
     }
@@ -240,12 +277,12 @@ static void check_dedupe(sl_loader *l, const sl_config_stream *stream, const sl_
     if (!stream->dedupe_us)
         return;
     const sl_node *at = sl_yaml_child(section, "dedupe");
-    if (!stream->warehouse.id)
+    if (!stream->id)
         sl_problem_add(&l->problems, at, true, SL_EINVAL,
-                       "stream %s: dedupe needs `id`, the field that tells events apart", stream->name);
+                       "stream %s: dedupe needs `id`, which tells events apart: a field or an expression", stream->name);
     else if (!stream->schema && !sl_yaml_child(section, "schema"))
         sl_problem_add(&l->problems, at, true, SL_EINVAL,
-                       "stream %s: dedupe needs a schema: in an inferred one the type of `id` may change", stream->name);
+                       "stream %s: dedupe needs a schema: in an inferred one the type of `id` may change" PARTIAL, stream->name);
 }
 
 static void check_partitions(sl_loader *l, const sl_config_stream *stream,

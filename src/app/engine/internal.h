@@ -63,7 +63,8 @@ typedef struct shape {
     sl_steps *steps;          /**< NULL: none. */
     uint32_t event_time;      /**< Field index in `schema` or SL_NO_FIELD: arrival. */
     uint32_t decoded_time;    /**< The same in `decoded`. */
-    uint32_t id;              /**< Field in `schema` that tells events apart; SL_NO_FIELD: duplicates aren't looked for. */
+    bool deduped;             /**< Duplicates are looked for: */
+    uint32_t id;              /**< … by this field in `schema`, or, with SL_NO_FIELD, by the stream's expression. */
     uint32_t table_count;
     uint32_t *partition_fields[COMPANIONS_MAX]; /**< Of lake tables; SL_NO_FIELD: see partition_by. */
     sl_window_plan *plans[COMPANIONS_MAX];      /**< Of window tables. */
@@ -418,6 +419,7 @@ typedef struct worker {
     sl_contract_split *checker_splits[STREAMS_MAX + 64];
     sl_step_runner *runners[STREAMS_MAX + 64]; /**< By stream; NULL: none yet, or no steps. */
     sl_steps *runner_plans[STREAMS_MAX + 64];
+    sl_expression *ids[STREAMS_MAX + 64];      /**< By stream, where an expression tells events apart; NULL: none yet. */
     sl_batch **free_batches;
     uint32_t free_count, free_capacity;
     route_look *look;        /**< NULL: no record is shared by streams. */

@@ -115,7 +115,7 @@ static bool refine(worker *w, task *t, part *p) {
     bool good = !p->shape->of->unrouted || refuse_all(p->batch, t->records);
     good = good && (p->shape->split == NULL || worker_contract(w, t, p));
     good = good && (p->shape->steps == NULL || worker_steps(w, p));
-    return good && (p->shape->id == SL_NO_FIELD || worker_ids(w, p));
+    return good && (!p->shape->deduped || worker_ids(w, p));
 }
 
 static void decode(worker *w, task *t) {
@@ -257,6 +257,7 @@ void workers_destroy(sl_engine *e) {
             sl_schema_unref(w->decoder_schemas[k]);
             sl_contract_checker_destroy(w->checkers[k]);
             sl_step_runner_destroy(w->runners[k]);
+            sl_expression_destroy(w->ids[k]);
         }
         while (w->free_count != 0)
             sl_batch_destroy(w->free_batches[--w->free_count]);

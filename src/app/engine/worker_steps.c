@@ -89,15 +89,48 @@ const sl_batch *worker_view(worker *w, const part *p) {
     return p->shape->steps == NULL ? p->batch : sl_step_runner_view(w->runners[p->shape->of->index], p->batch);
 }
 
+/* @return false: an event without one, or one whose expression fails. */
+static bool id_of(const sl_expression *expression, const sl_column *made, const sl_batch *view, uint32_t field, uint32_t row,
+                  sl_value *out) {
+    if (expression == NULL) {
+        *out = sl_value_of(view, field, row);
+        return !out->null;
+    }
+    *out = (sl_value){.type = sl_expression_type(expression), .scale = sl_expression_scale(expression)};
+    if (!made->valid[row])
+        return false;
+    if (out->type == SL_TYPE_STRING) {
+        out->as.text.bytes = sl_expression_text(expression, view, made->values.span[row]);
+        out->as.text.length = made->values.span[row].length;
+    } else if (out->type == SL_TYPE_DOUBLE) {
+        out->as.f64 = made->values.f64[row];
+    } else {
+        out->as.i64 = out->type == SL_TYPE_BOOL ? made->values.truth[row] : made->values.i64[row];
+    }
+    return true;
+}
+
+static sl_expression *id_expression(worker *w, const shape *s) {
+    sl_expression **id = &w->ids[s->of->index];
+    sl_error error;
+    if (*id == NULL && sl_expression_compile(s->of->config->id, s->schema, id, &error) != SL_OK)
+        *id = NULL; /* It was compiled when the configuration was read: only memory lacks. */
+    return *id;
+}
+
 bool worker_ids(worker *w, part *p) {
     const sl_batch *view = worker_view(w, p);
-    uint32_t field = p->shape->id;
+    sl_expression *expression = NULL;
+    const sl_column *made = NULL;
+    if (p->shape->id == SL_NO_FIELD && ((expression = id_expression(w, p->shape)) == NULL ||
+                                        (made = sl_expression_run(expression, view, NULL)) == NULL))
+        return false;
     p->ids = sl_calloc(view->rows + 1, sizeof *p->ids);
     sl_buffer bytes = SL_BUFFER_EMPTY;
     for (uint32_t row = 0; p->ids != NULL && row < view->rows; row++) {
-        if (view->verdict[row] != SL_VERDICT_KEEP || !sl_batch_present(view, field, row))
+        sl_value value;
+        if (view->verdict[row] != SL_VERDICT_KEEP || !id_of(expression, made, view, p->shape->id, row, &value))
             continue;
-        sl_value value = sl_value_of(view, field, row);
         sl_buffer_clear(&bytes);
         sl_value_encode(&value, &bytes);
         p->ids[row] = (event_id){sl_hash128_of(bytes.bytes, bytes.length), true};
