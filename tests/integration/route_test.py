@@ -267,5 +267,35 @@ def test_killed_at_any_moment(root):
     print(f"{kills} kills", end=" ")
 
 
+def test_conditions_change_where_all_tables_stand_at_one_position(root):
+    config = route_configuration(root)
+    config["streams"]["visits"]["lake"]["max_age"] = "1h"
+    daemon = started(Daemon(root, config))
+    visit = lambda i: json.dumps({"id": i, "type": "visit", "page": {"path": "/"}}).encode()
+    for i in range(20):
+        assert daemon.request("POST", "/v1/events", visit(i) + b"\n" + event(14 * i).encode())[0] == 200
+    cursor = lambda table: {t["name"]: t["cursor"] for s in json.loads(daemon.request("GET", "/v1/state")[1])["streams"] for t in s["tables"]}[table]
+    wait_for("a cut of the other stream", lambda: cursor("orders/rows") > cursor("visits/lake"))
+    streams = daemon.config["streams"]
+    other = {**daemon.config, "streams": {**streams, "visits": {**streams["visits"], "when": 'type == "visit" && id > 5'}}}
+    daemon.kill()
+    before = daemon.config
+    daemon.config = other
+    assert daemon.start() == 1
+    assert "other conditions (`when`) than before, while" in daemon.said(), daemon.said()[-1000:]
+    daemon.config = before
+    started(daemon)
+    flush_until(daemon)
+    stopped(daemon)
+    daemon.config = other
+    started(daemon)
+    assert daemon.request("POST", "/v1/events", visit(3))[0] == 400 and daemon.request("POST", "/v1/events", visit(300))[0] == 200
+    flush_until(daemon)
+    assert sorted(r[0] for r in rows(root / "lake/visits")) == [*range(20), 300]
+    code, text = daemon.audit()
+    assert code == 0, text
+    stopped(daemon)
+
+
 if __name__ == "__main__":
     run_tests(sys.modules[__name__])

@@ -242,6 +242,39 @@ static sl_status check_tables(sl_engine *e, recovery *r, sl_error *error) {
     return status;
 }
 
+static sl_status conflicting_routes(const stored_table *a, const stored_table *b, sl_error *error) {
+    return sl_error_set(error, SL_ECONFLICT,
+                        "streams: other conditions (`when`) than before, while %s stands at %" PRIu64 " and %s at %" PRIu64
+                        ": what lies between would change its stream, and be stored twice or not at all. Start with the "
+                        "configuration as it was, POST /v1/flush, and change it then",
+                        a->name, a->cursor, b->name, b->cursor);
+}
+
+/* An event that changes its stream must not do so between two tables' cursors. */
+static sl_status check_routes(sl_engine *e, const recovery *r, sl_error *error) {
+    sl_buffer text = SL_BUFFER_EMPTY, stored = SL_BUFFER_EMPTY;
+    router_text(e->router, &text);
+    sl_status status = sl_ledger_get(e->storage.ledger, "routes", &stored, error);
+    const char *now = sl_buffer_cstr(&text);
+    if (status == SL_OK && (text.failed || stored.failed))
+        status = no_memory(error);
+    if (status == SL_OK && strcmp(now, sl_buffer_cstr(&stored)) != 0) {
+        const stored_table *first = NULL;
+        for (const stored_table *s = r->tables; s != NULL && status == SL_OK; s = s->next) {
+            if (s->returned)
+                continue;
+            if (first != NULL && s->cursor != first->cursor)
+                status = conflicting_routes(first, s, error);
+            first = s;
+        }
+        if (status == SL_OK)
+            status = sl_ledger_set(e->storage.ledger, "routes", now, error);
+    }
+    sl_buffer_fini(&text);
+    sl_buffer_fini(&stored);
+    return status;
+}
+
 /* Files may go elsewhere from now on: audit looks for the older ones where they went. */
 static sl_status note_targets(sl_engine *e, const recovery *r, sl_error *error) {
     sl_status status = SL_OK;
@@ -316,6 +349,8 @@ static sl_status enter_configuration(sl_engine *e, recovery *r, sl_error *error)
         return status;
     match_tables(e, r);
     status = check_tables(e, r, error);
+    if (status == SL_OK)
+        status = check_routes(e, r, error);
     if (status == SL_OK) {
         begin_tables(e, r);
         status = note_targets(e, r, error);
@@ -492,6 +527,8 @@ static sl_status recover(sl_engine *e, sl_error *error) {
     if (status == SL_OK)
         status = make_streams(e, &r, error);
     if (status == SL_OK)
+        status = router_create(e, error);
+    if (status == SL_OK)
         status = sl_ledger_schemas(e->storage.ledger, load_schema, &r, error);
     if (status == SL_OK)
         status = enter_configuration(e, &r, error);
@@ -600,8 +637,6 @@ sl_status sl_engine_create(const sl_engine_options *options, sl_engine **out, sl
         status = delivery_create(e, error);
     if (status == SL_OK)
         status = recover(e, error);
-    if (status == SL_OK)
-        status = router_create(e, error);
     if (status == SL_OK)
         status = workers_create(e, error);
     if (status == SL_OK)

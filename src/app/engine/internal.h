@@ -610,6 +610,8 @@ void retired_destroy(table *t);
 /* route.c: records without a path, whose events go to the first stream whose `when` is true of them */
 /** After the streams are made. */
 sl_status router_create(sl_engine *e, sl_error *error);
+/** What decides, for the ledger to compare; "" for NULL. */
+void router_text(const router *r, sl_buffer *out);
 void router_destroy(router *r); /**< NULL is allowed. */
 /** The record is shared by streams: the task uses the shapes of all of them. */
 void route_share(sl_engine *e, task *t, uint32_t record);

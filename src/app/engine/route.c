@@ -169,6 +169,19 @@ void router_destroy(router *r) {
     sl_free(r);
 }
 
+void router_text(const router *r, sl_buffer *out) {
+    for (uint32_t i = 0; r != NULL && i < r->count; i++) {
+        const condition *c = &r->conditions[i];
+        sl_buffer_printf(out, "%s: %s", c->of->name, c->of->config->when);
+        for (uint32_t k = 0; k < c->name_count; k++)
+            if (c->names[k].column != 0)
+                sl_buffer_printf(out, "; %s %s", c->names[k].path, sl_type_name(c->names[k].type));
+        sl_buffer_byte(out, '\n');
+    }
+    if (r != NULL)
+        sl_buffer_text(out, r->rest->name);
+}
+
 void route_share(sl_engine *e, task *t, uint32_t record) {
     const router *r = e->router;
     t->records[record].stream = ROUTED;
