@@ -2,7 +2,6 @@
 """The food delivery's example on a real S3 server and a real PostgreSQL: only variables say so. Dimensions and facts are in
 the datamart's schema, the lake in the bucket; the dashboards' questions, asked of the star, give what the windows say."""
 
-import csv
 import os
 import sys
 import uuid
@@ -43,11 +42,7 @@ def deliver(root, url, as_url=None, **variables):
     d.environment["TABLES"] = f"{store.url}/dims"
     started(d)
     for stream, table in DIMENSIONS.items():
-        with open(d.directory / "tables" / f"{table}.csv", newline="", encoding="utf-8") as file:
-            rows = [{k: int(v) if k.endswith("ID") else float(v) if k.endswith("Rating") else v for k, v in r.items()}
-                    for r in csv.DictReader(file)]
-        for at in range(0, len(rows), 2000):
-            assert d.post(rows[at:at + 2000], f"/v1/events/{stream}")[1]["rejected"] == 0
+        d.post_csv(stream, d.directory / "tables" / f"{table}.csv")
     lines = d.send("", "food-delivery", COUNT, *OPTIONS)  # Without the stream's name: `when` finds it.
     d.flush()
     orders, refused, again = good(lines, "OrderID", "OrderValue")

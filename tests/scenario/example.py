@@ -68,6 +68,14 @@ class Example(daemon.Daemon):
         sluice("generate", kind, *options, "--to", self.url(stream))
         return lines_of(kind, *options)
 
+    def post_csv(self, stream, file):
+        """A table as it lies there, as `curl -H 'Content-Type: text/csv' --data-binary @FILE` does; how many rows it has."""
+        content = Path(file).read_bytes()
+        status, reply = self.post(content, f"/v1/events/{stream}", Content_Type="text/csv")
+        assert status == 200 and reply["rejected"] == 0, reply
+        assert reply["accepted"] == content.count(b"\n") - 1, reply
+        return reply["accepted"]
+
     def sql(self, text):
         """Rows of the warehouse as dictionaries."""
         with sqlite3.connect(self.warehouse()) as db:

@@ -21,12 +21,8 @@ def table(d, name):
 
 
 def load_dimensions(d):
-    for stream, name, key, numbers in (("dimCustomers", "customers", "CustomerID", ()),
-                                       ("dimRestaurants", "restaurants", "RestaurantID", ("RestaurantRating",)),
-                                       ("dimDeliveryRiders", "riders", "RiderID", ("RiderRating",))):
-        rows = [{k: int(v) if k == key else float(v) if k in numbers else v for k, v in r.items()} for r in table(d, name)]
-        status, reply = d.post(rows, f"/v1/events/{stream}")
-        assert status == 200 and reply["rejected"] == 0, reply
+    for stream, name in (("dimCustomers", "customers"), ("dimRestaurants", "restaurants"), ("dimDeliveryRiders", "riders")):
+        d.post_csv(stream, d.directory / "tables" / f"{name}.csv")
     d.flush()
     for stream, name, key in (("dimCustomers", "customers", "CustomerID"), ("dimRestaurants", "restaurants", "RestaurantID"),
                               ("dimDeliveryRiders", "riders", "RiderID")):

@@ -144,6 +144,36 @@ def test_a_mixed_request_goes_to_three_streams(root):
     stopped(d)
 
 
+def test_lines_of_csv_are_the_same_events(root):
+    d = example(root)
+    keys = {"payments": ("payments", "transaction_id", "amount"), "orders": ("orders", "order_id", "amount"),
+            "sensors": ("iot", "device_id", "temperature")}
+    for stream, (kind, key, number) in keys.items():
+        options = ["--count", "3000", *map(str, OPTIONS)]
+        sluice("generate", kind, *options, "--format", "csv", "--batch", "500", "--no-progress", "--to", d.url(stream))
+        d.flush()
+        events = lines_of(kind, *options)
+        rows = lines_of(kind, *options, "--format", "csv")[1:]
+        _, refused, _ = good(events, key, number)
+        refused = set(refused)
+        broken = [row for row, event in zip(rows, events) if event in refused]
+        assert broken and sorted(sum(d.dead_letters(stream).values(), [])) == sorted(broken), stream
+        kept = {}
+        for line in events:
+            if line not in refused:
+                event = json.loads(line, parse_float=Decimal)
+                kept.setdefault(event["reading_id" if stream == "sensors" else key], event)
+        found = {r["reading_id" if stream == "sensors" else key]: r for r in d.parquet(stream)}
+        fields = {"payments": ("user_id", "amount", "currency", "category"), "orders": ("customer_id", "amount", "status"),
+                  "sensors": ("device_id", "temperature", "battery")}[stream]
+        same(stream, {i: [r[f] for f in fields] for i, r in found.items()}, {i: [e[f] for f in fields] for i, e in kept.items()})
+        if stream == "orders":
+            same("items", {i: json.loads(r["items"], parse_float=Decimal) for i, r in found.items()},
+                 {i: e["items"] for i, e in kept.items()})
+    clean(d)
+    stopped(d)
+
+
 def test_ten_times_the_usual_rate_loses_nothing(root):
     d = example(root)
     for seed, rate in ((1, 2000), (2, 20000), (3, 2000)):

@@ -40,8 +40,7 @@ def test_the_places_are_those_of_the_script(root):
 
 def test_visits_are_enriched_and_counted_once(root):
     d = started(Example(root, "web_analytics", tables=["web-analytics"]))
-    status, reply = d.post(list(users_of(d).values())[:500], "/v1/events/users")
-    assert status == 200 and reply["accepted"] == 500, reply
+    assert d.post_csv("users", d.directory / "tables/users.csv") == 10000
     lines = d.send("events", "web-analytics", COUNT, "--event-hours", 24, "--duplicates", 0.03, "--invalid", 0.02)
     d.flush()
     visits, refused, again = good(lines, "eventId", "revenue")
@@ -51,7 +50,8 @@ def test_visits_are_enriched_and_counted_once(root):
     letters = d.dead_letters("events")
     assert sorted(sum(letters.values(), [])) == sorted(refused)
     assert letters.keys() == {"required", "type", "syntax"}, letters.keys()
-    assert [r["n"] for r in d.sql("SELECT count(*) AS n FROM users")] == [500]
+    same("users", {r["user_id"]: [r["name"], r["signup_date"]] for r in d.sql("SELECT * FROM users")},
+         {u["user_id"]: [u["name"], u["signup_date"]] for u in users_of(d).values()})
     clean(d)
     stopped(d)
 
