@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 
-from example import BINARY, EXAMPLES, run_tests
+from example import BINARY, EXAMPLES, TOP, Example, run_tests, started, stopped
 
 FILES = sorted(EXAMPLES.glob("*/sluice.yaml"))
 SCENARIOS = {"clickstream", "web_analytics", "payments_iot", "operations", "food_delivery"}
@@ -58,6 +58,33 @@ def test_every_example_passes_its_own_tests(root):
         assert done.returncode == 0, f"{file}:\n{done.stdout}{done.stderr}"
         count = int(re.search(r"^(\d+) passed, 0 failed$", done.stdout, re.M)[1])
         assert count >= (2 if file.parent.name in SCENARIOS else 1), f"{file}: {count} tests"
+
+
+def commands(file):
+    """What the file's head tells to try, behind `sluice run`."""
+    head = file.read_text().split("\ndata_dir:")[0]
+    block = re.search(r"^#   sluice run -c .*\n((?:#   .*\n)+)", head, re.M)[1]
+    return re.sub(r"^#   ", "", block, flags=re.M)
+
+
+def test_what_the_heads_tell_to_try_works(root):
+    """Word for word, but for the port and the place of the data, and with fewer events."""
+    programs = root / "bin"
+    programs.mkdir(parents=True, exist_ok=True)
+    (programs / "sluice").unlink(missing_ok=True)
+    (programs / "sluice").symlink_to(BINARY)
+    for name in sorted(SCENARIOS):
+        d = started(Example(root / name, name))
+        text = commands(EXAMPLES / name / "sluice.yaml").replace("localhost:8080", f"127.0.0.1:{d.port}")
+        text = text.replace("sluice-data/", f"{d.directory}/data/").replace("--count 100000", "--count 2000")
+        text = text.replace("--rate 1000 --duration 300s", "--rate 1000 --duration 2s")
+        assert "sluice generate" in text and "sqlite3" in text and "flush" in text, text
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], cwd=TOP, capture_output=True, text=True,
+                              env={**d.environment, "PATH": f"{programs}:{os.environ['PATH']}"})
+        assert done.returncode == 0, f"{name}:\n{text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        assert len(done.stdout.splitlines()) > 2, f"{name} shows nothing:\n{done.stdout}"
+        assert not re.search(r'"rejected":[1-9]', done.stdout), f"{name}:\n{done.stdout}"
+        stopped(d)
 
 
 if __name__ == "__main__":
