@@ -2,18 +2,21 @@
 """`sluice test`: what its configurations' tests say of events is what the engine does with them, what differs is shown as it
 is, and nothing but the report comes of it."""
 
+import json
 import os
 import pty
+import random
 import re
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from support import BINARY, run_tests
+from support import BINARY, Daemon, duckdb, run_tests, started, stopped
 
 TOP = Path(__file__).resolve().parents[2]
 CLICKS = """
@@ -439,6 +442,64 @@ def test_an_interrupt_ends_it_and_leaves_nothing(root):
     assert running.wait() == -signal.SIGINT and b"passed" not in rest
     time.sleep(0.1)
     assert sorted(p.name for p in root.rglob("*")) == ["sluice.yaml", "tmp"]
+
+
+def made_up(n):
+    source = random.Random(7)
+    for i in range(n):
+        event = {"id": f"i{source.randrange(n)}", "at": f"2026-01-01T{10 + 3 * i // n:02}:{source.randrange(60):02}:{source.randrange(60):02}Z",
+                 "kind": source.choice("xyz"), "user": f"u{source.randrange(9)}", "amount": source.randrange(-5, 5000) / 4}
+        if source.random() < 0.1:
+            event["at"] = "2026-01-01T07:00:00Z"
+        if source.random() < 0.1:
+            event[source.choice(["kind", "user", "amount", "more"])] = source.choice([5, None, {"a": [1]}])
+        yield json.dumps(event) if source.random() > 0.03 else json.dumps(event)[:-4]
+
+
+def test_what_the_daemon_makes_is_what_a_test_sees(root):
+    config = {
+        "lookups": {"users": {"csv": str(root / "users.csv"), "key": "id"}},
+        "streams": {"clicks": {
+            "schema": {"type": "object", "required": ["id"], "properties": {
+                "id": {"type": "string"}, "user": {"type": "string"}, "kind": {"type": "string"}, "at": {"type": "string", "format": "date-time"},
+                "amount": {"type": "number", "x-decimal": [12, 2]}}},
+            "event_time": "at", "id": "id", "dedupe": "2h",
+            "steps": [{"where": "kind != 'z'"}, {"require": {"amount": "amount >= 0.0"}}, {"lookup": {"table": "users", "on": "user", "into": "who"}},
+                      {"set": {"double": "amount * 2.0", "old": "who.age > 40"}}],
+            "lake": {"to": str(root / "lake"), "partition_by": ["kind", "hour"]}}},
+        "windows": {"per_minute": {"of": "clicks", "every": "10m", "by": ["kind", "who.plan"], "lateness": "5m", "measures": {
+            "n": "count()", "users": "unique(user)", "total": "sum(amount)", "old": "count(old)", "share": "old / n", "most": "max(amount)"}}},
+    }
+    write(root, "id,plan,age\n" + "".join(f"u{i},{'free' if i % 2 else 'paid'},{30 + 5 * i}\n" for i in range(7)), "users.csv")
+    events = list(made_up(600))
+    daemon = started(Daemon(root, config))
+    for e in events:
+        daemon.request("POST", "/v1/events/clicks", e.encode())
+    daemon.flush()
+    duckdb.sql("SET TimeZone = 'UTC'")
+    files = f"read_parquet('{root}/lake/**/*.parquet', union_by_name=true, hive_partitioning=false)"
+    clicks = [json.loads(r[0]) for r in duckdb.sql(f"SELECT to_json(c) FROM {files} c").fetchall()]
+    late = [r[0] for r in duckdb.sql(f"SELECT id FROM '{root}/data/late/**/*.parquet'").fetchall()]
+    letters = duckdb.sql(f"SELECT code, path, message, decode(raw) FROM '{root}/data/dead_letters/**/*.parquet' ORDER BY position").fetchall()
+    database = sqlite3.connect(root / "data/warehouse.db")
+    database.row_factory = sqlite3.Row
+    windows = [{k: r[k] for k in r.keys() if not k.startswith("_") and not k.endswith("__state")} for r in database.execute("SELECT * FROM per_minute")]
+    counts = {name: int(daemon.metric(f"sluice_{name}_events_total")) for name in ("duplicate",)}
+    stopped(daemon)
+    assert len(clicks) > 200 and len(late) > 20 and len(letters) > 50 and len(windows) > 20 and counts["duplicate"] > 20, counts
+    for click in clicks:
+        click["at"] = click["at"] and click["at"].replace(" ", "T").replace("+00", "Z")
+        click.pop("_rest", None)
+    expect = {
+        "clicks": {"contains": clicks, "count": len(clicks)},
+        "per_minute": {"contains": windows, "count": len(windows)},
+        "late": {"clicks": {"contains": [{"id": i} for i in late], "count": len(late)}},
+        "dead_letters": [dict(zip(("code", "path", "message", "raw"), letter)) for letter in letters],
+        "duplicates": {"clicks": counts["duplicate"]},
+        "paths": {"clicks": sorted(str(p.relative_to(root / "lake")) for p in (root / "lake").glob("*/*"))},
+    }
+    tests = [{"name": "the same", "now": "2026-01-01T20:00:00Z", "events": [{"stream": "clicks", "raw": e} for e in events], "expect": expect}]
+    passes(root, json.dumps({**config, "tests": tests}, indent=1), 1)
 
 
 if __name__ == "__main__":
