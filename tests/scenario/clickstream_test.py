@@ -16,17 +16,22 @@ STREAM = "realtime-datalake-stream"
 def test_clicks_in_the_lake_and_the_warehouse_are_those_that_were_sent(root):
     d = started(Example(root, "clickstream"))
     # The stream is the only one, so it needs no name.
-    lines = d.send("", "clickstream", COUNT, "--invalid", 0.01, "--event-hours", 3)
+    lines = d.send("", "clickstream", COUNT, "--invalid", 0.01, "--duplicates", 0.02, "--event-hours", 3)
     first = (EXAMPLES / "clickstream" / "event.json").read_bytes().strip()
     assert d.post(first)[1]["accepted"] == 1
     lines.append(first)
     d.flush()
-    clicks, refused = [], []
+    clicks, refused, seen = [], [], set()
     for line in lines:
         event = read(line)
         kept = event is not None and "user_id" in event and event["timestamp"] != "n/a"
-        (clicks if kept else refused).append(event if kept else line)
-    assert COUNT * 0.985 < len(clicks) < COUNT * 0.995
+        if not kept:
+            refused.append(line)
+        elif event.get("event_id") not in seen:
+            clicks.append(event)
+            seen.add(event.get("event_id"))
+    assert len(clicks) + len(refused) < len(lines) - COUNT * 0.01, "nothing came again"
+    assert COUNT * 0.95 < len(clicks) < COUNT * 0.98
     curated(d, clicks)
     raw_zone(d, lines)
     aggregates(d, clicks)
