@@ -102,6 +102,20 @@ SL_CHECKED sl_status sl_ledger_schema_put(sl_ledger *ledger, const char *stream,
                                           const char *json, size_t length, uint64_t frozen_at,
                                           sl_error *error);
 
+/** Which data a step asked, from a position of the log on. */
+typedef struct sl_ledger_version {
+    const char *kind, *name; /**< "lookup", "users"; "geoip", PATH; "user_agent", PATH. */
+    uint32_t generation;     /**< Of the start: entries have it, too. */
+    uint64_t position;
+    sl_hash128 version;
+    int64_t at_us;           /**< When, for people. */
+} sl_ledger_version;
+/** Added once, however often it is put. */
+SL_CHECKED sl_status sl_ledger_version_put(sl_ledger *ledger, const sl_ledger_version *version, sl_error *error);
+/** @param[out] text The version that was put last, in hexadecimal; "" when there is none. */
+SL_CHECKED sl_status sl_ledger_version_last(sl_ledger *ledger, const char *kind, const char *name, char text[33],
+                                            sl_error *error);
+
 SL_CHECKED sl_status sl_ledger_begin(sl_ledger *ledger, sl_error *error);
 SL_CHECKED sl_status sl_ledger_commit(sl_ledger *ledger, sl_error *error);
 void sl_ledger_rollback(sl_ledger *ledger);

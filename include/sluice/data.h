@@ -7,6 +7,9 @@
 #pragma once
 
 #include "sluice/config.h"
+#include "sluice/metrics.h"
+
+struct sl_engine;
 
 /** What a source looked like when it was read: unchanged, it isn't read again. */
 typedef struct sl_data_seen {
@@ -29,7 +32,7 @@ typedef struct sl_data_request {
  */
 SL_CHECKED sl_status sl_data_lookup(const sl_data_request *request, sl_lookup **out, sl_buffer *left_out, sl_error *error);
 /** A database of addresses, likewise. */
-SL_CHECKED sl_status sl_data_geoip(const char *path, sl_data_seen *seen, sl_budget *budget, sl_geoip **out,
+SL_CHECKED sl_status sl_data_geoip(const char *path, sl_data_seen *seen, sl_budget *budget, const _Atomic bool *stop, sl_geoip **out,
                                    sl_error *error);
 
 /** How a configuration's tables are read. */
@@ -44,3 +47,28 @@ SL_CHECKED sl_status sl_data_for_configuration(void *context, const sl_config *c
 
 /** "s3://…", a path, "postgres": for messages, without anything that is secret. */
 const char *sl_data_place(const sl_config_lookup *lookup);
+
+/** Tables and databases of a configuration that steps can do with: counted in the budget. @return SL_EFULL: `error` says what to raise. */
+SL_CHECKED sl_status sl_data_charge(const sl_config *config, sl_budget *budget, sl_error *error);
+
+/* ---- Reading again ---- */
+
+typedef struct sl_data_refresh sl_data_refresh;
+
+typedef struct sl_data_refresh_options {
+    const sl_config *config;  /**< Borrowed until destroy. */
+    sl_budget *budget;
+    sl_metrics *metrics;
+    void (*wake)(void *context); /**< There is something for sl_data_refresh_poll(); from its thread. */
+    void *context;
+} sl_data_refresh_options;
+
+/** A thread that reads again what has a `refresh`, if anything has. */
+SL_CHECKED sl_status sl_data_refresh_create(const sl_data_refresh_options *options, sl_data_refresh **out, sl_error *error);
+/** Ends the thread: at once, but for a table or database that is being built. NULL is allowed. */
+void sl_data_refresh_destroy(sl_data_refresh *refresh);
+const sl_config *sl_data_refresh_config(const sl_data_refresh *refresh);
+/** The newest, for another engine with the same configuration. Valid until the next call. */
+const sl_step_data *sl_data_refresh_current(sl_data_refresh *refresh, uint32_t *count);
+/** Hand over what is new, and tell ages. The loop's. @param engine NULL: none is there now. */
+void sl_data_refresh_poll(sl_data_refresh *refresh, struct sl_engine *engine);

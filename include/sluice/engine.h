@@ -43,6 +43,8 @@ typedef struct sl_engine_options {
     sl_metrics *metrics;
     sl_budget *budget;       /**< Of the process; HTTP shares it. */
     sl_target *target;       /**< Takes what leaves this machine, on the thread of sl_engine_delivery(); NULL: nothing does. */
+    const sl_step_data *data; /**< Newer than the configuration's, for its steps; references are taken. */
+    uint32_t data_count;
     bool exclusive;          /**< Databases are locked for this process (simulation). */
 } sl_engine_options;
 
@@ -62,6 +64,13 @@ sl_intake *sl_engine_intake(sl_engine *engine);
 /** Take completions, answer requests, move the log on, begin what is due. @return whether anything was done. */
 bool sl_engine_poll(sl_engine *engine);
 bool sl_engine_ready(const sl_engine *engine); /**< Recovered: for /readyz. */
+
+/**
+ * Newer data for steps, instead of what they began with: from one position of the log on, which the ledger gets to know. What
+ * lies below is made with the older data as long as a table may need it again. References are taken.
+ * @return SL_OK, SL_ENOMEM (nothing changed).
+ */
+SL_CHECKED sl_status sl_engine_use(sl_engine *engine, const sl_step_data *data);
 
 /** Cut every table at what was accepted so far and deliver it. `done` is called once, from poll(). */
 typedef void sl_engine_flush_fn(void *context, sl_status status, const char *message);

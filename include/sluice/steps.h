@@ -52,8 +52,17 @@ typedef struct sl_step_definition {
     sl_user_agent_rules *rules;
     sl_geoip *database;
     const sl_lookup *table;
+    int64_t refresh_us; /**< GEOIP: the file is looked at again so often; 0: with reloads alone. */
     uint32_t line;
 } sl_step_definition;
+
+/** Newer data in place of what definitions name. */
+typedef struct sl_step_data {
+    const sl_lookup *of_table;   /**< A definition's table; or */
+    const sl_geoip *of_database; /**< its database; the other is NULL. */
+    sl_lookup *table;            /**< What is asked instead; has the same columns. */
+    sl_geoip *database;
+} sl_step_data;
 
 typedef struct sl_steps sl_steps;
 
@@ -85,6 +94,8 @@ typedef struct sl_step_count {
 typedef struct sl_step_runner sl_step_runner;
 /** Keeps a reference to the plan. @return SL_OK, SL_ENOMEM. */
 SL_CHECKED sl_status sl_step_runner_create(sl_steps *steps, sl_step_runner **out);
+/** From the next batch on, this data; steps that none of it is for keep theirs. References are taken. */
+void sl_step_runner_use(sl_step_runner *runner, const sl_step_data *data, size_t count);
 void sl_step_runner_destroy(sl_step_runner *runner); /**< NULL is allowed. */
 /**
  * Run all steps over the rows whose verdict is SL_VERDICT_KEEP. Refused rows get their verdict and a reject (SL_CODE_REQUIRE).

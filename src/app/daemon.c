@@ -20,7 +20,9 @@
 #include "sluice/message.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,11 +42,26 @@ typedef struct asked_flush {
     void *context;
 } asked_flush;
 
+/** The next configuration, while a thread reads it: that may take a table or two from far away. */
+typedef struct loading {
+    pthread_t thread;
+    bool running;
+    sl_data_reading reading;
+    sl_config_source source;
+    sl_config *config;
+    sl_status status;
+    sl_error error;
+    sl_loop *loop;
+    _Atomic bool stop, done;
+} loading;
+
 typedef struct daemon {
     const char *path; /**< Of the configuration, or NULL. */
     sl_config *config;
     sl_config *next;  /**< A reload is under way: the engine stops. */
+    loading loading;
     bool again;       /**< HUP came meanwhile. */
+    sl_data_refresh *refresh; /**< Of `config`. */
     int64_t reload_at_us, retry_at_us;
     sl_clock clock;
     sl_budget budget;
@@ -279,7 +296,9 @@ static sl_status listen_on(daemon_state *d, bool admin, sl_error *error) {
 
 static void apply_settings(const sl_config *c) {
     sl_message_configure((sl_level)c->log.level, c->log.json, getenv("JOURNAL_STREAM") != NULL);
-    (void)setenv("TZ", c->timezone, 1);
+    const char *zone = getenv("TZ"); /* Others may read the environment now: it is written when it differs. */
+    if (zone == NULL || strcmp(zone, c->timezone) != 0)
+        (void)setenv("TZ", c->timezone, 1);
     tzset();
 }
 
@@ -304,7 +323,13 @@ static sl_status make_engine(daemon_state *d, const sl_config *c, sl_error *erro
     sl_status status = sl_delivery_create(c, d->metrics, d->clock, &d->delivery, error);
     if (status != SL_OK)
         return status;
+    uint32_t newer = 0; /* Than the configuration's: it has been in use before. */
+    const sl_step_data *data = d->refresh != NULL && sl_data_refresh_config(d->refresh) == c
+                                   ? sl_data_refresh_current(d->refresh, &newer)
+                                   : NULL;
     const sl_engine_options options = {
+        .data = data,
+        .data_count = newer,
         .config = c,
         .files = sl_files_system(),
         .clock = d->clock,
@@ -330,6 +355,20 @@ static sl_status make_engine(daemon_state *d, const sl_config *c, sl_error *erro
     if (status != SL_OK)
         end_engine(d);
     return status;
+}
+
+static void wake_refreshed(void *context) {
+    sl_loop_wake(((daemon_state *)context)->loop);
+}
+
+/* What steps ask is read again from now on. */
+static sl_status make_refresh(daemon_state *d, const sl_config *c, sl_data_refresh **out, sl_error *error) {
+    const sl_data_refresh_options options = {.config = c,
+                                             .budget = &d->budget,
+                                             .metrics = d->metrics,
+                                             .wake = wake_refreshed,
+                                             .context = d};
+    return sl_data_refresh_create(&options, out, error);
 }
 
 static sl_status make_routes(daemon_state *d, const sl_config *c, sl_error *error) {
@@ -385,10 +424,18 @@ static sl_status make_next(daemon_state *d, const char *behind, sl_error *error)
                             "table %s has fallen behind, and its stream is to change; send HUP again when it has"
                             " caught up",
                             behind);
+    sl_data_refresh *refresh = NULL;
     sl_status status = make_engine(d, d->next, error);
-    if (status == SL_OK && (status = make_routes(d, d->next, error)) != SL_OK)
+    if (status == SL_OK && ((status = make_refresh(d, d->next, &refresh, error)) != SL_OK ||
+                            (status = make_routes(d, d->next, error)) != SL_OK))
         end_engine(d);
-    return status;
+    if (status != SL_OK) {
+        sl_data_refresh_destroy(refresh);
+        return status;
+    }
+    sl_data_refresh_destroy(d->refresh);
+    d->refresh = refresh;
+    return SL_OK;
 }
 
 /* The engine has stopped: what it committed is one position of all tables, where `next` goes on. */
@@ -432,33 +479,66 @@ static void begin_reload(daemon_state *d, sl_config *next) {
         replace_engine(d);
 }
 
+static void *load_next(void *context) {
+    loading *l = context;
+    l->status = sl_config_load(&l->source, warn_reload, NULL, &l->config, &l->error);
+    atomic_store(&l->done, true);
+    sl_loop_wake(l->loop);
+    return NULL;
+}
+
 static void reload(daemon_state *d) {
     if (d->stopping)
         return;
-    if (d->next != NULL || (d->engine != NULL && !sl_gate_is_open(d->gate))) {
+    if (d->loading.running || d->next != NULL || (d->engine != NULL && !sl_gate_is_open(d->gate))) {
         d->again = true; /* When this one is done. */
         return;
     }
     reload_tls(d);
-    sl_config *next = NULL;
-    sl_error error = {0};
-    sl_data_reading reading = {0};
-    const sl_config_source source = {.path = d->path,
-                                     .environment = (const char *const *)environ,
-                                     .lookup = sl_data_for_configuration,
-                                     .lookup_context = &reading};
-    if (sl_config_load(&source, warn_reload, NULL, &next, &error) != SL_OK) {
-        refuse_reload(d, error.text);
+    loading *l = &d->loading;
+    *l = (loading){.loop = d->loop};
+    l->reading = (sl_data_reading){.budget = &d->budget, .stop = &l->stop};
+    l->source = (sl_config_source){.path = d->path,
+                                   .environment = (const char *const *)environ,
+                                   .lookup = sl_data_for_configuration,
+                                   .lookup_context = &l->reading};
+    sigset_t all, old; /* Signals belong to the daemon's loop. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    l->running = pthread_create(&l->thread, NULL, load_next, l) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (!l->running)
+        refuse_reload(d, "the system gives no more threads");
+}
+
+static void end_loading(daemon_state *d) {
+    if (d->loading.running)
+        (void)pthread_join(d->loading.thread, NULL);
+    d->loading.running = false;
+}
+
+static void take_loaded(daemon_state *d) {
+    end_loading(d);
+    loading *l = &d->loading;
+    sl_buffer keys = SL_BUFFER_EMPTY;
+    sl_status status = l->status == SL_OK ? sl_data_charge(l->config, &d->budget, &l->error) : l->status;
+    bool good = false;
+    if (status != SL_OK)
+        refuse_reload(d, l->error.text);
+    else if (sl_reload_needs_restart(d->config, l->config, &keys))
+        refuse_reload(d, sl_buffer_cstr(&keys));
+    else
+        good = true;
+    sl_buffer_fini(&keys);
+    if (good) {
+        begin_reload(d, l->config);
         return;
     }
-    sl_buffer keys = SL_BUFFER_EMPTY;
-    if (sl_reload_needs_restart(d->config, next, &keys)) {
-        refuse_reload(d, sl_buffer_cstr(&keys));
-        sl_config_destroy(next);
-    } else {
-        begin_reload(d, next);
+    sl_config_destroy(l->config);
+    if (d->again) {
+        d->again = false;
+        reload(d);
     }
-    sl_buffer_fini(&keys);
 }
 
 /* --- the loop --- */
@@ -515,6 +595,8 @@ static void on_turn(void *context) {
     stop_engine(d);
     poll_engine(d);
     sl_admin_taps_turn(d->port.taps, monotonic_us(NULL));
+    if (d->loading.running && !d->stopping && atomic_load(&d->loading.done))
+        take_loaded(d);
     if (d->next != NULL && sl_engine_stopped(d->engine))
         replace_engine(d);
     /* The last replies leave before the loop ends, as far as their readers take them. */
@@ -531,6 +613,7 @@ static void on_tick(void *context) {
     int64_t now = monotonic_us(NULL);
     stop_engine(d);
     sl_admin_taps_turn(d->port.taps, now);
+    sl_data_refresh_poll(d->refresh, d->stopping || d->next != NULL ? NULL : d->engine);
     sl_gate_refuse(d->gate, d->stopping);
     measure(d);
     if (d->engine == NULL && !d->stopping && now >= d->retry_at_us)
@@ -600,10 +683,14 @@ static sl_status start(daemon_state *d, sl_error *error) {
     const sl_loop_callbacks callbacks = {
         .turn = on_turn, .tick = on_tick, .signal = on_signal, .context = d, .tick_ms = TICK_MS};
     status = sl_loop_create(&callbacks, &d->loop, error);
+    if (status == SL_OK)
+        status = sl_data_charge(c, &d->budget, error);
     if (status == SL_OK && (d->gate = sl_gate_create(&d->clock, &d->budget)) == NULL)
         status = sl_error_set(error, SL_ENOMEM, "out of memory");
     if (status == SL_OK)
         status = make_engine(d, c, error);
+    if (status == SL_OK)
+        status = make_refresh(d, c, &d->refresh, error);
     if (status == SL_OK)
         status = make_routes(d, c, error);
     d->port = (sl_admin_port){.context = d,
@@ -634,6 +721,12 @@ static void finish(daemon_state *d) {
     sigset_t all; /* Without the loop a late TERM or HUP would kill, where a stop in order is nearly done. */
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
+    atomic_store(&d->loading.stop, true);
+    bool loaded = d->loading.running;
+    end_loading(d);
+    if (loaded)
+        sl_config_destroy(d->loading.config);
+    sl_data_refresh_destroy(d->refresh);
     stop_threads(d);
     sl_delivery_destroy(d->delivery);
     if (d->loop != NULL)

@@ -33,6 +33,9 @@ static const char schema_text[] =
     " key BLOB NOT NULL, state BLOB NOT NULL, PRIMARY KEY(table_id, start, key)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS schemas(stream TEXT NOT NULL, version INTEGER NOT NULL,"
     " json TEXT NOT NULL, frozen_at TEXT NOT NULL, PRIMARY KEY(stream, version)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS versions(id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL,"
+    " generation INTEGER NOT NULL, position TEXT NOT NULL, version TEXT NOT NULL, at INTEGER NOT NULL,"
+    " UNIQUE(kind, name, generation, position, version));"
     "CREATE TABLE IF NOT EXISTS keys(key BLOB PRIMARY KEY, body BLOB NOT NULL,"
     " arrival INTEGER NOT NULL, result BLOB NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS keys_by_arrival ON keys(arrival);"
@@ -306,6 +309,43 @@ sl_status sl_ledger_schema_put(sl_ledger *ledger, const char *stream, uint32_t v
     sl_sql_bind_text(s, 3, json, length);
     bind_position(s, 4, frozen_at);
     return sl_sql_run(s, error);
+}
+
+sl_status sl_ledger_version_put(sl_ledger *ledger, const sl_ledger_version *v, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(ledger->sql,
+                                      "INSERT OR IGNORE INTO versions(kind, name, generation, position, version, at)"
+                                      " VALUES(?, ?, ?, ?, ?, ?)",
+                                      &s, error);
+    if (status != SL_OK)
+        return status;
+    char position[24], version[33];
+    (void)snprintf(position, sizeof position, "%" PRIu64, v->position);
+    sl_hash128_text(v->version, version);
+    sl_sql_bind_string(s, 1, v->kind);
+    sl_sql_bind_string(s, 2, v->name);
+    sl_sql_bind_int(s, 3, v->generation);
+    sl_sql_bind_string(s, 4, position);
+    sl_sql_bind_string(s, 5, version);
+    sl_sql_bind_int(s, 6, v->at_us);
+    return sl_sql_run(s, error);
+}
+
+sl_status sl_ledger_version_last(sl_ledger *ledger, const char *kind, const char *name, char text[33], sl_error *error) {
+    sl_sql_statement *s;
+    text[0] = 0;
+    sl_status status = sl_sql_prepare(
+        ledger->sql, "SELECT version FROM versions WHERE kind = ? AND name = ? ORDER BY id DESC LIMIT 1", &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_string(s, 1, kind);
+    sl_sql_bind_string(s, 2, name);
+    status = sl_sql_step(s, error);
+    if (status == SL_OK) {
+        (void)snprintf(text, 33, "%s", sl_sql_text(s, 0, NULL));
+        sl_sql_reset(s);
+    }
+    return status == SL_ENOTFOUND ? SL_OK : status;
 }
 
 sl_status sl_ledger_begin(sl_ledger *ledger, sl_error *error) {

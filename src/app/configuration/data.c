@@ -150,6 +150,9 @@ static void read_lookup_file(sl_loader *l, sl_config_lookup *lookup, const sl_no
 static void load_lookup(sl_loader *l, sl_config_lookup *lookup, const sl_node *section) {
     if (sl_loader_test_lookup(l, lookup))
         return;
+    if (lookup->refresh_us != 0 && lookup->refresh_us < SL_SECOND_US)
+        sl_problem_add(&l->problems, sl_yaml_child(section, "refresh"), false, SL_EINVAL,
+                       "lookup %s: `refresh` is 1s or more", lookup->name);
     const sl_node *node = find_source(l, lookup, section);
     if (!node || !check_database(l, lookup, section, node) ||
         !settle_paths(l, lookup, node))
@@ -190,15 +193,22 @@ const sl_lookup *sl_loader_lookup(sl_loader *l, const sl_node *node) {
     return NULL;
 }
 
-const sl_step_definition *sl_loader_before(const sl_loader *l, sl_step_kind kind, const char *path) {
-    const sl_config *before = l->source->before;
-    for (uint32_t i = 0; before && i < before->stream_count; i++)
-        for (uint32_t k = 0; k < before->streams[i].step_count; k++) {
-            const sl_step_definition *d = &before->streams[i].steps[k];
-            if (d->kind == kind && !strcmp(d->source ? d->source : SL_USER_AGENT_RULES_PATH, path))
+/** With its data: of a step that was read before. */
+static const sl_step_definition *find_data(const sl_config *c, sl_step_kind kind, const char *path) {
+    for (uint32_t i = 0; c && i < c->stream_count; i++)
+        for (uint32_t k = 0; k < c->streams[i].step_count; k++) {
+            const sl_step_definition *d = &c->streams[i].steps[k];
+            if (d->kind == kind && (d->rules || d->database) &&
+                !strcmp(d->source ? d->source : SL_USER_AGENT_RULES_PATH, path))
                 return d;
         }
     return NULL;
+}
+
+/* Also of this configuration: one file is in memory once. */
+const sl_step_definition *sl_loader_before(const sl_loader *l, sl_step_kind kind, const char *path) {
+    const sl_step_definition *d = find_data(l->source->before, kind, path);
+    return d ? d : find_data(l->config, kind, path);
 }
 
 sl_geoip *sl_loader_geoip(sl_loader *l, const sl_node *node) {

@@ -324,6 +324,8 @@ const sl_parameter sl_parameters[] = {
      "Instead: one SELECT, whose rows are taken."},
     {"lookups.NAME.key", SL_PARAMETER_TEXT, LOOKUP(key), 0, NULL, "needed", 0, 0, NULL,
      "The column that rows are found by."},
+    {"lookups.NAME.refresh", SL_PARAMETER_DURATION, LOOKUP(refresh_us), 0, "0s", "0s: with reloads alone", 0, DAYS(366), NULL,
+     "How often the table is read again while the daemon runs, at least 1s apart. What can't be read leaves the old one in use."},
 
     {"windows.NAME.of", SL_PARAMETER_TEXT, WINDOW(of), 0, NULL, "needed", 0, 0, NULL,
      "The stream that is aggregated."},
@@ -357,7 +359,6 @@ const sl_later sl_later_keys[] = {
     {"sources.NAME.kafka", "Kafka sources", false},
     {"sources.NAME.kinesis", "Kinesis sources", false},
     {"sources.NAME.file", "file sources", false},
-    {"lookups.NAME.refresh", "tables that are read again by themselves", false},
     {"alerts", "alerts", false},
     {"ingest", "a Kafka topic as its log", true},
     {"http.auth.aws_keys", "the Kinesis and Firehose producer APIs", true},

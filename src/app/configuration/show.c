@@ -282,6 +282,11 @@ static void show_data(const sl_step_definition *d, sl_buffer *out) {
     }
     sl_buffer_text(out, ", into: ");
     show_text(d->into, out);
+    if (d->refresh_us != 0) {
+        char text[32];
+        sl_duration_format(d->refresh_us, text);
+        sl_buffer_printf(out, ", refresh: %s", text);
+    }
     sl_buffer_text(out, " }\n");
 }
 

@@ -107,9 +107,10 @@ static const struct keys {
 static void read_data(sl_loader *l, const sl_config_stream *s, const sl_node *node, sl_step_definition *d) {
     const struct keys *k = &keys[d->kind];
     const sl_node *from = sl_yaml_child(node, k->from), *data = sl_yaml_child(node, k->data),
-                  *into = sl_yaml_child(node, k->into);
+                  *into = sl_yaml_child(node, k->into),
+                  *refresh = d->kind == SL_STEP_GEOIP ? sl_yaml_child(node, "refresh") : NULL;
     bool needs = d->kind != SL_STEP_USER_AGENT;
-    uint32_t known = (from ? 1u : 0) + (data ? 1u : 0) + (into ? 1u : 0);
+    uint32_t known = (from ? 1u : 0) + (data ? 1u : 0) + (into ? 1u : 0) + (refresh ? 1u : 0);
     if (node->kind != SL_NODE_MAP || !from || !into || (needs && !data) || node->count != known || !is_text(from) ||
         !is_text(into) || (data && !is_text(data))) {
         sl_problem_add(&l->problems, node, false, SL_EINVAL, "stream %s: %s: expected { %s: FIELD, %s: %s, into: NAME }",
@@ -118,6 +119,12 @@ static void read_data(sl_loader *l, const sl_config_stream *s, const sl_node *no
     }
     d->from = keep(l, from->text);
     d->into = keep(l, into->text);
+    if (refresh && (!is_text(refresh) || !sl_duration_parse(refresh->text, strlen(refresh->text), &d->refresh_us) ||
+                    d->refresh_us < SL_SECOND_US)) {
+        sl_problem_add(&l->problems, refresh, false, SL_EINVAL,
+                       "stream %s: geoip: refresh: expected how often the file is looked at, such as 1h, at least 1s", s->name);
+        return;
+    }
     if (data)
         d->source = keep(l, d->kind == SL_STEP_LOOKUP ? data->text : sl_loader_path(l, data));
     if (d->kind == SL_STEP_LOOKUP)

@@ -183,6 +183,7 @@ static void walk_lookups(walk *w, const sl_node *lookups) {
         sl_config_lookup *lookup = &c->lookups[c->lookup_count++];
         lookup->name = sl_loader_keep(l, node->key, strlen(node->key));
         lookup->line = node->key_line;
+        sl_loader_defaults(l, SL_SCOPE_LOOKUP, lookup);
         w->bases[SL_SCOPE_LOOKUP] = lookup;
         w->keys[1] = node->key;
         w->depth = 2;

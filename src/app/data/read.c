@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { PIECE = 1 << 20, TICK_MS = 100 };
+enum { PIECE = 1 << 20, TICK_MS = 100, QUIET_TRIES = 20 };
 #define QUIET_US SL_SECOND_US /* A file that was changed more lately may be half written. */
 #define S3 "s3://"
 
@@ -125,18 +125,42 @@ static sl_status read_whole(const char *path, uint64_t most, sl_budget *budget, 
     return status;
 }
 
-/* @param[out] out Nothing when `seen` says that the file is as it was. @param patient Wait until nobody writes it. */
-static sl_status read_file(const char *path, sl_data_seen *seen, bool patient, uint64_t most, sl_budget *budget,
-                           sl_buffer *out, bool *same, sl_error *error) {
+static bool stopped(const _Atomic bool *stop) {
+    return stop != NULL && atomic_load_explicit(stop, memory_order_relaxed); /* Nothing but the wish is passed on. */
+}
+
+static void pause_for(int64_t us, const _Atomic bool *stop) {
+    for (const struct timespec piece = {.tv_nsec = TICK_MS * 1000000L}; us > 0 && !stopped(stop); us -= TICK_MS * 1000)
+        (void)nanosleep(&piece, NULL);
+}
+
+/* Until nobody has written it for a while. */
+static sl_status wait_quiet(const char *path, sl_data_seen *seen, const _Atomic bool *stop, sl_error *error) {
+    int64_t quiet_us;
+    for (unsigned tries = 0; tries < QUIET_TRIES; tries++) {
+        sl_status status = sl_data_look(path, seen, &quiet_us, error);
+        if (status != SL_OK || quiet_us < 0 || quiet_us >= QUIET_US) /* Below 0: somebody's clock. */
+            return status;
+        if (stopped(stop))
+            break;
+        pause_for(QUIET_US - quiet_us, stop);
+    }
+    return sl_error_set(error, SL_EAGAIN, "it is being written all the time; write it beside, and rename it");
+}
+
+/* @param[out] out Nothing when `seen` says that the file is as it was. @param patient It is read again: wait for who writes it. */
+static sl_status read_file(const char *path, sl_data_seen *seen, bool patient, const _Atomic bool *stop, uint64_t most,
+                           sl_budget *budget, sl_buffer *out, bool *same, sl_error *error) {
     sl_data_seen before, after;
     int64_t quiet_us;
     sl_status status = sl_data_look(path, &before, &quiet_us, error);
     *same = status == SL_OK && seen != NULL && strcmp(before.text, seen->text) == 0;
     if (status != SL_OK || *same)
         return status;
-    if (patient && quiet_us >= 0 && quiet_us < QUIET_US)
-        return sl_error_set(error, SL_EAGAIN, "it was changed just now");
-    status = read_whole(path, most, budget, out, error);
+    if (patient)
+        status = wait_quiet(path, &before, stop, error);
+    if (status == SL_OK)
+        status = read_whole(path, most, budget, out, error);
     if (status == SL_OK)
         status = sl_data_look(path, &after, &quiet_us, error);
     if (status == SL_OK && strcmp(before.text, after.text) != 0)
@@ -153,7 +177,7 @@ static sl_status lookup_file(const sl_data_request *r, const char *path, sl_look
     sl_data_seen seen = r->seen != NULL ? *r->seen : (sl_data_seen){{0}};
     bool same = false;
     sl_status status =
-        read_file(path, &seen, r->before != NULL, UINT64_C(1) << 30, r->budget, &content, &same, error);
+        read_file(path, &seen, r->before != NULL, r->stop, UINT64_C(1) << 30, r->budget, &content, &same, error);
     if (status == SL_OK && !same)
         status = sl_data_begin(r, r->lookup->csv != NULL ? SL_LOOKUP_CSV : SL_LOOKUP_NDJSON, NULL, 0, &loader, error);
     if (loader != NULL)
@@ -179,15 +203,6 @@ sl_status sl_data_lookup(const sl_data_request *r, sl_lookup **out, sl_buffer *l
     return status == SL_OK ? status : sl_error_context(error, "%.300s", sl_data_place(l));
 }
 
-static bool stopped(const _Atomic bool *stop) {
-    return stop != NULL && atomic_load_explicit(stop, memory_order_relaxed); /* Nothing but the wish is passed on. */
-}
-
-static void pause_for(int64_t us, const _Atomic bool *stop) {
-    for (const struct timespec piece = {.tv_nsec = TICK_MS * 1000000L}; us > 0 && !stopped(stop); us -= TICK_MS * 1000)
-        (void)nanosleep(&piece, NULL);
-}
-
 sl_status sl_data_for_configuration(void *context, const sl_config *config, const sl_config_lookup *lookup,
                                     sl_lookup **out, sl_error *error) {
     const sl_data_reading *how = context;
@@ -205,12 +220,13 @@ sl_status sl_data_for_configuration(void *context, const sl_config *config, cons
     }
 }
 
-sl_status sl_data_geoip(const char *path, sl_data_seen *seen, sl_budget *budget, sl_geoip **out, sl_error *error) {
+sl_status sl_data_geoip(const char *path, sl_data_seen *seen, sl_budget *budget, const _Atomic bool *stop, sl_geoip **out,
+                        sl_error *error) {
     *out = NULL;
     sl_buffer file = SL_BUFFER_EMPTY;
     bool same = false;
     sl_data_seen now = *seen;
-    sl_status status = read_file(path, &now, true, SL_GEOIP_FILE_BYTES_MAX, budget, &file, &same, error);
+    sl_status status = read_file(path, &now, true, stop, SL_GEOIP_FILE_BYTES_MAX, budget, &file, &same, error);
     if (status == SL_OK && !same) {
         sl_geoip *database = NULL;
         status = sl_geoip_load(file.bytes, file.length, NULL, &database, error);
@@ -263,4 +279,30 @@ sl_status sl_data_wait_for(sl_data_wait *w, sl_error *error) {
 
 void sl_data_wait_close(sl_data_wait *w) {
     sl_loop_destroy(w->loop);
+}
+
+/* --- the budget --- */
+
+static sl_status fits(sl_status status, const char *kind, const char *name, size_t bytes, sl_error *error) {
+    return status == SL_OK ? SL_OK
+                           : sl_error_set(error, SL_EFULL, "%s %.200s: its %zu MiB don't fit in `memory` beside what else is there: raise it",
+                                          kind, name, (bytes >> 20) + 1);
+}
+
+sl_status sl_data_charge(const sl_config *c, sl_budget *budget, sl_error *error) {
+    sl_status status = SL_OK;
+    for (uint32_t i = 0; i < c->lookup_count && status == SL_OK; i++)
+        status = fits(sl_lookup_charge(c->lookups[i].table, budget), "lookup", c->lookups[i].name,
+                      sl_lookup_facts_of(c->lookups[i].table).memory, error);
+    for (uint32_t i = 0; i < c->stream_count; i++)
+        for (uint32_t k = 0; k < c->streams[i].step_count && status == SL_OK; k++) {
+            const sl_step_definition *d = &c->streams[i].steps[k];
+            if (d->database != NULL)
+                status = fits(sl_geoip_charge(d->database, budget), "geoip: database", d->source,
+                              sl_geoip_memory(d->database), error);
+            if (d->rules != NULL && status == SL_OK)
+                status = fits(sl_user_agent_rules_charge(d->rules, budget), "user_agent: regexes", "",
+                              sl_user_agent_rules_memory(d->rules), error);
+        }
+    return status;
 }

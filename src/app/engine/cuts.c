@@ -65,6 +65,7 @@ void cut_free(cut *c) {
     sl_free(c->move_watermarks);
     sl_free(c->known);
     sl_free(c->schemas);
+    sl_free(c->notes); /* The engine's. */
     sl_free(c->marks); /* The marks are their streams'. */
     while (c->replays != NULL) {
         replay_result *next = c->replays->next;
@@ -191,7 +192,8 @@ static bool begin_cut(sl_engine *e, table **chosen, uint32_t count) {
         return false;
     for (uint32_t i = 0; i < count; i++)
         c->tables[i] = chosen[i];
-    if (e->dedupe.active && !dedupe_mark_cut(e, c)) {
+    if (!data_note_cut(e, c) || (e->dedupe.active && !dedupe_mark_cut(e, c))) {
+        data_end_cut(c, false);
         c->table_count = c->result_count = 0;
         cut_free(c);
         return false;
@@ -308,6 +310,7 @@ void cut_sealed(sl_engine *e, cut *c) {
     e->cuts_open--;
     dedupe_end_cut(e, c, false);
     replays_end_cut(e, c, false);
+    data_end_cut(c, false);
     cut_free(c);
 }
 
@@ -319,6 +322,7 @@ void cut_committed(sl_engine *e, cut *c) {
         stay(c);
         dedupe_end_cut(e, c, false);
         replays_end_cut(e, c, false);
+        data_end_cut(c, false);
         cut_free(c);
         return;
     }
@@ -337,6 +341,7 @@ void cut_committed(sl_engine *e, cut *c) {
         c->schemas[i].of->stored_version = c->schemas[i].schema->version;
     dedupe_end_cut(e, c, true);
     replays_end_cut(e, c, true);
+    data_end_cut(c, true);
     cut_free(c);
     trim(e);
 }

@@ -183,6 +183,7 @@ static bool pass_on(dedupe_actor *a, message *m) {
         return true;
     case MESSAGE_REWIND:
     case MESSAGE_PEEK:
+    case MESSAGE_DATA:
     case MESSAGE_DELIVERED:
     case MESSAGE_KEYS:
     case MESSAGE_KEY:

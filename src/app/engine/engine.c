@@ -537,7 +537,7 @@ static sl_status recover(sl_engine *e, sl_error *error) {
     if (status == SL_OK)
         status = place(e, error);
     if (status == SL_OK)
-        status = versions_note(e, error);
+        status = data_create(e, error);
     if (status == SL_OK)
         status = dedupe_create(e, error);
     if (status == SL_OK)
@@ -666,6 +666,7 @@ void sl_engine_destroy(sl_engine *e) {
     keys_destroy(e);
     dedupe_destroy(e);
     replays_destroy(e);
+    data_destroy(e);
     streams_destroy(e);
     router_destroy(e->router);
     sources_destroy(e);
@@ -768,6 +769,7 @@ static bool storage_returned(sl_engine *e) {
         case MESSAGE_REWIND:
         case MESSAGE_TRIM:
         case MESSAGE_MARK:
+        case MESSAGE_DATA:
             break;
         }
     }
@@ -822,6 +824,7 @@ bool sl_engine_poll(sl_engine *e) {
         if (sl_ring_count(&e->workers[i].pipeline) != 0)
             e->options.host.wake(e->options.host.context, &e->workers[i].actor);
     any = cuts_poll(e, now) || any;
+    data_forget(e);
     if (e->stopping && !e->stopped) {
         /* A disk that is full must not keep us here: what isn't committed is in the journal. */
         bool late = now - e->stop_at_us > STOP_LIMIT_S * SL_SECOND_US && !e->drain;

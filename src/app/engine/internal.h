@@ -53,6 +53,25 @@ typedef struct dedupe_mark dedupe_mark;
 typedef struct router router;
 typedef struct route_look route_look;
 
+/** What steps ask, from a position of the log on: immutable but for the loop's fields. */
+typedef struct data_set {
+    struct data_set *older; /* loop */
+    uint32_t references;    /* loop */
+    uint64_t from;          /* loop */
+    uint64_t number;        /**< Never given twice: workers tell sets by it. */
+    uint32_t count;
+    sl_step_data data[];    /**< Referenced. */
+} data_set;
+
+/** A version that the ledger doesn't know yet. Texts are the configuration's. */
+typedef struct data_note {
+    struct data_note *next;
+    sl_ledger_version version; /* Constant. */
+    uint32_t cuts;          /* loop: that carry it */
+    bool stored;            /* loop */
+} data_note;
+
+
 /** How a stream's events are decoded and what its tables make of them: immutable, by reference count. */
 typedef struct shape {
     _Atomic uint32_t references;
@@ -147,12 +166,20 @@ typedef enum message_kind {
     MESSAGE_KEY,
     MESSAGE_TRIM,
     MESSAGE_MARK,
+    MESSAGE_DATA,
 } message_kind;
 
 /** First member of what travels; aligned as what it stands in. */
 typedef struct message {
     _Alignas(void *) message_kind kind;
 } message;
+
+/** To all workers: what they haven't used for a while mustn't keep older data. */
+typedef struct data_order {
+    message head;
+    uint32_t waiting;
+    data_set *set;
+} data_order;
 
 /** A request that waits for its reply. */
 typedef struct waiter {
@@ -240,6 +267,7 @@ struct task {
     shape **shapes;       /**< One per each of them, borrowed from `uses`; NULL: routed. */
     shape *uses[2 * (STREAMS_MAX + 64)]; /**< Referenced. */
     uint32_t use_count;
+    data_set *data;       /**< What the steps ask; referenced. */
     part *parts;
     uint32_t part_count, part_capacity;
     bool routed;          /**< Holds records whose events belong to several streams. */
@@ -312,6 +340,8 @@ typedef struct cut {
     uint64_t discovered;
     sl_status status;
     struct replay_result *replays; /**< Taken since the last cut. */
+    data_note **notes;     /**< Versions for the ledger. */
+    uint32_t note_count;
     dedupe_mark **marks;   /**< Of the streams that have no duplicates. */
     uint32_t mark_count;
     /* storage */
@@ -420,6 +450,7 @@ typedef struct worker {
     sl_step_runner *runners[STREAMS_MAX + 64]; /**< By stream; NULL: none yet, or no steps. */
     sl_steps *runner_plans[STREAMS_MAX + 64];
     sl_expression *ids[STREAMS_MAX + 64];      /**< By stream, where an expression tells events apart; NULL: none yet. */
+    uint64_t runner_data[STREAMS_MAX + 64]; /**< Number of the data set that it uses; 0: that of its plan. */
     sl_batch **free_batches;
     uint32_t free_count, free_capacity;
     route_look *look;        /**< NULL: no record is shared by streams. */
@@ -516,6 +547,9 @@ struct sl_engine {
     uint32_t table_count;
     char buckets[DESTINATIONS_MAX][64];
     uint32_t destination_count;
+    data_set *data, *data_next;        /**< The newest; one that is wanted, but has no position yet. */
+    data_note *notes;
+    uint64_t data_number;
     task *gathering;
     uint32_t writing;                  /**< Groups that the journal thread has. */
     uint32_t senders;                  /**< Requests that are about at one time: being written, or gathered meanwhile. */
@@ -626,9 +660,20 @@ bool route_begin(worker *w, const task *t);
 /** Decode the events of a record that streams share, each by its stream's schema. @return false: no memory. */
 bool route_record(worker *w, task *t, uint32_t record);
 
-/* versions.c */
-/** What data the configuration's steps ask, where it differs from the last start's; after the streams have their places. */
-sl_status versions_note(sl_engine *e, sl_error *error);
+/* data.c: newer data for steps, in the middle of the log */
+/** After the streams have their places: what the steps ask, into the ledger. */
+sl_status data_create(sl_engine *e, sl_error *error);
+void data_destroy(sl_engine *e);
+/** Before the task is decoded: live ones take the newest, others what their position had. */
+void data_assign(sl_engine *e, task *t);
+void data_release(task *t);
+/** What is wanted gets its position, when nothing is being written. @return whether it did. */
+bool data_turn(sl_engine *e);
+void data_forget(sl_engine *e); /**< What no table may need again, and what the ledger knows. */
+void data_used(sl_engine *e, data_order *order); /**< By all workers. */
+bool data_note_cut(sl_engine *e, cut *c); /**< @return false: no memory. */
+void data_end_cut(cut *c, bool committed);
+void worker_use(worker *w, const data_set *set);
 
 /* log.c: journal and reader actors */
 sl_status log_create(sl_engine *e, sl_error *error);
@@ -647,7 +692,7 @@ sl_counts part_counts(const part *p);
 /** Refuse events that break the stream's contract: before the reply. @return false when out of memory. */
 bool worker_contract(worker *w, task *t, part *p);
 /** Run the stream's steps over a part, its last change before the ticket. @return false when out of memory. */
-bool worker_steps(worker *w, part *p);
+bool worker_steps(worker *w, const task *t, part *p);
 /** The part as tables see it, until the next view. */
 const sl_batch *worker_view(worker *w, const part *p);
 /** Keys of the rows that deduplication goes by. @return false when out of memory. */

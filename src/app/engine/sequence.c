@@ -40,6 +40,7 @@ task *task_get(sl_engine *e) {
 }
 
 static void task_destroy(sl_engine *e, task *t) {
+    data_release(t);
     for (uint32_t i = 0; i < t->use_count; i++)
         shape_unref(t->uses[i]);
     sl_group_destroy(t->group);
@@ -59,6 +60,7 @@ void task_free(sl_engine *e, task *t) {
     }
     for (uint32_t i = 0; i < t->use_count; i++)
         shape_unref(t->uses[i]);
+    data_release(t);
     sl_group *group = t->group;
     sl_group_reset(group);
     *t = (task){.head = {MESSAGE_TASK},
@@ -106,6 +108,7 @@ static bool route(sl_engine *e, task *t) {
     const uint32_t replayed = replays_count(t);
     if (!task_grow(t, t->group->count + replayed))
         return false;
+    data_assign(e, t);
     /* A new stream begins at what isn't ticketed yet, not at this group: after a restart the log may hold
      * records of it that are still to be read again. */
     uint64_t position = e->position;
@@ -248,7 +251,7 @@ static void count_senders(sl_engine *e, const task *written) {
 }
 
 bool sequence_kick(sl_engine *e) {
-    if (e->gathering == NULL || e->gathering->group->count == 0)
+    if (e->gathering == NULL || e->gathering->group->count == 0 || e->data_next != NULL)
         return false;
     if (e->gathering->group->length < GROUP_BYTES / 2 && (!hurry(e) || patient(e)))
         return false;
@@ -674,6 +677,10 @@ static void worker_returned(sl_engine *e, message *m) {
         if (--((peek *)m)->waiting == 0)
             engine_send(e, &e->storage.in, &e->storage.actor, m);
         break;
+    case MESSAGE_DATA:
+        if (--((data_order *)m)->waiting == 0)
+            data_used(e, (data_order *)m);
+        break;
     case MESSAGE_DELIVERED:
     case MESSAGE_KEYS:
     case MESSAGE_KEY:
@@ -783,6 +790,7 @@ bool sequence_poll(sl_engine *e) {
             worker_returned(e, m);
             any = true;
         }
+    any = data_turn(e) || any;
     any = sequence_kick(e) || any;
     any = retry_failed(e) || any;
     any = dispatch(e) || any;
@@ -838,6 +846,10 @@ static void drop_message(sl_engine *e, message *m) {
         if (--((peek *)m)->waiting == 0)
             peek_free(e, (peek *)m);
         break;
+    case MESSAGE_DATA:
+        if (--((data_order *)m)->waiting == 0)
+            data_used(e, (data_order *)m);
+        break;
     case MESSAGE_TRIM:
         sl_free(m);
         break;
@@ -874,6 +886,8 @@ void sequence_destroy(sl_engine *e) {
             ((rewind_order *)m)->waiting = 1;
         else if (m->kind == MESSAGE_PEEK)
             ((peek *)m)->waiting = 1;
+        else if (m->kind == MESSAGE_DATA)
+            ((data_order *)m)->waiting = 1;
     drop_ring(e, &e->journal_io.in);
     for (int k = 0; k < 2; k++) {
         sl_ring *ring = k == 0 ? &e->reader.in : &e->reader.out;

@@ -331,6 +331,8 @@ static sl_status transact(storage_actor *a, cut *c, sl_error *error) {
                                                     c->schemas[i].frozen_at, error);
         sl_buffer_fini(&json);
     }
+    for (uint32_t i = 0; i < c->note_count && status == SL_OK; i++)
+        status = sl_ledger_version_put(a->ledger, &c->notes[i]->version, error);
     int64_t now = engine_wall(a->engine);
     for (uint32_t i = 0; i < c->table_count && status == SL_OK; i++) {
         sl_entry *entry = &c->entries[i];
@@ -575,6 +577,7 @@ static void take(storage_actor *a, message *m) {
     case MESSAGE_REWIND:
     case MESSAGE_TRIM:
     case MESSAGE_MARK:
+    case MESSAGE_DATA:
         break;
     }
 }

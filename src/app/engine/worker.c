@@ -114,7 +114,7 @@ static void release_parts(worker *w, task *t) {
 static bool refine(worker *w, task *t, part *p) {
     bool good = !p->shape->of->unrouted || refuse_all(p->batch, t->records);
     good = good && (p->shape->split == NULL || worker_contract(w, t, p));
-    good = good && (p->shape->steps == NULL || worker_steps(w, p));
+    good = good && (p->shape->steps == NULL || worker_steps(w, t, p));
     return good && (!p->shape->deduped || worker_ids(w, p));
 }
 
@@ -178,6 +178,9 @@ static void take(worker *w, message *m) {
         break;
     case MESSAGE_PEEK:
         worker_peek(w, (peek *)m);
+        break;
+    case MESSAGE_DATA:
+        worker_use(w, ((data_order *)m)->set);
         break;
     case MESSAGE_DELIVERED:
     case MESSAGE_KEYS:

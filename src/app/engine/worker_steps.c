@@ -61,6 +61,7 @@ static sl_step_runner *runner_of(worker *w, const shape *s) {
     w->runner_plans[i] = NULL;
     if (sl_step_runner_create(s->steps, &w->runners[i]) != SL_OK)
         return NULL;
+    w->runner_data[i] = 0;
     w->runner_plans[i] = s->steps; /* The runner keeps it, so its address stays ours while we compare it. */
     return w->runners[i];
 }
@@ -75,9 +76,23 @@ static void count(const stream *s, const sl_step_count *counts) {
     }
 }
 
-bool worker_steps(worker *w, part *p) {
+static void use(worker *w, uint32_t i, const data_set *set) {
+    if (w->runner_data[i] != set->number)
+        sl_step_runner_use(w->runners[i], set->data, set->count);
+    w->runner_data[i] = set->number;
+}
+
+void worker_use(worker *w, const data_set *set) {
+    for (uint32_t i = 0; i < sizeof w->runners / sizeof *w->runners; i++)
+        if (w->runners[i] != NULL && w->runner_data[i] < set->number)
+            use(w, i, set);
+}
+
+bool worker_steps(worker *w, const task *t, part *p) {
     sl_step_runner *runner = runner_of(w, p->shape);
     sl_step_count steps[SL_STEPS_MAX] = {{0}};
+    if (runner != NULL)
+        use(w, p->shape->of->index, t->data);
     if (runner == NULL || sl_step_runner_run(runner, p->batch, steps) != SL_OK)
         return false;
     count(p->shape->of, steps);

@@ -1,5 +1,7 @@
 #include "private.h"
 
+#include <assert.h>
+
 struct enrichment {
     sl_user_agent_step *user_agent;
     sl_geoip_step *geoip;
@@ -37,6 +39,16 @@ enrichment *enrichment_create(const sl_step_definition *d, const operation *o) {
         return e;
     sl_free(e);
     return NULL;
+}
+
+void enrichment_use(enrichment *e, const sl_step_definition *d, const sl_step_data *data) {
+    if (e->geoip != NULL && data->of_database == d->database)
+        sl_geoip_step_use(e->geoip, data->database);
+    if (e->lookup == NULL || data->of_table != d->table)
+        return;
+    sl_status status = sl_lookup_step_use(e->lookup, data->table);
+    assert(status == SL_OK); /* It was loaded with the columns of the first. */
+    (void)status;
 }
 
 void enrichment_destroy(enrichment *e) {

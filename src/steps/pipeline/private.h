@@ -50,6 +50,8 @@ sl_status enrichment_declare(sl_steps *plan, const sl_step_definition *d, const 
                              sl_error *error);
 typedef struct enrichment enrichment;
 enrichment *enrichment_create(const sl_step_definition *d, const operation *o);
+/** Newer data, if it is in place of the definition's. */
+void enrichment_use(enrichment *e, const sl_step_definition *d, const sl_step_data *data);
 void enrichment_destroy(enrichment *e); /**< NULL is allowed. */
 sl_status enrichment_run(enrichment *e, sl_batch *batch, sl_step_count *count);
 

@@ -357,6 +357,12 @@ sl_status sl_step_runner_create(sl_steps *steps, sl_step_runner **out) {
     return SL_OK;
 }
 
+void sl_step_runner_use(sl_step_runner *r, const sl_step_data *data, size_t count) {
+    for (uint32_t i = 0; i < r->plan->count; i++)
+        for (size_t k = 0; k < count && r->enrichments[i] != NULL; k++)
+            enrichment_use(r->enrichments[i], &r->plan->definitions[i], &data[k]);
+}
+
 void sl_step_runner_destroy(sl_step_runner *r) {
     if (r == NULL)
         return;
