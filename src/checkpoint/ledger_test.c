@@ -234,6 +234,31 @@ static void facts_schemas_and_keys_are_kept(void **state) {
     sl_ledger_close(ledger);
 }
 
+static void versions_are_kept_once_and_the_last_is_known(void **state) {
+    (void)state;
+    sl_ledger *ledger = open_memory();
+    sl_error error;
+    char text[33];
+    sl_ledger_version v = {.kind = "lookup", .name = "users", .generation = 2, .position = 4096, .version = {.low = 1}, .at_us = 5};
+    assert_int_equal(sl_ledger_version_last(ledger, "lookup", "users", text, &error), SL_OK);
+    assert_string_equal(text, "");
+    for (int twice = 0; twice < 2; twice++)
+        assert_int_equal(sl_ledger_version_put(ledger, &v, &error), SL_OK);
+    v.version.low = 2;
+    v.position = 8192;
+    assert_int_equal(sl_ledger_version_put(ledger, &v, &error), SL_OK);
+    v.version.low = 1; /* Put before: it doesn't become the last. */
+    v.position = 4096;
+    assert_int_equal(sl_ledger_version_put(ledger, &v, &error), SL_OK);
+    assert_int_equal(sl_ledger_version_last(ledger, "lookup", "users", text, &error), SL_OK);
+    char wanted[33];
+    sl_hash128_text((sl_hash128){.low = 2}, wanted);
+    assert_string_equal(text, wanted);
+    assert_int_equal(sl_ledger_version_last(ledger, "geoip", "users", text, &error), SL_OK);
+    assert_string_equal(text, "");
+    sl_ledger_close(ledger);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entry_and_cursor_move_together),
@@ -242,6 +267,7 @@ int main(void) {
         cmocka_unit_test(files_of_loads_are_forgotten_when_they_are_loaded),
         cmocka_unit_test(open_windows_are_kept_until_dropped),
         cmocka_unit_test(facts_schemas_and_keys_are_kept),
+        cmocka_unit_test(versions_are_kept_once_and_the_last_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

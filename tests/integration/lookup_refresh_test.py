@@ -7,13 +7,14 @@ import os
 import signal
 import sqlite3
 import sys
+import threading
 import time
 
 import rigs
 
 rigs.need("s3", "postgres")
 
-from support import Daemon, Sender, rows, run_tests, started, stopped, wait_for  # noqa: E402
+from support import Daemon, rows, run_tests, started, stopped, wait_for  # noqa: E402
 
 SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}, "user_id": {"type": "string"}}}
 STEPS = [{"lookup": {"table": "users", "on": "user_id", "into": "user"}}]
@@ -64,6 +65,19 @@ def asked(daemon, first, user="u1"):
     return rows(daemon.directory / "lake", "id, user.version")
 
 
+def versions_used(daemon):
+    return [line for line in daemon.said().splitlines() if 'event="other data from here on"' in line]
+
+
+def keep_sending(daemon, first, done, sent):
+    """Batches of 50 until `done`; `sent` gets how many each brought."""
+    while not done.is_set():
+        events = [{"id": i, "user_id": f"u{i % 100}"} for i in range(first, first + 50)]
+        assert daemon.post(events, "/v1/events/visits")[1]["accepted"] == 50
+        sent.append(50)
+        first += 50
+
+
 def clean(daemon):
     code, text = daemon.audit()
     assert code == 0, text
@@ -78,23 +92,27 @@ def test_under_load_each_event_gets_the_version_of_its_position(root):
     config["streams"]["visits"]["add"] = ["processed_at"]
     config["streams"]["visits"]["warehouse"] = {"table": "visit_rows"}
     daemon = started(Daemon(root, config))
-    bodies = [json.dumps([{"id": i, "user_id": f"u{i % 100}"} for i in range(first, first + 50)]).encode() for first in range(0, 60000, 50)]
-    senders = [Sender(daemon, bodies[k::3], name=f"s{k}", path="/v1/events/visits", pause=0.01) for k in range(3)]
+    done, sent = threading.Event(), []
+    senders = [threading.Thread(target=keep_sending, args=(daemon, k * 1_000_000, done, sent)) for k in range(3)]
     for s in senders:
         s.start()
     for version in (2, 3):
+        wait_for("events of the version before", lambda: len(sent) > 50 * version)
         replace(table, csv(version))
-        wait_for("the refresh", lambda: read_again(daemon) == version - 1)
+        wait_for("the refresh", lambda: len(versions_used(daemon)) == version)
+    many = len(sent)
+    wait_for("events of the last version", lambda: len(sent) > many + 50)
+    done.set()
     for s in senders:
         s.join()
-    sent = sum(len(json.loads(b)) for b in bodies)
+    sent = sum(sent)
     daemon.flush()
     assert rows(root / "lake", "count(*), count(DISTINCT id)") == [(sent, sent)]
-    assert {v for v, in rows(root / "lake", "DISTINCT user.version")} <= {1, 2, 3}
+    assert {v for v, in rows(root / "lake", "DISTINCT user.version")} == {1, 2, 3}
     with sqlite3.connect(daemon.warehouse()) as db:
         in_warehouse = dict(db.execute("SELECT id, user_version FROM visit_rows").fetchall())
     assert in_warehouse == dict(rows(root / "lake", "id, user.version")), "lake and warehouse have other versions"
-    assert asked(daemon, sent)[-1:] and (sent, 3) in rows(root / "lake", "id, user.version")
+    assert (9_999_999, 3) in asked(daemon, 9_999_999)
     history = versions(root)
     assert len(history) == 3 and len({v for _, v in history}) == 3, history
     assert [p for p, _ in history] == sorted(p for p, _ in history), history
@@ -171,6 +189,46 @@ def test_a_rewind_and_a_restart_make_the_same_rows(root):
     assert sorted(rows(root / "lake", "id, user.version")) == [(1, 1), (2, 2), (3, 3)]
     history = versions(root)
     assert [v for _, v in history][0] != history[1][1] and len({v for _, v in history}) == 3, history
+    clean(daemon)
+
+
+def test_what_is_read_again_from_the_log_gets_what_its_position_had(root):
+    """The lake is away until its share of the spool is used up, and its table waits. Meanwhile the data changes."""
+    root.mkdir(parents=True, exist_ok=True)
+    table = root / "users.csv"
+    replace(table, csv(1))
+    proxy = rigs.Proxy(os.environ["SLUICE_TEST_S3_ENDPOINT"].split("//")[1])
+    s3 = rigs.S3()
+    config = configuration(root, csv=str(table))
+    config["s3"]["endpoint"] = f"http://{proxy.address}"
+    config["spool"] = {"quota": "4MiB"}
+    config["streams"]["visits"]["schema"] = {"type": "object", "properties": {**SCHEMA["properties"], "noise": {"type": "string"}}}
+    config["streams"]["visits"].update(lake={"to": s3.url, "max_age": "1s"}, warehouse={"table": "visit_rows"})
+    daemon = started(Daemon(root, config))
+    proxy.set(refuse=True)
+    number = 0
+
+    def send():
+        nonlocal number
+        events = [{"id": number + i, "user_id": f"u{i}", "noise": os.urandom(6000).hex()} for i in range(50)]
+        assert daemon.post(events, "/v1/events/visits")[1]["accepted"] == 50
+        number += 50
+    while "table waits: spool.quota is used up" not in daemon.said():
+        send()
+    replace(table, csv(2))
+    wait_for("the refresh", lambda: len(versions_used(daemon)) == 2)
+    send()
+    proxy.clear()
+    wait_for("all is there", lambda: daemon.request("POST", "/v1/flush", timeout=300)[0] == 200)
+    with sqlite3.connect(daemon.warehouse()) as db:
+        counts = dict(db.execute("SELECT user_version, count(*) FROM visit_rows GROUP BY 1").fetchall())
+    assert counts == {1: number - 50, 2: 50}, counts
+    copy = root / "copy"
+    copy.mkdir()
+    for n, key in enumerate(k for k in s3.keys() if k.endswith(".parquet")):
+        (copy / f"{n}.parquet").write_bytes(s3.read(key))
+    found = rows(copy, "id, user.version")
+    assert sorted(found) == [(i, 1 if i < number - 50 else 2) for i in range(number)], len(found)
     clean(daemon)
 
 

@@ -150,9 +150,11 @@ static void read_lookup_file(sl_loader *l, sl_config_lookup *lookup, const sl_no
 static void load_lookup(sl_loader *l, sl_config_lookup *lookup, const sl_node *section) {
     if (sl_loader_test_lookup(l, lookup))
         return;
-    if (lookup->refresh_us != 0 && lookup->refresh_us < SL_SECOND_US)
+    if (lookup->refresh_us != 0 && lookup->refresh_us < SL_SECOND_US) {
         sl_problem_add(&l->problems, sl_yaml_child(section, "refresh"), false, SL_EINVAL,
                        "lookup %s: `refresh` is 1s or more", lookup->name);
+        return;
+    }
     const sl_node *node = find_source(l, lookup, section);
     if (!node || !check_database(l, lookup, section, node) ||
         !settle_paths(l, lookup, node))

@@ -691,6 +691,135 @@ static void rows_without_memory_are_refused(void **state) {
     }
 }
 
+// ---- Read again
+// ---------------------------------------------------------------------------------------
+
+static void a_table_is_counted_until_its_last_reference_goes(void **state) {
+    (void)state;
+    sl_budget budget;
+    sl_budget_init(&budget, 1 << 20);
+    sl_lookup_definition d = users;
+    d.budget = &budget;
+    sl_lookup *t = table_of(&d, "user_id,name\nu1,Ann\nu2,Ann\n");
+    assert_int_equal(sl_budget_used(&budget), sl_lookup_facts_of(t).memory);
+    sl_lookup *other = sl_lookup_ref(t);
+    sl_lookup_unref(t);
+    assert_int_equal(sl_budget_used(&budget), sl_lookup_facts_of(other).memory);
+    sl_lookup_unref(other);
+    assert_int_equal(sl_budget_used(&budget), 0);
+    t = table_of(&users, "user_id,name\nu1,Ann\n");
+    for (int twice = 0; twice < 2; twice++) {
+        assert_int_equal(sl_lookup_charge(t, &budget), SL_OK);
+        assert_int_equal(sl_budget_used(&budget), sl_lookup_facts_of(t).memory);
+    }
+    sl_lookup_unref(t);
+    assert_int_equal(sl_budget_used(&budget), 0);
+}
+
+static void a_budget_that_is_used_up_refuses_and_stays_as_it_was(void **state) {
+    (void)state;
+    sl_budget budget;
+    sl_error error;
+    sl_lookup *t;
+    char text[8192] = "user_id,name\n";
+    size_t length = strlen(text);
+    for (int i = 0; i < 300; i++)
+        length += (size_t)snprintf(text + length, sizeof text - length, "u%d,name %d\n", i, i);
+    sl_lookup_definition d = users;
+    d.budget = &budget;
+    unsigned refused = 0;
+    for (uint64_t limit = 1000;; limit += 1000) {
+        sl_budget_init(&budget, limit);
+        sl_status status = load(&d, text, 1000, &t, &error);
+        if (status == SL_OK)
+            break;
+        assert_int_equal(status, SL_EFULL);
+        assert_non_null(strstr(error.text, "memory"));
+        assert_int_equal(sl_budget_used(&budget), 0);
+        refused++;
+    }
+    assert_true(refused > 2);
+    assert_int_equal(sl_lookup_charge(t, &budget), SL_OK);
+    sl_lookup_unref(t);
+    t = table_of(&users, text);
+    sl_budget_init(&budget, 100);
+    assert_int_equal(sl_lookup_charge(t, &budget), SL_EFULL);
+    assert_int_equal(sl_budget_used(&budget), 0);
+    sl_lookup_unref(t);
+}
+
+static void what_fails_gives_its_budget_back(void **state) {
+    (void)state;
+    sl_budget budget;
+    sl_budget_init(&budget, 1 << 20);
+    sl_lookup_definition d = users;
+    d.budget = &budget;
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        sl_lookup *t;
+        sl_memory_fail_at(n);
+        sl_status status = load(&d, "user_id,name\nu1,Ann\nu2,Bob\n", 9, &t, NULL);
+        failed = sl_memory_calls() >= n;
+        sl_memory_fail_at(0);
+        assert_true(status == SL_OK || (failed && status == SL_ENOMEM));
+        sl_lookup_unref(t);
+        assert_int_equal(sl_budget_used(&budget), 0);
+    }
+}
+
+static void whoever_waits_for_it_may_stop_it(void **state) {
+    (void)state;
+    static _Atomic bool stop;
+    sl_error error;
+    sl_lookup *t;
+    sl_lookup_definition d = users;
+    d.stop = &stop;
+    assert_int_equal(load(&d, "user_id\nu1\n", 99, &t, &error), SL_OK);
+    sl_lookup_unref(t);
+    stop = true;
+    assert_int_equal(load(&d, "user_id\nu1\n", 99, &t, &error), SL_EAGAIN);
+    assert_null(t);
+    stop = false;
+}
+
+static void columns_that_came_later_are_named(void **state) {
+    (void)state;
+    sl_lookup *t = table_of(&users, "user_id,name\nu1,Ann\n");
+    sl_lookup_definition d = users;
+    d.columns = sl_lookup_columns(t, &d.column_count);
+    d.all = false;
+    static const char text[] = "vip,user_id,name,age\ntrue,u1,Ann,3\n";
+    sl_lookup_loader *loader;
+    sl_lookup *again;
+    sl_buffer content = SL_BUFFER_EMPTY, names = SL_BUFFER_EMPTY;
+    sl_buffer_text(&content, text);
+    assert_int_equal(sl_lookup_begin(&d, &loader, NULL), SL_OK);
+    assert_int_equal(sl_lookup_feed_all(loader, &content, NULL), SL_OK);
+    assert_null(content.bytes);
+    assert_int_equal(sl_lookup_finish(loader, &again, NULL), SL_OK);
+    sl_lookup_left_out(loader, &names);
+    assert_string_equal(sl_buffer_cstr(&names), "vip, age");
+    assert_string_equal(row_of(again, "u1"), "\"u1\" \"Ann\"");
+    sl_lookup_loader_destroy(loader);
+    sl_buffer_fini(&names);
+    sl_lookup_unref(again);
+    sl_lookup_unref(t);
+}
+
+static void a_member_that_was_there_has_to_stay_where_that_is_asked(void **state) {
+    (void)state;
+    sl_lookup_definition d = users;
+    d.format = SL_LOOKUP_NDJSON;
+    sl_lookup *t = table_of(&d, "{\"user_id\":\"u1\",\"age\":3}\n"), *again;
+    sl_error error;
+    d.columns = sl_lookup_columns(t, &d.column_count);
+    d.all = false;
+    d.present = true;
+    assert_int_equal(load(&d, "{\"user_id\":\"u1\"}\n", 99, &again, &error), SL_ENOTFOUND);
+    assert_non_null(strstr(error.text, "age"));
+    sl_lookup_unref(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_csv_file_is_a_table),
@@ -715,6 +844,12 @@ int main(void) {
         cmocka_unit_test(a_newer_table_answers_from_the_next_batch_on),
         cmocka_unit_test(out_of_memory_is_a_status_wherever_it_happens),
         cmocka_unit_test(rows_without_memory_are_refused),
+        cmocka_unit_test(a_table_is_counted_until_its_last_reference_goes),
+        cmocka_unit_test(a_budget_that_is_used_up_refuses_and_stays_as_it_was),
+        cmocka_unit_test(what_fails_gives_its_budget_back),
+        cmocka_unit_test(whoever_waits_for_it_may_stop_it),
+        cmocka_unit_test(columns_that_came_later_are_named),
+        cmocka_unit_test(a_member_that_was_there_has_to_stay_where_that_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
