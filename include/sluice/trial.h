@@ -46,6 +46,7 @@ typedef enum sl_trial_clock {
 
 typedef struct sl_trial_event {
     const char *stream; /**< "": the configuration decides. */
+    const char *source; /**< "http", or another of the configuration's. */
     const char *body;   /**< As it is sent. */
     size_t length;
     sl_format_kind format; /**< Of the body. */

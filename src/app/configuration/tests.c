@@ -212,11 +212,25 @@ static void read_format(sl_loader *l, const sl_node *node, bool raw, sl_trial_ev
         e->format = strcmp(node->text, "csv") ? SL_FORMAT_JSON : SL_FORMAT_CSV;
 }
 
+static void read_source(sl_loader *l, const sl_node *node, sl_trial_event *e) {
+    const sl_node *sources = sl_yaml_child(l->tree.root, "sources");
+    const char **list = sl_loader_get(l, sources ? sources->count + 1 : 1, sizeof *list);
+    size_t count = 0;
+    if (list)
+        list[count++] = "http";
+    for (const sl_node *n = sources && sources->kind == SL_NODE_MAP ? sources->first : NULL; n && list; n = n->next)
+        list[count++] = n->key;
+    if (list && is_kind(l, node, SL_NODE_SCALAR, "the name of a source") &&
+        known(l, node, false, "no source", node->text, list, count))
+        e->source = sl_loader_keep(l, node->text, strlen(node->text));
+}
+
 static void read_event(sl_loader *l, const sl_node *node, sl_trial_event *e) {
     e->line = node->line;
     e->stream = "";
+    e->source = "http";
     if (!is_kind(l, node, SL_NODE_MAP, "an event such as { stream: clicks, event: { user_id: u1 } }") ||
-        !KNOWN_KEYS(l, node, "stream", "event", "raw", "format", "at"))
+        !KNOWN_KEYS(l, node, "stream", "source", "event", "raw", "format", "at"))
         return;
     const sl_node *stream = sl_yaml_child(node, "stream"), *event = sl_yaml_child(node, "event"),
                   *raw = sl_yaml_child(node, "raw"), *at = sl_yaml_child(node, "at");
@@ -225,6 +239,8 @@ static void read_event(sl_loader *l, const sl_node *node, sl_trial_event *e) {
     else
         read_body(l, event, raw, e);
     read_format(l, sl_yaml_child(node, "format"), raw != NULL, e);
+    if (sl_yaml_child(node, "source"))
+        read_source(l, sl_yaml_child(node, "source"), e);
     if (stream && is_kind(l, stream, SL_NODE_SCALAR, "the name of a stream") && is_stream(l, stream, false, stream->text))
         e->stream = sl_loader_keep(l, stream->text, strlen(stream->text));
     if (at)

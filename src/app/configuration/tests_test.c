@@ -49,7 +49,7 @@ static void a_test_is_read_with_its_places(void **state) {
                                   "    now: 2026-01-01T00:00:00Z\n"
                                   "    events:\n"
                                   "      - {stream: clicks, event: {id: a, n: 1.50, t: true, l: [x], e: null, q: '7'}}\n"
-                                  "      - {raw: '{', at: +5s, format: csv}\n"
+                                  "      - {raw: '{', at: +5s, format: csv, source: http}\n"
                                   "      - {stream: free, raw: '', at: 2026-01-01T00:01:00Z}\n"
                                   "    expect:\n"
                                   "      clicks: [{id: a, geo.city: null}]\n"
@@ -72,6 +72,7 @@ static void a_test_is_read_with_its_places(void **state) {
                         "{\"id\": \"a\", \"n\": 1.50, \"t\": true, \"l\": [\"x\"], \"e\": null, \"q\": \"7\"}");
     assert_int_equal(t->events[0].clock, SL_TRIAL_NATURAL);
     assert_string_equal(t->events[1].stream, "");
+    assert_string_equal(t->events[1].source, "http");
     assert_string_equal(t->events[1].body, "{");
     assert_null(t->events[1].event);
     assert_int_equal(t->events[0].format, SL_FORMAT_JSON);
@@ -113,6 +114,8 @@ static void mistakes_in_a_test_are_found_with_the_nearest_word(void **state) {
     refused("{name: x, events: [{raw: [5]}], expect: {}}", "expected a text");
     refused("{name: x, events: [{steam: a, raw: x}], expect: {}}", "did you mean 'stream'?");
     refused("{name: x, events: [{raw: x, at: 5s}], expect: {}}", "at: expected +5s or a time such as");
+    refused("{name: x, events: [{raw: x, source: htp}], expect: {}}", "no source 'htp' (did you mean 'http'?)");
+    refused("{name: x, events: [{raw: x, source: []}], expect: {}}", "expected the name of a source");
     refused("{name: x, events: [{raw: x, format: cvs}], expect: {}}", "no format 'cvs' (did you mean 'csv'?)");
     refused("{name: x, events: [{event: {}, format: csv}], expect: {}}", "format: is for `raw`");
     refused("{name: x, expect: []}", "expected what is expected");

@@ -403,7 +403,7 @@ static sl_status submit(world *w, const sl_trial_event *e) {
     memcpy(body, e->body, e->length);
     const sl_intake_request request = {.stream = e->stream,
                                        .stream_length = strlen(e->stream),
-                                       .source = "http",
+                                       .source = e->source,
                                        .format = {.kind = (uint8_t)e->format},
                                        .body = body,
                                        .length = e->length,
