@@ -121,7 +121,7 @@ static void metrics(daemon_state *d) {
     d->workers = sl_metrics_get(d->metrics, SL_METRIC_GAUGE, "sluice_workers", "Threads that decode and build files.", "");
     d->limit = sl_metrics_get(d->metrics, SL_METRIC_GAUGE, "sluice_memory_limit_bytes", "The memory budget.", "");
     for (int i = 2; i < 6; i++) {
-        char label[16];
+        char label[32];
         (void)snprintf(label, sizeof label, "status=\"%dxx\"", i);
         d->replies[i] = sl_metrics_get(d->metrics, SL_METRIC_COUNTER, "sluice_http_replies_total",
                                        "Replies on all ports, the admin's included.", label);
