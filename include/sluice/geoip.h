@@ -72,7 +72,6 @@ typedef struct sl_geoip_figures {
     uint64_t unreadable; /**< Texts that are no address. */
 } sl_geoip_figures;
 sl_geoip_figures sl_geoip_step_figures(const sl_geoip_step *step);
-size_t sl_geoip_step_memory(const sl_geoip_step *step); /**< Without the shared database. */
 
 /** An address by the rules above: 16 bytes, IPv4 as ::a.b.c.d. @param[out] bits 32 or 128. */
 bool sl_geoip_address(const char *text, size_t length, uint8_t address[16], unsigned *bits);

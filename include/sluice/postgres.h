@@ -93,6 +93,3 @@ const char *sl_postgres_cell(const sl_postgres_result *result, uint32_t row, uin
 const char *sl_postgres_tag(const sl_postgres_result *result); /**< "INSERT 0 3" */
 /** Of the last operation, failed or not; "" when there is none. */
 const char *sl_postgres_sqlstate(const sl_postgres *connection);
-/** NOTICE, INFO and WARNING messages since the last operation began, a line each. */
-const char *sl_postgres_notices(const sl_postgres *connection);
-uint32_t sl_postgres_server_version(const sl_postgres *connection); /**< 150004; Redshift: 80002. */

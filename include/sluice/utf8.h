@@ -12,8 +12,6 @@
 
 /** @return bytes up to the first that can't be; `length` when all of it is UTF-8. */
 size_t sl_utf8_valid(const void *text, size_t length);
-/** Are all bytes below 128? */
-bool sl_ascii_only(const void *text, size_t length);
 /** The longest part of the first `limit` bytes of `text`, which is UTF-8, that ends with a whole character. */
 size_t sl_utf8_cut(const void *text, size_t length, size_t limit);
 /** A character up to U+10FFFF. @param out Takes 4 bytes. @return how many it has. */

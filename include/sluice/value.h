@@ -25,8 +25,6 @@ void sl_value_encode(const sl_value *value, sl_buffer *out);
 size_t sl_value_decode(const uint8_t *bytes, size_t length, sl_value *out);
 /** JSON text of the value (timestamps as RFC 3339, decimals as exact numbers, BYTES as base64). */
 void sl_value_json(const sl_value *value, sl_buffer *out);
-/** Order-free row hash: hash of the encodings in column order; sums of them (mod 2^64) are what audit compares. */
-uint64_t sl_value_row_hash(const sl_value *values, size_t count);
 /** Cell of a batch as a value. */
 struct sl_batch;
 sl_value sl_value_of(const struct sl_batch *batch, uint32_t field, uint32_t row);

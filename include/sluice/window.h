@@ -62,7 +62,6 @@ SL_CHECKED sl_status sl_window_plan_create(const sl_window_definition *definitio
                                            const sl_schema *schema, sl_window_plan **out,
                                            sl_error *error);
 void sl_window_plan_destroy(sl_window_plan *plan);
-const char *sl_window_plan_name(const sl_window_plan *plan);
 int64_t sl_window_plan_width(const sl_window_plan *plan);
 int64_t sl_window_plan_lateness(const sl_window_plan *plan);
 const sl_measure *sl_window_plan_measures(const sl_window_plan *plan, uint32_t *count);

@@ -19,10 +19,6 @@ static size_t ascii_run(const uint8_t *p, size_t length) {
     return i;
 }
 
-bool sl_ascii_only(const void *text, size_t length) {
-    return ascii_run(text, length) == length;
-}
-
 static bool follows(const uint8_t *p, size_t count) {
     for (size_t i = 1; i <= count; i++)
         if ((p[i] & 0xC0) != 0x80)

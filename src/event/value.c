@@ -223,44 +223,6 @@ void sl_value_json(const sl_value *value, sl_buffer *out) {
     }
 }
 
-// A row's encodings are hashed in pieces of up to sizeof bytes, each seeded by the hash
-// before it: nothing is allocated, so nothing can fail, and short rows cost one hash.
-typedef struct row_hash {
-    uint64_t sum;
-    size_t used;
-    uint8_t bytes[1024];
-} row_hash;
-
-static void hash_if_short_of(row_hash *hash, size_t room) {
-    if (room > sizeof hash->bytes - hash->used) {
-        hash->sum = sl_hash64(hash->bytes, hash->used, hash->sum);
-        hash->used = 0;
-    }
-}
-
-static void hash_text(row_hash *hash, const uint8_t *bytes, size_t length) {
-    hash_if_short_of(hash, length);
-    if (length > sizeof hash->bytes) {
-        hash->sum = sl_hash64(bytes, length, hash->sum);
-    } else if (length != 0) {
-        memcpy(hash->bytes + hash->used, bytes, length);
-        hash->used += length;
-    }
-}
-
-uint64_t sl_value_row_hash(const sl_value *values, size_t count) {
-    row_hash hash;
-    hash.sum = 0;
-    hash.used = 0;
-    for (size_t i = 0; i < count; i++) {
-        hash_if_short_of(&hash, HEAD_MAX);
-        hash.used += encode_head(&values[i], hash.bytes + hash.used);
-        if (!values[i].null && is_text(values[i].type))
-            hash_text(&hash, values[i].as.text.bytes, values[i].as.text.length);
-    }
-    return sl_hash64(hash.bytes, hash.used, hash.sum);
-}
-
 sl_value sl_value_of(const sl_batch *batch, uint32_t field, uint32_t row) {
     const sl_field *definition = &batch->schema->fields[field];
     const sl_column *column = &batch->columns[field];

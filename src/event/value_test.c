@@ -150,37 +150,6 @@ static void values_have_json_texts(void **state) {
     json_is((sl_value){.type = SL_TYPE_INT64, .null = true}, "null");
 }
 
-static void a_row_hash_sees_every_cell_and_its_place(void **state) {
-    (void)state;
-    sl_value row[] = {text(SL_TYPE_STRING, "ab"), text(SL_TYPE_STRING, "c"),
-                      number(SL_TYPE_INT64, 1)};
-    sl_value moved[] = {text(SL_TYPE_STRING, "a"), text(SL_TYPE_STRING, "bc"),
-                        number(SL_TYPE_INT64, 1)};
-    sl_value swapped[] = {row[1], row[0], row[2]};
-    sl_value null[] = {row[0], row[1], {.type = SL_TYPE_INT64, .null = true}};
-    uint64_t hash = sl_value_row_hash(row, 3);
-    assert_true(hash == sl_value_row_hash(row, 3));
-    assert_true(hash != sl_value_row_hash(moved, 3));
-    assert_true(hash != sl_value_row_hash(swapped, 3));
-    assert_true(hash != sl_value_row_hash(null, 3));
-    assert_true(hash != sl_value_row_hash(row, 2));
-}
-
-static void long_rows_hash_without_memory(void **state) {
-    (void)state;
-    static char large[5000];
-    memset(large, 'x', sizeof large - 1);
-    sl_value row[] = {text(SL_TYPE_STRING, large), number(SL_TYPE_INT64, 1),
-                      text(SL_TYPE_STRING, large), text(SL_TYPE_STRING, large + 4000),
-                      text(SL_TYPE_STRING, large + 4100)};
-    sl_memory_fail_at(1);
-    uint64_t hash = sl_value_row_hash(row, 5);
-    assert_int_equal(sl_memory_calls(), 0);
-    sl_memory_fail_at(0);
-    large[4998] = 'y'; // The last byte of every text.
-    assert_true(hash != sl_value_row_hash(row, 5));
-}
-
 static void cells_of_a_batch_become_values(void **state) {
     (void)state;
     sl_schema *schema = sl_schema_create("s");
@@ -220,8 +189,6 @@ int main(void) {
         cmocka_unit_test(only_canonical_bytes_are_read),
         cmocka_unit_test(equal_numbers_have_equal_bytes),
         cmocka_unit_test(values_have_json_texts),
-        cmocka_unit_test(a_row_hash_sees_every_cell_and_its_place),
-        cmocka_unit_test(long_rows_hash_without_memory),
         cmocka_unit_test(cells_of_a_batch_become_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,7 +59,6 @@ static void free_texts(sl_postgres *p) {
 static void release(sl_postgres *p) {
     free_texts(p);
     sl_pg_places_fini(&p->places);
-    sl_buffer_fini(&p->notices);
     sl_free(p);
 }
 
@@ -155,7 +154,6 @@ void sl_pg_begin(sl_postgres *p, phase_of phase, sl_postgres_done_fn *done,
     p->timed_out = p->committing = p->connecting = false;
     p->source = NULL;
     p->piece = NULL;
-    sl_buffer_clear(&p->notices);
 }
 
 void sl_pg_finish(sl_postgres *p) {
@@ -542,11 +540,3 @@ const char *sl_postgres_tag(const sl_postgres_result *result) {
 }
 
 const char *sl_postgres_sqlstate(const sl_postgres *p) { return p->sqlstate; }
-
-const char *sl_postgres_notices(const sl_postgres *p) {
-    return p->notices.length == 0 ? "" : (const char *)p->notices.bytes;
-}
-
-uint32_t sl_postgres_server_version(const sl_postgres *p) {
-    return p->db == NULL ? 0 : (uint32_t)PQserverVersion(p->db);
-}

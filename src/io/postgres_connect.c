@@ -106,11 +106,17 @@ static void start_connecting(sl_postgres *p, PQconninfoOption *options) {
         sl_pg_fail(p, SL_EIO, "warehouse: the socket can't be watched");
 }
 
+/* libpq would write them to stderr. */
+static void on_notice(void *context, const PGresult *result) {
+    (void)context;
+    (void)result;
+}
+
 static void made_connection(sl_postgres *p) {
     p->connected = true;
     p->phase = RUNNING;
     (void)PQsetnonblocking(p->db, 1);
-    (void)PQsetNoticeReceiver(p->db, sl_pg_on_notice, p);
+    (void)PQsetNoticeReceiver(p->db, on_notice, NULL);
     if (p->setup == NULL) {
         sl_pg_finish(p);
     } else if (PQsendQuery(p->db, p->setup) == 0) {

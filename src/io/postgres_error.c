@@ -3,8 +3,6 @@
 
 #include <stdio.h>
 
-#define NOTICE_BYTES_MAX 8192
-
 static void one_line(char *text) {
     size_t length = strlen(text);
     while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == ' '))
@@ -78,12 +76,4 @@ void sl_pg_note_result_error(sl_postgres *p, const PGresult *result) {
     one_line(text);
     (void)snprintf(p->sqlstate, sizeof p->sqlstate, "%.5s", state);
     sl_pg_note(p, classify(state, message), text);
-}
-
-void sl_pg_on_notice(void *context, const PGresult *result) {
-    sl_postgres *p = context;
-    if (p->notices.length < NOTICE_BYTES_MAX)
-        sl_buffer_printf(&p->notices, "%s: %s\n", field(result, PG_DIAG_SEVERITY),
-                         field(result, PG_DIAG_MESSAGE_PRIMARY));
-    (void)sl_buffer_cstr(&p->notices);
 }

@@ -62,7 +62,6 @@ struct sl_postgres {
     sl_status status;
     sl_error error;
     char sqlstate[6];
-    sl_buffer notices;
     sl_status waited; /* What sl_postgres_wait() reports. */
     sl_error waited_error;
     sl_postgres_done_fn *each;
@@ -98,7 +97,6 @@ void sl_pg_places_fini(place_list *places);
 /* --- postgres_error.c: in the server's words --- */
 void sl_pg_note_connection_error(sl_postgres *p, sl_status status, const char *what);
 void sl_pg_note_result_error(sl_postgres *p, const PGresult *result);
-void sl_pg_on_notice(void *context, const PGresult *result);
 
 static inline bool begins(const char *text, const char *with) {
     return strncmp(text, with, strlen(with)) == 0;

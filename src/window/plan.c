@@ -284,7 +284,6 @@ void sl_window_plan_destroy(sl_window_plan *plan) {
     sl_free(plan);
 }
 
-const char *sl_window_plan_name(const sl_window_plan *plan) { return plan->name; }
 
 int64_t sl_window_plan_width(const sl_window_plan *plan) { return plan->width_us; }
 

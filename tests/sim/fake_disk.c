@@ -59,7 +59,7 @@ struct fake_disk {
     change *changes;
     size_t change_count, change_capacity;
     handle handles[HANDLES];
-    uint64_t capacity, used, operations, stop_at;
+    uint64_t capacity, used, stop_at;
     uint32_t process;
     bool stopped, no_allocate, sync_failed, write_failed;
     struct {
@@ -322,7 +322,6 @@ static void crash_node(fake_disk *disk, inode *node, unsigned mode) {
 static sl_status begin(fake_disk *disk, fake_disk_operation operation) {
     if (disk->stopped)
         return SL_EIO;
-    disk->operations++;
     if (disk->stop_at && --disk->stop_at == 0) {
         disk->stopped = true;
         return SL_EIO;
@@ -846,7 +845,6 @@ void fake_disk_fail_often(fake_disk *disk, fake_disk_operation operation, unsign
 void fake_disk_set_capacity(fake_disk *disk, uint64_t bytes) { disk->capacity = bytes; }
 uint64_t fake_disk_used(const fake_disk *disk) { return disk->used; }
 void fake_disk_without_allocate(fake_disk *disk) { disk->no_allocate = true; }
-uint64_t fake_disk_operations(const fake_disk *disk) { return disk->operations; }
 
 void fake_disk_guard(fake_disk *disk, const char *directory) {
     free(disk->guarded);

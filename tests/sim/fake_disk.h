@@ -54,8 +54,6 @@ void fake_disk_set_capacity(fake_disk *disk, uint64_t bytes);
 uint64_t fake_disk_used(const fake_disk *disk);
 /** allocate() answers SL_EUNSUPPORTED. */
 void fake_disk_without_allocate(fake_disk *disk);
-/** Operations since the disk was made. */
-uint64_t fake_disk_operations(const fake_disk *disk);
 
 /** Has a sync failed since the last crash? Then only a crash shows what the disk really holds. */
 bool fake_disk_sync_failed(const fake_disk *disk);

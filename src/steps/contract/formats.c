@@ -92,7 +92,7 @@ static bool duration(const uint8_t *text, size_t length, regex_matcher *m) {
 
 // ---- Addresses
 
-bool sl_format_ipv4(const uint8_t *text, size_t length) {
+static bool format_ipv4(const uint8_t *text, size_t length) {
     size_t at = 0;
     for (unsigned part = 0; part < 4; part++) {
         if (part != 0 && (at >= length || text[at++] != '.'))
@@ -123,7 +123,7 @@ bool sl_format_ipv6(const uint8_t *text, size_t length) {
             end++;
         if (end < length && text[end] == '.') {
             groups += 2;
-            return sl_format_ipv4(text + at, length - at) &&
+            return format_ipv4(text + at, length - at) &&
                    (gap ? groups < 8 : groups == 8);
         }
         if (end == at || end - at > 4)
@@ -258,7 +258,7 @@ static bool mailbox(const uint8_t *text, size_t length, bool international,
         return false;
     if (length > 7 && memcmp(domain, "[IPv6:", 6) == 0)
         return sl_format_ipv6(domain + 6, length - 7);
-    return sl_format_ipv4(domain + 1, length - 2);
+    return format_ipv4(domain + 1, length - 2);
 }
 
 static bool email(const uint8_t *text, size_t length, regex_matcher *m) {
@@ -270,7 +270,7 @@ static bool idn_email(const uint8_t *text, size_t length, regex_matcher *m) {
 
 static bool ipv4(const uint8_t *text, size_t length, regex_matcher *m) {
     (void)m;
-    return sl_format_ipv4(text, length);
+    return format_ipv4(text, length);
 }
 static bool ipv6(const uint8_t *text, size_t length, regex_matcher *m) {
     (void)m;

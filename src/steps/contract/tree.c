@@ -27,8 +27,9 @@ uint64_t sl_tree_hash(const void *bytes, size_t length) {
 
 static bool continues(uint8_t c) { return (c & 0xC0) == 0x80; }
 
-// RFC 3629, section 4. A byte that doesn't continue stops the look at what is behind it.
-unsigned sl_text_sequence(const uint8_t *p) {
+// Length of the UTF-8 sequence at `p`, 0 when it is none (RFC 3629, section 4). A byte that
+// doesn't continue stops the look at what is behind it.
+static unsigned text_sequence(const uint8_t *p) {
     uint8_t c = *p;
     if (c < 0x80)
         return 1;
@@ -239,7 +240,7 @@ static bool string(parser *r, const uint8_t **bytes, uint32_t *length) {
             copied = p;
             continue;
         }
-        unsigned sequence = sl_text_sequence(p);
+        unsigned sequence = text_sequence(p);
         if (sequence == 0 || p + sequence > r->end)
             return fault(r, p, "not UTF-8");
         p += sequence;

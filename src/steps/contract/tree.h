@@ -107,8 +107,6 @@ uint32_t sl_tree_push_string(tree *t, const uint8_t *bytes, uint32_t length);
 size_t sl_text_points(const uint8_t *bytes, size_t length);
 /** Read a code point of checked UTF-8. @return Bytes. */
 size_t sl_text_decode(const uint8_t *p, uint32_t *out);
-/** Length of the UTF-8 sequence at `p`, 0 when it is none. Reads at most 4 bytes. */
-unsigned sl_text_sequence(const uint8_t *p);
 
 // --- decimal.c
 /** Read a number (RFC 8259 section 6). @return behind it, NULL: it is none. */

@@ -31,6 +31,5 @@ void sl_uri_resolve(const char *base, const char *reference, size_t length,
 bool sl_uri_unquote(const char *text, size_t length, sl_buffer *out);
 
 // --- formats.c
-/** Is the text an address of this kind? */
-bool sl_format_ipv4(const uint8_t *text, size_t length);
+/** Is the text an address of version 6? */
 bool sl_format_ipv6(const uint8_t *text, size_t length);

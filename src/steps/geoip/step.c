@@ -94,10 +94,6 @@ sl_geoip_figures sl_geoip_step_figures(const sl_geoip_step *step) {
     return step->figures;
 }
 
-size_t sl_geoip_step_memory(const sl_geoip_step *step) {
-    return sizeof *step + step->place_count * sizeof *step->places;
-}
-
 // ---- A batch
 // ----------------------------------------------------------------------------------------------
 
