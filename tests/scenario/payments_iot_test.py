@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from decimal import Decimal
 
-from example import Example, clean, day, good, hour, lines_of, minute, run_tests, same, sluice, started, stopped, wait_for
+from example import Example, clean, day, good, hour, lines_of, minute, moment, run_tests, same, sluice, started, stopped, wait_for
 
 COUNT = 8000
 OPTIONS = ("--event-hours", 24, "--duplicates", 0.03, "--invalid", 0.01)
@@ -112,7 +112,7 @@ def check_sensors(d, lines):
     for line in lines:
         if line not in refused:
             event = json.loads(line, parse_float=Decimal)
-            kept.setdefault(event["reading_id"], event)
+            kept.setdefault((event["device_id"], event["timestamp"]), event)
     for e in kept.values():
         by_hour[hour(e["timestamp"]), e["device_id"]].append(e)
     rows = {(r["window_start"], r["device_id"]): r for r in d.sql("SELECT * FROM temperature_by_hour")}
@@ -162,8 +162,8 @@ def test_lines_of_csv_are_the_same_events(root):
         for line in events:
             if line not in refused:
                 event = json.loads(line, parse_float=Decimal)
-                kept.setdefault(event["reading_id" if stream == "sensors" else key], event)
-        found = {r["reading_id" if stream == "sensors" else key]: r for r in d.parquet(stream)}
+                kept.setdefault((event["device_id"], moment(event["timestamp"])) if stream == "sensors" else event[key], event)
+        found = {(r["device_id"], r["timestamp"]) if stream == "sensors" else r[key]: r for r in d.parquet(stream)}
         fields = {"payments": ("user_id", "amount", "currency", "category"), "orders": ("customer_id", "amount", "status"),
                   "sensors": ("device_id", "temperature", "battery")}[stream]
         same(stream, {i: [r[f] for f in fields] for i, r in found.items()}, {i: [e[f] for f in fields] for i, e in kept.items()})
