@@ -155,11 +155,40 @@ def files_and_tests_that_are_named_exist():
     assert not missing, "named but not there:\n  " + "\n  ".join(missing)
 
 
+def architecture_names_every_folder():
+    text = (TOP / "docs/architecture.md").read_text()
+    listed = re.search(r"^src/core/ .*?(?=^```)", text, re.M | re.S)[0]
+    named, top = set(), ""
+    for line in listed.splitlines():
+        if line[0] != " ":
+            top, line = line.split(maxsplit=1)
+            named.add(top.rstrip("/"))
+        named.update(top + folder for folder in re.findall(r"(?<![\w/])([a-z_]+)/", line))
+    # A warehouse's folder is listed beside `warehouse/`.
+    named = {"/".join((n.split("/")[0], n.split("/")[1], n.split("/")[-1])) for n in named}
+    folders = {p.relative_to(TOP) for p in (TOP / "src").rglob("*") if p.is_dir() and any(p.glob("*.c"))}
+    missing = sorted(str(f) for f in folders if "/".join((f.parts[0], f.parts[1], f.parts[-1])) not in named)
+    gone = sorted(n for n in named if not any((TOP / "src").rglob(n.split("/")[-1])))
+    assert len(folders) > 20 and not missing and not gone, f"docs/architecture.md: not named {missing}, not there {gone}"
+
+
+def functions_that_are_named_exist():
+    source = "".join(p.read_text() for top in ("include", "src", "tests") for p in (TOP / top).rglob("*.[ch]"))
+    missing = []
+    for document in [*(TOP / "docs").glob("*.md"), *(TOP / "src").rglob("README.md"), *(TOP / "tests").rglob("README.md")]:
+        text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.M | re.S)
+        for name in set(re.findall(r"`(\w+)\(\)`", text) + re.findall(r"`(sl_\w+)", text)):
+            if not re.search(rf"\b{name}\b", source):
+                missing.append(f"{document.relative_to(TOP)}: {name}")
+    assert not missing, "named but not there:\n  " + "\n  ".join(sorted(missing))
+
+
 def main():
     failed = 0
     for check in (manual_names_the_verbs_and_options_of_the_usage, manual_is_clean, operations_name_every_metric,
                   configuration_page_has_every_key, configurations_are_valid, every_test_is_run, policies_name_what_is_asked_of_s3,
-                  headings_that_are_linked_exist, files_and_tests_that_are_named_exist):
+                  headings_that_are_linked_exist, files_and_tests_that_are_named_exist, architecture_names_every_folder,
+                  functions_that_are_named_exist):
         try:
             check()
             print(f"passed: {check.__name__}")
