@@ -203,6 +203,24 @@ def test_a_path_decides(root):
     stopped(daemon)
 
 
+def test_lines_of_csv_are_told_apart_too(root):
+    config = route_configuration(root)
+    config["streams"]["orders"]["csv"] = {"columns": ["id", "type", "amount", "version", "page.path"]}  # Those of the stream that is asked first.
+    daemon = started(Daemon(root, config))
+    lines = ["1,order,5.5,,", "2,visit,,,/p/2", "3,order,ten,,", "4,heartbeat,,,", "5,,,v2,", '6,visit,,,"a, b"', "7,order", "8,order,7,9,"]
+    send = lambda text, how: daemon.request("POST", "/v1/events", text.encode(), {"Content-Type": f"text/csv; header={how}"})
+    for names, how in (["id,type,amount,version,page.path"], "present"), ([], "absent"):
+        code, reply = send("\n".join(names + lines) + "\n", how)
+        reply = json.loads(reply)
+        assert code == 200 and reply["accepted"] == 4, reply
+        assert [(e["index"], e["code"]) for e in reply["errors"]] == [(2, "type"), (3, "no_stream"), (6, "syntax"), (7, "no_stream")], reply
+    daemon.flush()
+    assert [sorted(rows(root / "lake" / s)) for s in ("orders", "visits", "others")] == [[(1,)], [(2,), (2,), (6,), (6,)], [(5,), (5,)]]
+    code, text = daemon.audit()
+    assert code == 0, text
+    stopped(daemon)
+
+
 def test_a_stream_without_when_takes_what_is_left_and_infers_its_schema(root):
     daemon = started(Daemon(root, route_configuration(root, catch_all=True)))
     bodies = list(requests(1500, 2))

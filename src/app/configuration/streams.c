@@ -474,19 +474,26 @@ static void compare(sl_loader *l, const target *a, const target *b) {
                        a->what, a->name);
 }
 
-/** Behind a stream that takes every event no condition is asked any more. */
+/** Whether all that could come to `b` goes to `a`, which is asked before it. */
+static bool leaves_nothing(const sl_config_stream *a, const sl_config_stream *b) {
+    bool all = !a->when && (!a->from_count || b->from_count);
+    for (uint32_t i = 0; i < b->from_count && all; i++)
+        all = sl_config_takes(a, b->from[i]);
+    return all;
+}
+
 static void warn_unasked(sl_loader *l) {
     const sl_config *c = l->config;
-    const char *all = NULL;
     for (uint32_t i = 0; i < c->stream_count && l->warn; i++) {
-        const sl_config_stream *s = &c->streams[i];
-        if (all && s->when) {
-            sl_error text;
-            sl_error_set(&text, SL_OK, "stream %s: its `when` is never asked: stream %s stands before it and takes every event", s->name, all);
-            l->warn(l->context, text.text);
-        }
-        if (!all && !s->when && sl_config_takes(s, "http"))
-            all = s->name;
+        uint32_t k = 0;
+        while (k < i && !leaves_nothing(&c->streams[k], &c->streams[i]))
+            k++;
+        if (k == i || !c->streams[i].when)
+            continue;
+        sl_error text;
+        sl_error_set(&text, SL_OK, "stream %s: its `when` is never asked: stream %s stands before it and takes every event",
+                     c->streams[i].name, c->streams[k].name);
+        l->warn(l->context, text.text);
     }
 }
 

@@ -647,6 +647,8 @@ sl_status router_create(sl_engine *e, sl_error *error);
 /** What decides, for the ledger to compare; "" for NULL. */
 void router_text(const router *r, sl_buffer *out);
 void router_destroy(router *r); /**< NULL is allowed. */
+/** Whether conditions decide about a record of the source that comes without a path. */
+bool route_asks(const sl_engine *e, const char *source);
 /** The record is shared by streams: the task uses the shapes of all of them. */
 void route_share(sl_engine *e, task *t, uint32_t record);
 /** Whether the record has an event of the stream: asked for ascending records. Zero the cursor. */

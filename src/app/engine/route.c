@@ -9,6 +9,7 @@
  * Where no `when` is asked before a stream takes everything there is no router, and none of this costs anything. */
 #include "internal.h"
 
+/* A stream that may be asked; one without `when` takes every event of its sources. */
 typedef struct condition {
     stream *of;
     sl_expression_name *names; /* All fields of the stream; the columns of those that are asked for are right. */
@@ -19,19 +20,18 @@ typedef struct condition {
 struct router {
     condition *conditions; /* In the order in which they are asked. */
     uint32_t count;
-    stream *rest;          /* Takes what none of them takes. */
+    stream *unrouted;      /* Takes what none of them takes. */
     sl_schema **looks;     /* One, unless two streams give a member different types. */
     uint32_t look_count;
-    const sl_decode_names *names; /* Of CSV without a line of them: the first stream's. */
 };
 
 struct route_look {
     sl_decoder **decoders; /* [look_count], likewise: */
     sl_batch **batches;
     sl_expression **whens; /* [count] */
-    shape **shapes;        /* [count + 1] of this task; the last is the rest's */
+    shape **shapes;        /* [count + 1] of this task; the last is that of what nobody takes */
     uint32_t look_count, count;
-    uint32_t *takers;      /* [rows of a batch] number of the condition; `count`: none */
+    uint32_t *takers;      /* [rows of a batch] whose condition; `count`: nobody's */
     sl_decode_input input; /* Of the record that is in the look so far only as far as there was room. */
     bool split;
     uint32_t next;         /* Record that is looked at next. */
@@ -116,10 +116,14 @@ static sl_status place_fields(router *r, condition *c, const sl_expression *when
 static sl_status add_condition(router *r, stream *s, sl_error *error) {
     const sl_schema *schema = s->config->schema;
     condition *c = &r->conditions[r->count];
-    *c = (condition){.of = s, .names = sl_calloc(schema->count, sizeof *c->names), .name_count = schema->count - 1};
+    *c = (condition){.of = s};
+    r->count++;
+    if (s->config->when == NULL)
+        return SL_OK;
+    c->names = sl_calloc(schema->count, sizeof *c->names);
+    c->name_count = schema->count - 1;
     if (c->names == NULL)
         return SL_ENOMEM;
-    r->count++;
     for (uint32_t i = 1; i < schema->count; i++)
         c->names[i - 1] = (sl_expression_name){schema->fields[i].path, schema->fields[i].type, schema->fields[i].scale, 0};
     sl_expression *when;
@@ -136,20 +140,16 @@ sl_status router_create(sl_engine *e, sl_error *error) {
     if (r != NULL)
         r->conditions = sl_calloc(e->stream_count, sizeof *r->conditions);
     sl_status status = r != NULL && r->conditions != NULL ? SL_OK : SL_ENOMEM;
-    for (uint32_t i = 0; i < e->stream_count && status == SL_OK && r->rest == NULL; i++) {
-        stream *s = e->streams[i];
-        if (s->config == NULL || !sl_config_takes(s->config, "http"))
+    for (uint32_t i = 0; i < e->stream_count && status == SL_OK; i++) {
+        const sl_config_stream *c = e->streams[i]->config;
+        if (c == NULL)
             continue;
-        if (r->names == NULL)
-            r->names = &s->config->csv.names;
-        if (s->config->when == NULL)
-            r->rest = s;
-        else
-            status = add_condition(r, s, error);
+        status = add_condition(r, e->streams[i], error);
+        if (c->when == NULL && c->from_count == 0)
+            break; /* Nobody behind it is asked. */
     }
-    if (status == SL_OK && r->count != 0) {
-        if (r->rest == NULL)
-            r->rest = e->unrouted;
+    if (status == SL_OK && r->look_count != 0) {
+        r->unrouted = e->unrouted;
         e->router = r;
         return SL_OK;
     }
@@ -172,23 +172,42 @@ void router_destroy(router *r) {
 void router_text(const router *r, sl_buffer *out) {
     for (uint32_t i = 0; r != NULL && i < r->count; i++) {
         const condition *c = &r->conditions[i];
-        sl_buffer_printf(out, "%s: %s", c->of->name, c->of->config->when);
+        const sl_config_stream *config = c->of->config;
+        sl_buffer_text(out, c->of->name);
+        for (uint32_t k = 0; k < config->from_count; k++)
+            sl_buffer_printf(out, "%s %s", k == 0 ? " from" : ",", config->from[k]);
+        if (config->when != NULL)
+            sl_buffer_printf(out, ": %s", config->when);
         for (uint32_t k = 0; k < c->name_count; k++)
             if (c->names[k].column != 0)
                 sl_buffer_printf(out, "; %s %s", c->names[k].path, sl_type_name(c->names[k].type));
         sl_buffer_byte(out, '\n');
     }
-    if (r != NULL)
-        sl_buffer_text(out, r->rest->name);
+}
+
+/* The first that takes the source; with `all`, whatever the event. @return `count`: none does. */
+static uint32_t first_of(const router *r, const char *source, bool all) {
+    uint32_t i = 0;
+    while (i < r->count && !(sl_config_takes(r->conditions[i].of->config, source) &&
+                             (!all || r->conditions[i].of->config->when == NULL)))
+        i++;
+    return i;
+}
+
+bool route_asks(const sl_engine *e, const char *source) {
+    const router *r = e->router;
+    uint32_t i = r != NULL ? first_of(r, source, false) : 0;
+    return r != NULL && i < r->count && r->conditions[i].of->config->when != NULL;
 }
 
 void route_share(sl_engine *e, task *t, uint32_t record) {
     const router *r = e->router;
     t->records[record].stream = ROUTED;
     t->shapes[record] = NULL;
-    for (uint32_t i = 0; i < r->count && !t->routed; i++)
-        task_use(t, r->conditions[i].of->current);
-    task_use(t, r->rest->current); /* The only one that may be inferred, and so change. */
+    for (uint32_t i = 0; i < r->count; i++)
+        if (!t->routed || r->conditions[i].of->inferred)
+            task_use(t, r->conditions[i].of->current);
+    task_use(t, r->unrouted->current);
     t->routed = true;
 }
 
@@ -233,7 +252,8 @@ bool route_look_create(worker *w) {
             return false;
     sl_error error;
     for (uint32_t i = 0; i < r->count; i++)
-        if (sl_expression_compile_names(r->conditions[i].of->config->when, r->conditions[i].names,
+        if (r->conditions[i].of->config->when != NULL &&
+            sl_expression_compile_names(r->conditions[i].of->config->when, r->conditions[i].names,
                                         r->conditions[i].name_count, false, &look->whens[i], &error) != SL_OK)
             return false;
     return true;
@@ -252,15 +272,27 @@ bool route_begin(worker *w, const task *t) {
     const router *r = w->engine->router;
     route_look *look = w->look;
     for (uint32_t i = 0; i <= r->count; i++)
-        if ((look->shapes[i] = shape_of(t, i == r->count ? r->rest : r->conditions[i].of)) == NULL)
+        if ((look->shapes[i] = shape_of(t, i == r->count ? r->unrouted : r->conditions[i].of)) == NULL)
             return false;
     look->split = false;
     look->next = look->row = look->reject = 0;
     return sl_batch_prepare(look->batches[0], r->looks[0], t->group->bytes, t->records) == SL_OK;
 }
 
+static const char *source_of(const worker *w, const task *t, uint32_t record) {
+    return w->engine->sources[t->records[record].source];
+}
+
+/* Of CSV without a line of them: those of the stream that is asked first. */
+static const sl_decode_names *names_of(const worker *w, const task *t, uint32_t record) {
+    const router *r = w->engine->router;
+    uint32_t i = first_of(r, source_of(w, t, record), false);
+    return i < r->count ? &r->conditions[i].of->config->csv.names : NULL;
+}
+
 /* Where types differ, the other ones' columns, row by row. */
-static sl_status look_again(const router *r, route_look *look, uint32_t i) {
+static sl_status look_again(const worker *w, const task *t, uint32_t i) {
+    const route_look *look = w->look;
     const sl_batch *first = look->batches[0];
     sl_status status = SL_OK;
     for (uint32_t row = 0; row < first->rows && status == SL_OK; row++) {
@@ -268,27 +300,40 @@ static sl_status look_again(const router *r, route_look *look, uint32_t i) {
                                        .index = first->row_index[row],
                                        .begin = first->row_begin[row],
                                        .length = first->row_length[row],
-                                       .names = r->names};
+                                       .names = names_of(w, t, first->row_record[row])};
         bool kept;
         status = sl_decode_event(look->decoders[i], look->batches[i], &place, &kept);
     }
     return status;
 }
 
-static bool ask(const router *r, route_look *look) {
-    uint32_t rows = look->batches[0]->rows, left = rows;
-    for (uint32_t row = 0; row < rows; row++)
-        look->takers[row] = r->count;
-    for (uint32_t i = 0; i < r->count && left != 0; i++) {
-        const sl_column *c = sl_expression_run(look->whens[i], look->batches[r->conditions[i].look], NULL);
-        if (c == NULL)
-            return false;
-        for (uint32_t row = 0; row < rows; row++)
-            if (look->takers[row] == r->count && c->valid[row] && c->values.truth[row]) {
-                look->takers[row] = i;
-                left--;
-            }
+static bool ask_one(const worker *w, const task *t, uint32_t i, uint32_t *left) {
+    const router *r = w->engine->router;
+    const sl_config_stream *c = r->conditions[i].of->config;
+    route_look *look = w->look;
+    const sl_batch *b = look->batches[0];
+    const sl_column *answers =
+        c->when != NULL ? sl_expression_run(look->whens[i], look->batches[r->conditions[i].look], NULL) : NULL;
+    if (c->when != NULL && answers == NULL)
+        return false;
+    for (uint32_t row = 0; row < b->rows; row++) {
+        if (look->takers[row] != r->count || (answers != NULL && !(answers->valid[row] && answers->values.truth[row])) ||
+            !sl_config_takes(c, source_of(w, t, b->row_record[row])))
+            continue;
+        look->takers[row] = i;
+        --*left;
     }
+    return true;
+}
+
+static bool ask(const worker *w, const task *t) {
+    const router *r = w->engine->router;
+    uint32_t left = w->look->batches[0]->rows;
+    for (uint32_t row = 0; row < left; row++)
+        w->look->takers[row] = r->count;
+    for (uint32_t i = 0; i < r->count && left != 0; i++)
+        if (!ask_one(w, t, i, &left))
+            return false;
     return true;
 }
 
@@ -311,7 +356,7 @@ static bool refill(worker *w, task *t) {
         const sl_record *next = &t->records[look->next];
         if (next->stream == ROUTED && next->format.kind != SL_FORMAT_REPLAY) {
             if (!look->split)
-                look->input = (sl_decode_input){.record = look->next, .names = r->names};
+                look->input = (sl_decode_input){.record = look->next, .names = names_of(w, t, look->next)};
             status = sl_decode(look->decoders[0], first, &look->input);
             look->split = status == SL_EFULL;
         }
@@ -320,11 +365,11 @@ static bool refill(worker *w, task *t) {
     if (status != SL_OK && status != SL_EFULL)
         return false;
     for (uint32_t i = 1; i < r->look_count; i++)
-        if (look_again(r, look, i) != SL_OK)
+        if (look_again(w, t, i) != SL_OK)
             return false;
     for (uint32_t i = 0; i < r->look_count; i++)
         sl_batch_fill_origins(look->batches[i], (const char *const *)w->engine->sources);
-    return !first->arena.failed && ask(r, look);
+    return !first->arena.failed && ask(w, t);
 }
 
 /* --- each event to its stream --- */
@@ -355,7 +400,7 @@ static bool place_row(worker *w, task *t, uint32_t row) {
                                    .index = b->row_index[row],
                                    .begin = b->row_begin[row],
                                    .length = b->row_length[row],
-                                   .names = w->engine->router->names};
+                                   .names = names_of(w, t, b->row_record[row])};
     if (s->of->unrouted) {
         const sl_reject reject = {.record = place.record,
                                   .index = place.index,
@@ -381,7 +426,8 @@ static bool place_row(worker *w, task *t, uint32_t row) {
 static bool place_reject(worker *w, task *t, uint32_t reject) {
     const sl_batch *b = w->look->batches[0];
     const sl_reject *r = &b->rejects[reject];
-    return refuse(w, t, w->look->shapes[w->look->count], r, (const char *)sl_batch_text(b, r->path), r->path.length,
+    shape *s = w->look->shapes[first_of(w->engine->router, source_of(w, t, r->record), true)];
+    return refuse(w, t, s, r, (const char *)sl_batch_text(b, r->path), r->path.length,
                   (const char *)sl_batch_text(b, r->message), r->message.length);
 }
 

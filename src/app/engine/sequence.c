@@ -116,7 +116,7 @@ static bool route(sl_engine *e, task *t) {
     for (uint32_t i = 0; i < t->group->count; i++) {
         const sl_journal_record *r = &t->group->records[i];
         uint32_t source = source_index(e, bytes + r->source, r->source_length);
-        bool shared = e->router != NULL && r->stream_length == 0 && !r->damaged;
+        bool shared = r->stream_length == 0 && !r->damaged && route_asks(e, e->sources[source]);
         stream *s = r->damaged || shared ? e->unrouted
                                          : stream_route(e, bytes + r->stream, r->stream_length, e->sources[source], position);
         if (s == NULL)
