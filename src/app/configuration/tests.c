@@ -192,8 +192,8 @@ static void read_body(sl_loader *l, const sl_node *event, const sl_node *raw, sl
     sl_buffer json = SL_BUFFER_EMPTY;
     sl_yaml_json(event, false, &json);
     const char *text = sl_buffer_cstr(&json);
+    e->body = sl_loader_keep(l, text, json.failed ? 0 : json.length);
     e->length = json.length;
-    e->body = sl_loader_keep(l, text, json.length);
     e->event = value_of(l->arena, event);
     if (json.failed || !e->event)
         l->problems.out_of_memory = true;

@@ -58,6 +58,12 @@ static void run(suite *s, const sl_trial *t) {
     if (status == SL_OK)
         status = trial_run(s->config, t, &results, &error);
     bool good = status == SL_OK && trial_judge(t, &results, &s->report) == 0;
+    if (s->report.out.failed) { /* What is said isn't all. */
+        sl_buffer_fini(&s->report.out);
+        s->report.out = SL_BUFFER_EMPTY;
+        status = sl_error_set(&error, SL_ENOMEM, "out of memory");
+        good = false;
+    }
     if (status != SL_OK)
         sl_buffer_printf(&s->report.out, "      %s:%u: %s\n", s->report.path, results.line, error.text);
     else if (s->options->verbose)
