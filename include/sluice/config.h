@@ -195,6 +195,9 @@ typedef struct sl_config_source {
     uint32_t trial;
     /** Address databases and rules of user agents that it has from the same paths are taken from it; NULL: all are read. */
     const struct sl_config *before;
+    /** The fixed sections, and where streams go: for commands that ask a daemon or its data_dir. What streams, windows and lookups name
+     * isn't read, nor compared; `schema`, `plan`, `text` and tables are NULL. */
+    bool fixed_only;
     sl_config_lookup_fn *lookup;  /**< Reads lookup tables. NULL: files are read, other sources are refused. */
     void *lookup_context;
 } sl_config_source;

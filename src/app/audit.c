@@ -479,7 +479,7 @@ static void name_range(audit *a, const audited *d) {
 static bool is_upserted(const audit *a, const audited *d) {
     for (uint32_t i = 0; i < a->config->stream_count; i++)
         if (strcmp(a->config->streams[i].name, d->row.stream) == 0)
-            return d->row.kind == SL_TABLE_ROWS && a->config->streams[i].warehouse.id != NULL;
+            return d->row.kind == SL_TABLE_ROWS && a->config->streams[i].id != NULL; /* A field, where there are rows. */
     return false;
 }
 

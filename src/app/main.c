@@ -52,6 +52,14 @@ static void warn(void *context, const char *message) {
     (void)fprintf(stderr, "sluice: warning: %s\n", message);
 }
 
+static int load_from(const sl_config_source *source, sl_config **config) {
+    sl_error error = {0};
+    if (sl_config_load(source, warn, NULL, config, &error) == SL_OK)
+        return 0;
+    (void)fprintf(stderr, "sluice: %s\n", error.text);
+    return EXIT_CONFIGURATION;
+}
+
 /* @param patience_us How long sources of lookup tables that can't be reached are tried. */
 static int load(const char *path, bool with_environment, int64_t patience_us, sl_config **config) {
     static const char *const none[] = {NULL};
@@ -60,11 +68,7 @@ static int load(const char *path, bool with_environment, int64_t patience_us, sl
                                      .environment = with_environment ? (const char *const *)environ : none,
                                      .lookup = sl_data_for_configuration,
                                      .lookup_context = &reading};
-    sl_error error = {0};
-    if (sl_config_load(&source, warn, NULL, config, &error) == SL_OK)
-        return 0;
-    (void)fprintf(stderr, "sluice: %s\n", error.text);
-    return EXIT_CONFIGURATION;
+    return load_from(&source, config);
 }
 
 static int help(FILE *out, int code) {
@@ -162,7 +166,9 @@ static int test(const arguments *a) {
 
 static int audit(const arguments *a) {
     sl_config *config;
-    int code = load(a->config, true, 0, &config);
+    const sl_config_source source = {
+        .path = a->config, .environment = (const char *const *)environ, .fixed_only = true};
+    int code = load_from(&source, &config);
     if (code != 0)
         return code;
     sl_buffer out = SL_BUFFER_EMPTY;

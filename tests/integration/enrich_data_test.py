@@ -76,5 +76,48 @@ def test_a_damaged_database_leaves_the_old_one_in_use(root):
     stopped(daemon)
 
 
+def test_a_database_that_is_replaced_is_read_again(root):
+    config = geo_configuration(root)
+    steps = config["streams"]["events"]["steps"]
+    steps[0]["geoip"]["refresh"] = "1s"
+    steps.append({"geoip": {"ip": "ip", "database": str(root / "city.mmdb"), "into": "again"}})  # The same file once more.
+    daemon = started(Daemon(root, config))
+    whole, sent = (root / "city.mmdb").read_bytes(), {}
+
+    def place(content):
+        (root / "new").write_bytes(content)
+        (root / "new").rename(root / "city.mmdb")
+
+    def send(city):
+        sent[f"e{len(sent)}"] = city
+        event = {"event_id": f"e{len(sent) - 1}", "timestamp": "2026-01-01T00:00:00Z", "ip": "81.2.69.160"}
+        assert daemon.post([event], "/v1/events/events")[1]["accepted"] == 1
+
+    def failures():
+        return daemon.metric("sluice_lookup_refresh_failures_total")
+
+    send("London")
+    place(whole.replace(b"London", b"Lundon"))
+    wait_for("the refresh", lambda: daemon.said().count('"other data from here on" geoip=') == 2)
+    send("Lundon")
+    for content, words in ((whole[:len(whole) // 2], "city.mmdb"), ((DATABASE.parent / "GeoLite2-ASN-Test.mmdb").read_bytes(), "it lacks")):
+        before = failures()
+        place(content)
+        wait_for("the refusal", lambda: failures() > before)
+        assert words in daemon.said().split("not read again")[-1]
+        send("Lundon")
+    place(whole)
+    wait_for("the refresh", lambda: daemon.said().count('"other data from here on" geoip=') == 3)
+    send("London")
+    daemon.flush()
+    assert dict(rows(root / "lake", "event_id, geo.city")) == dict(rows(root / "lake", "event_id, again.city")) == sent
+    assert b'sluice_lookup_bytes{database="' in daemon.get("/metrics")[1]
+    with sqlite3.connect(f"file:{root}/data/ledger.db?mode=ro", uri=True) as db:
+        assert db.execute("SELECT count(*) FROM versions WHERE kind = 'geoip'").fetchone() == (3,)
+    code, text = daemon.audit()
+    assert code == 0, text
+    stopped(daemon)
+
+
 if __name__ == "__main__":
     run_tests(sys.modules[__name__])

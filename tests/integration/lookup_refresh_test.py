@@ -155,6 +155,8 @@ def test_what_is_damaged_leaves_the_old_one_in_use(root):
     before = failures(daemon)
     wait_for("the missing file", lambda: failures(daemon) > before)
     assert (99, 1) in asked(daemon, 99)
+    code, text = daemon.audit()  # It needs no table.
+    assert code == 0, text
     said = daemon.said()
     for words in ("it has no rows", 'no column \\"version\\"', "is not", "No such file", "the old one stays in use"):
         assert words in said, words

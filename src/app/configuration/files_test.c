@@ -240,12 +240,81 @@ static void the_starting_files_commented_settings_load(void **state) {
     free(text);
 }
 
+static const char lookups_text[] =
+    "s3: { region: eu-central-1 }\n"
+    "lookups:\n"
+    "  a: { csv: \"s3://shop/dims/a.csv\", key: id, refresh: 5m }\n"
+    "  b: { sqlite: b.db, query: SELECT 1 AS id, key: id }\n"
+    "  c: { postgres: \"postgres://u:very-secret@h/d\", table: shop.c, password_file: token, key: id }\n"
+    "streams:\n"
+    "  s: { schema: none.json, id: order_id, warehouse: { table: t } }\n";
+
+typedef struct asked {
+    char text[400];
+} asked;
+
+/* Says where each table would come from; the first one's region tells that S3 is known by then. */
+static sl_status note_lookup(void *context, const sl_config *config, const sl_config_lookup *l, sl_lookup **out,
+                             sl_error *error) {
+    asked *a = context;
+    size_t used = strlen(a->text);
+    snprintf(a->text + used, sizeof a->text - used, "%s %s %s %s; ", l->name,
+             l->csv      ? l->csv
+             : l->sqlite ? strrchr(l->sqlite, '/') + 1
+                         : l->table_name,
+             l->password ? l->password : "-", config->s3.region);
+    *out = NULL;
+    return sl_error_set(error, SL_EDENIED, "no luck");
+}
+
+static void lookups_are_asked_for_where_they_are(void **state) {
+    (void)state;
+    write_file("token", "very-secret-too\n");
+    write_file("c.yaml", lookups_text);
+    asked a = {""};
+    static const char *const none[] = {NULL};
+    const sl_config_source source = {
+        .path = in_directory("c.yaml"), .environment = none, .lookup = note_lookup, .lookup_context = &a};
+    sl_config *c = NULL;
+    sl_error error = {0};
+    assert_int_equal(sl_config_load(&source, NULL, NULL, &c, &error), SL_EDENIED);
+    assert_string_equal(a.text, "a s3://shop/dims/a.csv - eu-central-1; b b.db - eu-central-1; "
+                                "c shop.c very-secret-too eu-central-1; ");
+    assert_non_null(strstr(error.text, "c.yaml:3:13: lookup a: no luck"));
+    assert_null(strstr(error.text, "very-secret"));
+}
+
+static void the_fixed_sections_alone_need_no_other_file(void **state) {
+    (void)state;
+    write_file("c.yaml", lookups_text);
+    asked a = {""};
+    static const char *const none[] = {NULL};
+    const sl_config_source source = {.path = in_directory("c.yaml"),
+                                     .environment = none,
+                                     .fixed_only = true,
+                                     .lookup = note_lookup,
+                                     .lookup_context = &a};
+    sl_config *c = NULL;
+    sl_error error = {0};
+    if (sl_config_load(&source, NULL, NULL, &c, &error) != SL_OK)
+        fail_msg("%s", error.text);
+    assert_string_equal(a.text, "");
+    assert_string_equal(c->s3.region, "eu-central-1");
+    assert_int_equal(c->stream_count, 1);
+    assert_string_equal(c->streams[0].id, "order_id");
+    assert_string_equal(c->streams[0].warehouse.name, "t");
+    assert_false(c->streams[0].has_lake);
+    sl_config_destroy(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(time_zone_files_are_read_by_their_last_line),
         cmocka_unit_test(secrets_are_read_from_files_beside_the_configuration),
         cmocka_unit_test(a_password_is_the_line_of_a_file),
         cmocka_unit_test(a_schema_file_is_relative_to_the_configuration),
+        cmocka_unit_test(lookups_are_asked_for_where_they_are),
+        cmocka_unit_test(the_fixed_sections_alone_need_no_other_file),
         cmocka_unit_test(the_examples_load),
         cmocka_unit_test(the_starting_files_commented_settings_load),
     };

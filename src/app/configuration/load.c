@@ -145,7 +145,8 @@ static bool stop(const sl_loader *l) {
 
 static void finish(sl_loader *l) {
     sl_config *c = l->config;
-    sl_loader_lookups(l);
+    if (!l->source->fixed_only)
+        sl_loader_lookups(l);
     if (stop(l)) /* Steps ask what isn't there. */
         return;
     const sl_node *node = sl_yaml_child(l->tree.root, "streams");
@@ -155,7 +156,7 @@ static void finish(sl_loader *l) {
         node = node->next;
     }
     c->embedded = !c->stream_count;
-    if (stop(l)) /* A window's message would only repeat its stream's. */
+    if (stop(l) || l->source->fixed_only) /* A window's message would only repeat its stream's. */
         return;
     node = sl_yaml_child(l->tree.root, "windows");
     node = node ? node->first : NULL;
@@ -206,7 +207,7 @@ static sl_status run(sl_loader *l, sl_error *error) {
         sl_loader_check_root(l);
         finish(l);
     }
-    if (!stop(l))
+    if (!stop(l) && !l->source->fixed_only)
         write_text(l);
     return sl_problems_report(&l->problems, error);
 }

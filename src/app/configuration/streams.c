@@ -376,6 +376,8 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
         stream->lake.to = sl_loader_join(l, l->config->lake.to, stream->name);
     if (warehouse && !stream->warehouse.name)
         stream->warehouse.name = sl_loader_identifier(l, stream->name);
+    if (l->source->fixed_only)
+        return;
     check_sources(l, stream, node);
     check_csv(l, stream, node);
     read_schema(l, stream, node);

@@ -297,7 +297,7 @@ int sl_replay_main(int argc, char **argv) {
     int code = parse(argc, argv, &r.options);
     if (code >= 0)
         return code;
-    const sl_config_source source = {.path = r.options.config, .environment = (const char *const *)environ};
+    const sl_config_source source = {.path = r.options.config, .environment = (const char *const *)environ, .fixed_only = true};
     sl_config *config = NULL;
     if (sl_config_load(&source, warn, NULL, &config, &error) != SL_OK) {
         (void)fprintf(stderr, "sluice: %s\n", error.text);

@@ -32,7 +32,7 @@ int watch_address(const char *url, const char *config, sl_buffer *base) {
             base->length--;
         return 0;
     }
-    const sl_config_source source = {.path = config, .environment = (const char *const *)environ};
+    const sl_config_source source = {.path = config, .environment = (const char *const *)environ, .fixed_only = true};
     sl_config *c = NULL;
     sl_error error = {0};
     if (sl_config_load(&source, no_warning, NULL, &c, &error) != SL_OK) {
