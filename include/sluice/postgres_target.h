@@ -25,13 +25,6 @@
 #include "sluice/warehouse.h"
 #include "sluice/warehouse_sql.h"
 
-/** What one table's configuration says. */
-typedef struct sl_postgres_rules {
-    bool create;          /**< Create the table, add columns. */
-    sl_fit_policy policy;
-    const char *id;       /**< Column that rows are kept by (upsert), or NULL: they are appended. */
-} sl_postgres_rules;
-
 typedef struct sl_postgres_target_options {
     sl_loop *loop;
     sl_files *files;              /**< Of the spool. Borrowed. */
@@ -41,7 +34,7 @@ typedef struct sl_postgres_target_options {
     sl_fit_policy policy;
     uint32_t sessions_max;        /**< Connections at once, each for one table; 0: 4. */
     /** Change the rules (they come as above, without id) for a delivery; their text lives until it is done. May be NULL. */
-    void (*rules_of)(void *context, const sl_delivery *delivery, sl_postgres_rules *rules);
+    void (*rules_of)(void *context, const sl_delivery *delivery, sl_warehouse_rules *rules);
     void *context;
 } sl_postgres_target_options;
 

@@ -38,13 +38,6 @@ typedef struct sl_redshift_iam {
     const char *endpoint;  /**< NULL: AWS in the region. */
 } sl_redshift_iam;
 
-/** What one table's configuration says. */
-typedef struct sl_redshift_rules {
-    bool create;          /**< Create the table, add columns. */
-    sl_fit_policy policy;
-    const char *id;       /**< Column that rows are kept by (upsert), or NULL: they are appended. */
-} sl_redshift_rules;
-
 typedef struct sl_redshift_options {
     sl_loop *loop;
     sl_http_client *http;            /**< For IAM. Borrowed, as are: */
@@ -63,7 +56,7 @@ typedef struct sl_redshift_options {
     uint32_t sessions_max;  /**< Connections at once; 0: 2. */
     uint64_t file_bytes;    /**< Of Parquet per staged object, about; 0: 64 MiB. */
     /** Change the rules (they come as above, without id) for a delivery; their text lives until it is done. May be NULL. */
-    void (*rules_of)(void *context, const sl_delivery *delivery, sl_redshift_rules *rules);
+    void (*rules_of)(void *context, const sl_delivery *delivery, sl_warehouse_rules *rules);
     void *context;
 } sl_redshift_options;
 

@@ -129,6 +129,13 @@ SL_CHECKED sl_status sl_warehouse_ledger_check(const sl_warehouse_move *move, co
 /** What is done with a text that is longer than VARCHAR(n). */
 typedef enum sl_fit_policy { SL_FIT_TRUNCATE, SL_FIT_DEAD_LETTER } sl_fit_policy;
 
+/** What one table's configuration says. */
+typedef struct sl_warehouse_rules {
+    bool create;          /**< Create the table, add columns. */
+    sl_fit_policy policy;
+    const char *id;       /**< Column that rows are kept by (upsert), or NULL: they are appended. */
+} sl_warehouse_rules;
+
 /** A column as the server's catalog has it. */
 typedef struct sl_live_column {
     char *name;

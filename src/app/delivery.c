@@ -114,17 +114,7 @@ static sl_fit_policy policy_of(const sl_config_table *settings) {
     return settings->strings == SL_STRINGS_TRUNCATE ? SL_FIT_TRUNCATE : SL_FIT_DEAD_LETTER;
 }
 
-static void postgres_rules(void *context, const sl_delivery *delivery, sl_postgres_rules *rules) {
-    (void)context;
-    const sl_config_table *settings = delivery->settings;
-    if (settings == NULL)
-        return;
-    rules->create = settings->create;
-    rules->id = delivery->kind == SL_TABLE_ROWS ? settings->id : NULL;
-    rules->policy = policy_of(settings);
-}
-
-static void redshift_rules(void *context, const sl_delivery *delivery, sl_redshift_rules *rules) {
+static void table_rules(void *context, const sl_delivery *delivery, sl_warehouse_rules *rules) {
     (void)context;
     const sl_config_table *settings = delivery->settings;
     if (settings == NULL)
@@ -144,7 +134,7 @@ static sl_status make_warehouse(sl_delivery_thread *d, sl_error *error) {
                                                                .password = c->warehouse.postgres.password,
                                                                .ca_file = c->warehouse.postgres.ca_file},
                                                     .create = true,
-                                                    .rules_of = postgres_rules};
+                                                    .rules_of = table_rules};
         return sl_postgres_target_create(&options, &d->warehouse, error);
     }
     sl_buffer user = SL_BUFFER_EMPTY;
@@ -162,7 +152,7 @@ static sl_status make_warehouse(sl_delivery_thread *d, sl_error *error) {
                                          .iam_role = c->warehouse.redshift.iam_role,
                                          .stage = c->warehouse.redshift.stage,
                                          .create = true,
-                                         .rules_of = redshift_rules};
+                                         .rules_of = table_rules};
     sl_status status = user.failed ? sl_error_set(error, SL_ENOMEM, "delivery: out of memory")
                                    : sl_redshift_create(&options, &d->warehouse, error);
     sl_buffer_fini(&user);

@@ -76,6 +76,15 @@ static void limits(const sl_parameter *p, sl_buffer *out) {
         sl_buffer_printf(out, "at most %llu", (unsigned long long)p->maximum);
 }
 
+/** ": 1 to 9", where there are any. */
+static void put_limits(const sl_parameter *p, sl_buffer *out) {
+    size_t before = out->length;
+    sl_buffer_text(out, ": ");
+    limits(p, out);
+    if (out->length == before + 2)
+        out->length = before;
+}
+
 static const char *fallback(const sl_parameter *p) {
     return p->fallback_text ? p->fallback_text : p->fallback ? p->fallback : "none";
 }
@@ -118,11 +127,7 @@ static void print_text(sl_buffer *out) {
     for (size_t i = 0; i < sl_parameter_count; i++) {
         const sl_parameter *p = &sl_parameters[i];
         sl_buffer_printf(out, "  %s  (%s", p->path, type_name(p));
-        size_t before = out->length;
-        sl_buffer_text(out, ": ");
-        limits(p, out);
-        if (out->length == before + 2)
-            out->length = before;
+        put_limits(p, out);
         sl_buffer_text(out, "; default: ");
         plain(fallback(p), out);
         sl_buffer_text(out, ")\n");
@@ -192,11 +197,7 @@ static void markdown_cell(const char *text, sl_buffer *out) {
 static void markdown_row(const sl_parameter *p, sl_buffer *out) {
     char variable[128];
     sl_buffer_printf(out, "| `%s` | %s", p->path, type_name(p));
-    size_t before = out->length;
-    sl_buffer_text(out, ": ");
-    limits(p, out);
-    if (out->length == before + 2)
-        out->length = before;
+    put_limits(p, out);
     sl_buffer_text(out, " | ");
     if (p->fallback && !p->fallback_text)
         sl_buffer_printf(out, "`%s`", p->fallback);

@@ -642,7 +642,7 @@ static sl_status prepare(sl_pg_loader *l) {
     const sl_delivery *d = l->delivery;
     const sl_postgres_target_options *o = sl_pg_options(l->target);
     sl_spool_begin(&l->spool, o->files, d);
-    l->rules = (sl_postgres_rules){.create = o->create, .policy = o->policy};
+    l->rules = (sl_warehouse_rules){.create = o->create, .policy = o->policy};
     if (o->rules_of != NULL)
         o->rules_of(o->context, d, &l->rules);
     if (d->plan != NULL)

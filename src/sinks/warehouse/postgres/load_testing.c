@@ -264,7 +264,7 @@ static void on_done(void *context, sl_status status, const sl_error *error) {
 }
 
 static void rules_of(void *context, const sl_delivery *delivery,
-                     sl_postgres_rules *rules) {
+                     sl_warehouse_rules *rules) {
     const job *j =
         (const job *)(const void *)((const char *)delivery - offsetof(job, delivery));
     (void)context;

@@ -61,7 +61,7 @@ typedef struct sl_pg_loader {
     const sl_live_column **live_of; /* By column. */
     bool *as_text;                  /* JSON in a column that isn't jsonb. */
     sl_value *values;               /* By column. */
-    sl_postgres_rules rules;
+    sl_warehouse_rules rules;
     int64_t id; /* Of the ledger's row. */
     uint64_t rows, staged;
 

@@ -88,7 +88,7 @@ struct job {
     sl_timer *timer;
     unsigned tries;
 
-    sl_redshift_rules rules;
+    sl_warehouse_rules rules;
     sl_warehouse_table table;
     bool table_made;
     known *known;

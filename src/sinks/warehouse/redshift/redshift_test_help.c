@@ -41,7 +41,7 @@ static void ignored_signal(void *context, int number) {
     (void)number;
 }
 
-static void rules_of(void *context, const sl_delivery *delivery, sl_redshift_rules *rules) {
+static void rules_of(void *context, const sl_delivery *delivery, sl_warehouse_rules *rules) {
     world *w = context;
     rules->id = strstr(delivery->target, "upsert") != NULL ? w->id : NULL;
     if (strstr(delivery->target, "_dead") != NULL)

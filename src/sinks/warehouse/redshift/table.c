@@ -7,7 +7,7 @@ enum { DDL_TRIES = 20 };
 static sl_status make_table(job *j, sl_error *error) {
     const sl_delivery *d = j->delivery;
     const target *t = j->of;
-    j->rules = (sl_redshift_rules){.create = t->options.create, .policy = t->options.policy};
+    j->rules = (sl_warehouse_rules){.create = t->options.create, .policy = t->options.policy};
     if (t->options.rules_of != NULL)
         t->options.rules_of(t->options.context, d, &j->rules);
     sl_status status =

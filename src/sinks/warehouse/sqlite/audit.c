@@ -28,10 +28,7 @@ static sl_status audit_rows(sl_warehouse *w, const char *table, bool window, int
         sl_buffer_text(&text,
                        " WHERE \"_partition\" = ? AND \"_position\" >= ? AND \"_position\" < ?");
     sl_sql_statement *s = NULL;
-    status = sl_sqlite_finish(&text, error);
-    if (status == SL_OK)
-        status = sl_sql_prepare(w->sql, (const char *)text.bytes, &s, error);
-    sl_buffer_fini(&text);
+    status = sl_sqlite_prepare(w, &text, &s, error);
     sl_sqlite_columns_fini(&have);
     if (status != SL_OK)
         return status;

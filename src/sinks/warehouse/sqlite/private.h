@@ -25,6 +25,8 @@ void sl_sqlite_quote(sl_buffer *out, const char *name);
 const char *sl_sqlite_type(sl_type type);
 /* End the text with a NUL. @return SL_OK, SL_ENOMEM. */
 sl_status sl_sqlite_finish(sl_buffer *text, sl_error *error);
+/* Finish, prepare and free it. */
+sl_status sl_sqlite_prepare(sl_warehouse *w, sl_buffer *text, sl_sql_statement **out, sl_error *error);
 /* Finish, execute and free it. */
 sl_status sl_sqlite_run(sl_warehouse *w, sl_buffer *text, sl_error *error);
 sl_status sl_sqlite_columns(sl_warehouse *w, const char *table, columns *out, sl_error *error);

@@ -80,10 +80,7 @@ static sl_status rows_table(sl_warehouse *w, const sl_warehouse_load *load,
     sl_buffer_byte(&text, ')');
     if (id != NULL)
         replace_on(&text, reader, id);
-    status = sl_sqlite_finish(&text, error);
-    if (status == SL_OK)
-        status = sl_sql_prepare(w->sql, (const char *)text.bytes, insert, error);
-    sl_buffer_fini(&text);
+    status = sl_sqlite_prepare(w, &text, insert, error);
     return status;
 }
 

@@ -38,12 +38,8 @@ static sl_status ledger_table(sl_warehouse *w, const char *table, sl_error *erro
     text.failed = text.failed || name.failed;
     sl_buffer_text(&text, "(id INTEGER PRIMARY KEY, partition TEXT NOT NULL UNIQUE,"
                           " position TEXT NOT NULL, hash TEXT NOT NULL, rows INTEGER NOT NULL)");
-    sl_status status = sl_sqlite_finish(&text, error);
-    if (status == SL_OK)
-        status = sl_sql_execute(w->sql, (const char *)text.bytes, error);
-    sl_buffer_fini(&text);
     sl_buffer_fini(&name);
-    return status;
+    return sl_sqlite_run(w, &text, error);
 }
 
 /* @return SL_OK: load; SL_EEXIST: done already; SL_ECONFLICT. *id: the partition's row, 0: to be inserted. */
@@ -53,10 +49,7 @@ static sl_status ledger_check(sl_warehouse *w, const sl_warehouse_load *load, co
     sl_buffer_printf(&text, "SELECT id, position, hash FROM \"sluice_ledger_%s\" WHERE partition = ?",
                      load->table);
     sl_sql_statement *s = NULL;
-    sl_status status = sl_sqlite_finish(&text, error);
-    if (status == SL_OK)
-        status = sl_sql_prepare(w->sql, (const char *)text.bytes, &s, error);
-    sl_buffer_fini(&text);
+    sl_status status = sl_sqlite_prepare(w, &text, &s, error);
     if (status != SL_OK)
         return status;
     sl_sql_bind_string(s, 1, load->partition);
@@ -95,10 +88,7 @@ static sl_status ledger_move(sl_warehouse *w, const sl_warehouse_load *load, con
                      " hash = ?3, rows = rows + ?4 RETURNING id",
                      load->table);
     sl_sql_statement *s = NULL;
-    sl_status status = sl_sqlite_finish(&text, error);
-    if (status == SL_OK)
-        status = sl_sql_prepare(w->sql, (const char *)text.bytes, &s, error);
-    sl_buffer_fini(&text);
+    sl_status status = sl_sqlite_prepare(w, &text, &s, error);
     if (status != SL_OK)
         return status;
     char position[24];

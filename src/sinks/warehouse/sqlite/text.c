@@ -36,6 +36,14 @@ sl_status sl_sqlite_finish(sl_buffer *text, sl_error *error) {
     return text->failed ? sl_error_set(error, SL_ENOMEM, "warehouse: out of memory") : SL_OK;
 }
 
+sl_status sl_sqlite_prepare(sl_warehouse *w, sl_buffer *text, sl_sql_statement **out, sl_error *error) {
+    sl_status status = sl_sqlite_finish(text, error);
+    if (status == SL_OK)
+        status = sl_sql_prepare(w->sql, (const char *)text->bytes, out, error);
+    sl_buffer_fini(text);
+    return status;
+}
+
 sl_status sl_sqlite_run(sl_warehouse *w, sl_buffer *text, sl_error *error) {
     sl_status status = sl_sqlite_finish(text, error);
     if (status == SL_OK)
