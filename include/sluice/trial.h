@@ -91,6 +91,7 @@ typedef struct sl_trial {
 typedef struct sl_trial_options {
     const char *path;   /**< Of the configuration. */
     const char *filter; /**< Only tests whose names contain it; NULL: all. */
+    const char *junit;  /**< File that the result is written to, too, in the form that CI servers read; NULL: none. */
     bool verbose;       /**< Show what came out, also of tests that pass. */
 } sl_trial_options;
 

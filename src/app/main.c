@@ -25,7 +25,7 @@ static const char usage[] =
     "usage: sluice [run] [-c FILE] [--drain]      the daemon (the default verb)\n"
     "       sluice validate [FILE] [--no-environment]\n"
     "                                             check a configuration\n"
-    "       sluice test FILE [--filter NAME] [--verbose]\n"
+    "       sluice test FILE [--filter NAME] [--verbose] [--junit FILE]\n"
     "                                             run the tests of a configuration\n"
     "       sluice generate KIND [options]        test events; see generate --help\n"
     "       sluice audit [-c FILE] [--json] [--whole]\n"
@@ -84,7 +84,7 @@ static int help(FILE *out, int code) {
 }
 
 typedef struct arguments {
-    const char *config, *file, *filter;
+    const char *config, *file, *filter, *junit;
     bool verbose, drain, json, whole, no_environment, crash_points, bad;
 } arguments;
 
@@ -95,6 +95,8 @@ static arguments parse(int argc, char **argv) {
             a.config = argv[++i];
         else if (strcmp(argv[i], "--filter") == 0 && i + 1 < argc)
             a.filter = argv[++i];
+        else if (strcmp(argv[i], "--junit") == 0 && i + 1 < argc)
+            a.junit = argv[++i];
         else if (strcmp(argv[i], "--verbose") == 0)
             a.verbose = true;
         else if (strcmp(argv[i], "--drain") == 0)
@@ -158,7 +160,7 @@ static int validate(const arguments *a) {
 
 static int test(const arguments *a) {
     const sl_trial_options options = {
-        .path = a->file != NULL ? a->file : a->config, .filter = a->filter, .verbose = a->verbose};
+        .path = a->file != NULL ? a->file : a->config, .filter = a->filter, .junit = a->junit, .verbose = a->verbose};
     if (options.path == NULL && getenv("SLUICE_CONFIG_YAML") == NULL)
         return help(stderr, EXIT_USAGE);
     return sl_trial_main(&options);

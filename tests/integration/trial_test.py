@@ -14,6 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from support import BINARY, Daemon, duckdb, run_tests, started, stopped
@@ -272,6 +273,8 @@ tests:
     events: [{ stream: clicks, event: { id: a, user: u1 } }]
     expect: { clicks: [{ paying: false, profile.plan: free }] }
 """, 3)
+    for name in ("of the test", "of another test", "of the file"):
+        assert sluice(root, "sluice.yaml", "--filter", name).returncode == 0, name
 
 
 def test_events_without_a_stream_find_theirs(root):
@@ -341,6 +344,18 @@ def test_exit_codes_and_options(root):
         assert subprocess.run([BINARY, "validate", file], cwd=root, capture_output=True).returncode == code
     write(root, CLICKS, "none.yaml")
     assert sluice(root, "none.yaml").returncode == 1
+
+
+def test_a_ci_server_gets_junit_s_form(root):
+    write(root, CLICKS + """tests:
+  - { name: 'a < b & "c"', events: [{ stream: clicks, event: { id: a } }], expect: { clicks: 1 } }
+  - { name: fails, events: [{ stream: clicks, event: { id: a } }], expect: { clicks: [{ id: <> }] } }
+""")
+    assert sluice(root, "sluice.yaml", "--junit", "result.xml").returncode == 1
+    suite = ElementTree.parse(root / "result.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1") and [c.get("name") for c in suite] == ['a < b & "c"', "fails"]
+    assert suite[0].find("failure") is None and '- id "<>"\n        + id "a"' in suite[1].find("failure").text
+    assert sluice(root, "sluice.yaml", "--filter", "b &", "--junit", "/nowhere/x").returncode == 1
 
 
 def test_a_terminal_gets_colours(root):
