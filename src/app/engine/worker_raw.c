@@ -118,6 +118,17 @@ static sl_status make_room(const worker *w, worker_table *wt) {
     return status;
 }
 
+static sl_status write_record(const worker *w, sl_ndjson_writer *writer, const task *t, uint32_t i) {
+    const sl_record *r = &t->records[i];
+    const char *source = w->engine->sources[r->source];
+    const sl_ndjson_mark mark = {.arrival_us = r->arrival_us,
+                                 .source = source,
+                                 .source_length = strlen(source),
+                                 .named = t->group->records[i].stream_length != 0,
+                                 .format = r->format};
+    return sl_ndjson_write(writer, t->group->bytes + r->body, r->length, &mark);
+}
+
 sl_status raw_add(worker *w, worker_table *wt, const task *t) {
     sl_status status = SL_OK;
     route_cursor cursor = {0};
@@ -129,10 +140,11 @@ sl_status raw_add(worker *w, worker_table *wt, const task *t) {
             continue;
         status = raw_open(w, wt, r->arrival_us);
         if (status == SL_OK)
-            status = sl_ndjson_write(wt->raw[0]->writer, t->group->bytes + r->body, r->length);
+            status = write_record(w, wt->raw[0]->writer, t, i);
         wt->counts.received++;
         wt->counts.rows++;
-        if (status == SL_OK && sl_ndjson_bytes(wt->raw[0]->writer) >= wt->of->lake->target_size)
+        const sl_ndjson_writer *writer = wt->raw[0] != NULL ? wt->raw[0]->writer : NULL;
+        if (status == SL_OK && (sl_ndjson_full(writer) || sl_ndjson_bytes(writer) >= wt->of->lake->target_size))
             status = raw_finish(wt, 0);
     }
     return status == SL_OK ? make_room(w, wt) : status;

@@ -3,9 +3,10 @@
 
 /* ZSTD_initStaticCStream() and the estimate of what it needs are not among zstd's stable functions. */
 #define ZSTD_STATIC_LINKING_ONLY
-#include "sluice/ndjson.h"
+#include "marks.h"
 
 #include <assert.h>
+#include <string.h>
 #include <zstd.h>
 
 enum {
@@ -24,6 +25,9 @@ struct sl_ndjson_writer {
     uint8_t *out;         /* behind it */
     size_t out_size, out_length, charged;
     uint64_t records, bytes;
+    sl_buffer marks;
+    sl_ndjson_mark last;
+    char source[255];     /* Of `last`. */
     sl_status status;     /* The sink's refusal. */
 };
 
@@ -78,10 +82,57 @@ void sl_ndjson_destroy(sl_ndjson_writer *w) {
         return;
     if (w->hasher != NULL)
         sl_hasher_destroy(w->hasher);
+    sl_buffer_fini(&w->marks);
     sl_free(w->workspace);
     sl_budget_give(w->budget, w->charged);
     sl_free(w);
 }
+
+/* --- marks --- */
+
+static void put_varint(sl_buffer *out, uint64_t value) {
+    for (; value >= 0x80; value >>= 7)
+        sl_buffer_byte(out, (uint8_t)(value | 0x80));
+    sl_buffer_byte(out, (uint8_t)value);
+}
+
+static bool same_origin(const sl_ndjson_mark *a, const sl_ndjson_mark *b) {
+    return a->source_length == b->source_length && memcmp(a->source, b->source, a->source_length) == 0 &&
+           a->named == b->named && a->format.kind == b->format.kind && a->format.header == b->format.header &&
+           a->format.delimiter == b->format.delimiter;
+}
+
+static void put_mark(sl_ndjson_writer *w, size_t length, bool ended, const sl_ndjson_mark *mark) {
+    sl_buffer *out = &w->marks;
+    const size_t held = out->capacity;
+    const int64_t step = (int64_t)((uint64_t)mark->arrival_us - (uint64_t)w->last.arrival_us);
+    if (out->length == 0)
+        sl_buffer_text(out, SL_NDJSON_MAGIC);
+    put_varint(out, (uint64_t)length << 1 | !ended);
+    put_varint(out, (uint64_t)step << 1 ^ (uint64_t)(step >> 63));
+    if (w->records != 0 && same_origin(&w->last, mark)) {
+        sl_buffer_byte(out, 0);
+    } else {
+        const uint8_t rest[4] = {mark->named, mark->format.kind, mark->format.header, mark->format.delimiter};
+        const size_t source = mark->source_length < sizeof w->source ? mark->source_length : sizeof w->source - 1;
+        sl_buffer_byte(out, (uint8_t)(source + 1));
+        sl_buffer_append(out, mark->source, source);
+        sl_buffer_append(out, rest, sizeof rest);
+        memcpy(w->source, mark->source, source);
+        w->last = *mark;
+        w->last.source = w->source;
+        w->last.source_length = source;
+    }
+    w->last.arrival_us = mark->arrival_us;
+    sl_budget_force(w->budget, out->capacity - held);
+    w->charged += out->capacity - held;
+}
+
+bool sl_ndjson_full(const sl_ndjson_writer *w) {
+    return w->marks.length >= SL_NDJSON_MARKS_MAX;
+}
+
+/* --- the frame --- */
 
 static void send(sl_ndjson_writer *w) {
     if (w->out_length == 0)
@@ -109,10 +160,14 @@ static void append(sl_ndjson_writer *w, const void *bytes, size_t length) {
         (void)compress(w, &in, ZSTD_e_continue);
 }
 
-sl_status sl_ndjson_write(sl_ndjson_writer *w, const void *record, size_t length) {
+sl_status sl_ndjson_write(sl_ndjson_writer *w, const void *record, size_t length, const sl_ndjson_mark *mark) {
+    const bool ended = length != 0 && ((const uint8_t *)record)[length - 1] == '\n';
     append(w, record, length);
-    if (length == 0 || ((const uint8_t *)record)[length - 1] != '\n')
+    if (!ended)
         append(w, "\n", 1);
+    put_mark(w, length, ended, mark);
+    if (w->status == SL_OK && w->marks.failed)
+        w->status = SL_ENOMEM;
     w->records += w->status == SL_OK;
     return w->status;
 }
@@ -121,10 +176,26 @@ uint64_t sl_ndjson_bytes(const sl_ndjson_writer *w) {
     return w->bytes;
 }
 
+/* RFC 8878, section 3.1.2. */
+static void send_marks(sl_ndjson_writer *w) {
+    sl_buffer head = {.bytes = w->out, .capacity = w->out_size};
+    sl_buffer_u32(&head, SL_NDJSON_SKIPPABLE);
+    sl_buffer_u32(&head, (uint32_t)w->marks.length);
+    w->out_length = head.length;
+    send(w);
+    if (w->status != SL_OK || w->marks.length == 0)
+        return;
+    w->status = w->sink(w->context, w->marks.bytes, w->marks.length);
+    sl_hasher_add(w->hasher, w->marks.bytes, w->marks.length);
+    w->bytes += w->marks.length;
+}
+
 sl_status sl_ndjson_finish(sl_ndjson_writer *w, sl_ndjson_result *result) {
     ZSTD_inBuffer nothing = {NULL, 0, 0};
     while (w->status == SL_OK && compress(w, &nothing, ZSTD_e_end) != 0)
         ;
+    if (w->status == SL_OK)
+        send_marks(w);
     if (w->status != SL_OK)
         return w->status;
     *result = (sl_ndjson_result){.records = w->records, .bytes = w->bytes, .hash = sl_hasher_sum(w->hasher)};

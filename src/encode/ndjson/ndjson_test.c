@@ -30,9 +30,14 @@ static sl_ndjson_writer *create(sl_budget *budget, disk *d) {
     return w;
 }
 
-/* Exactly one frame, which must hold `expected`. */
+static const sl_ndjson_mark mark = {.arrival_us = 1000, .source = "http", .source_length = 4};
+
+/* Exactly one frame, which must hold `expected`, and one that readers skip. */
 static void assert_holds(const sl_buffer *file, const void *expected, size_t length) {
-    assert_int_equal(ZSTD_findFrameCompressedSize(file->bytes, file->length), file->length);
+    size_t frame = ZSTD_findFrameCompressedSize(file->bytes, file->length);
+    assert_true(frame < file->length);
+    assert_int_equal(ZSTD_findFrameCompressedSize(file->bytes + frame, file->length - frame), file->length - frame);
+    assert_int_equal(ZSTD_getFrameContentSize(file->bytes + frame, file->length - frame), 0);
     sl_buffer plain = SL_BUFFER_EMPTY;
     assert_true(sl_buffer_reserve(&plain, length + 1));
     ZSTD_DCtx *reader = ZSTD_createDCtx();
@@ -42,7 +47,7 @@ static void assert_holds(const sl_buffer *file, const void *expected, size_t len
     do {
         left = ZSTD_decompressStream(reader, &out, &in);
         assert_false(ZSTD_isError(left));
-    } while (left != 0 && in.pos < in.size);
+    } while (in.pos < in.size);
     assert_int_equal(left, 0);
     assert_int_equal(out.pos, length);
     assert_memory_equal(plain.bytes, expected, length);
@@ -58,8 +63,8 @@ static void records_stand_in_the_file_as_they_came_each_ending_with_a_line(void 
     disk d = {0};
     sl_ndjson_writer *w = create(NULL, &d);
     for (size_t i = 0; i < sizeof records / sizeof *records; i++)
-        assert_int_equal(sl_ndjson_write(w, records[i], strlen(records[i])), SL_OK);
-    assert_int_equal(sl_ndjson_write(w, "a\0b", 3), SL_OK);
+        assert_int_equal(sl_ndjson_write(w, records[i], strlen(records[i]), &mark), SL_OK);
+    assert_int_equal(sl_ndjson_write(w, "a\0b", 3, &mark), SL_OK);
     sl_ndjson_result result;
     assert_int_equal(sl_ndjson_finish(w, &result), SL_OK);
     sl_ndjson_destroy(w);
@@ -79,7 +84,7 @@ static void nothing_is_a_valid_file_and_an_empty_record_an_empty_line(void **sta
         disk d = {0};
         sl_ndjson_writer *w = create(NULL, &d);
         if (records != 0)
-            assert_int_equal(sl_ndjson_write(w, "", 0), SL_OK);
+            assert_int_equal(sl_ndjson_write(w, "", 0, &mark), SL_OK);
         sl_ndjson_result result;
         assert_int_equal(sl_ndjson_finish(w, &result), SL_OK);
         assert_int_equal(result.records, records);
@@ -99,7 +104,7 @@ static void write_many(sl_ndjson_writer *w, sl_buffer *expected, unsigned seed) 
             random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
             sl_buffer_byte(expected, (uint8_t)(i % 3 == 0 ? 'x' : i % 3 == 1 ? (int)(random >> 60) + 'a' : (int)(random >> 56)));
         }
-        assert_int_equal(sl_ndjson_write(w, expected->bytes + at, length), SL_OK);
+        assert_int_equal(sl_ndjson_write(w, expected->bytes + at, length, &mark), SL_OK);
         if (expected->bytes[expected->length - 1] != '\n')
             sl_buffer_byte(expected, '\n');
     }
@@ -116,7 +121,7 @@ static void large_files_come_out_in_pieces_and_in_bounded_memory(void **state) {
         uint64_t held = sl_budget_used(&budget);
         assert_in_range(held, 1 << 20, 3 << 19);
         write_many(w, &expected, seed);
-        assert_int_equal(sl_budget_used(&budget), held);
+        assert_in_range(sl_budget_used(&budget), held, held + 8192); /* Marks. */
         assert_true(d.calls > 4);
         assert_int_equal(sl_ndjson_bytes(w), d.file.length);
         sl_ndjson_result result;
@@ -160,12 +165,12 @@ static void a_refusal_of_the_sink_sticks(void **state) {
         for (int i = 0; i < 1000 && status == SL_OK; i++) {
             for (size_t k = 0; k < sizeof record; k++)
                 record[k] = (char)((random = random * UINT64_C(6364136223846793005) + 1) >> 56);
-            status = sl_ndjson_write(w, record, sizeof record);
+            status = sl_ndjson_write(w, record, sizeof record, &mark);
         }
         assert_int_equal(status, SL_ENOSPC);
         assert_int_equal(d.calls, full_at);
         sl_ndjson_result result;
-        assert_int_equal(sl_ndjson_write(w, "{}", 2), SL_ENOSPC);
+        assert_int_equal(sl_ndjson_write(w, "{}", 2, &mark), SL_ENOSPC);
         assert_int_equal(sl_ndjson_finish(w, &result), SL_ENOSPC);
         assert_int_equal(d.calls, full_at);
         sl_ndjson_destroy(w);
@@ -177,7 +182,7 @@ static void a_full_disk_at_the_end_is_told(void **state) {
     (void)state;
     disk d = {.full_at = 1};
     sl_ndjson_writer *w = create(NULL, &d);
-    assert_int_equal(sl_ndjson_write(w, "{}", 2), SL_OK);
+    assert_int_equal(sl_ndjson_write(w, "{}", 2, &mark), SL_OK);
     sl_ndjson_result result;
     assert_int_equal(sl_ndjson_finish(w, &result), SL_ENOSPC);
     sl_ndjson_destroy(w);
@@ -218,18 +223,83 @@ static void each_allocation_that_fails_is_told(void **state) {
         uint64_t calls = sl_memory_calls();
         char record[70000];
         memset(record, 'r', sizeof record);
-        for (int i = 0; i < 20; i++)
-            assert_int_equal(sl_ndjson_write(w, record, sizeof record), SL_OK);
-        assert_int_equal(sl_memory_calls(), calls);
+        for (int i = 0; i < 20 && status == SL_OK; i++)
+            status = sl_ndjson_write(w, record, sizeof record, &mark);
+        assert_true(status == SL_OK || status == SL_ENOMEM);
+        assert_in_range(sl_memory_calls(), calls, calls + 2); /* The marks'. */
         sl_memory_fail_at(0);
         sl_ndjson_result result;
-        assert_int_equal(sl_ndjson_finish(w, &result), SL_OK);
+        assert_int_equal(sl_ndjson_finish(w, &result), status);
         sl_ndjson_destroy(w);
         sl_buffer_fini(&d.file);
-        done = true;
+        failures += status != SL_OK;
+        done = status == SL_OK;
     }
     assert_true(failures >= 2);
     assert_int_equal(sl_budget_used(&budget), 0);
+}
+
+static void records_come_back_with_what_their_bytes_do_not_tell(void **state) {
+    (void)state;
+    static const char *const records[] = {"{}", "a,b\n1,2\n", "", "\n", "x", "{\"a\":1}\n"};
+    static const char *const sources[] = {"http", "http", "file", "", "http", "http"};
+    disk d = {0};
+    sl_ndjson_writer *w = create(NULL, &d);
+    for (int i = 0; i < 6000; i++) {
+        const sl_ndjson_mark m = {.arrival_us = 1700000000000000 + i * 37 - (i % 5) * 1000,
+                                  .source = sources[i % 6],
+                                  .source_length = strlen(sources[i % 6]),
+                                  .named = i % 3 == 0,
+                                  .format = {i % 6 == 1, (uint8_t)(i % 4), ','}};
+        assert_int_equal(sl_ndjson_write(w, records[i % 6], strlen(records[i % 6]), &m), SL_OK);
+    }
+    assert_false(sl_ndjson_full(w));
+    sl_ndjson_result result;
+    assert_int_equal(sl_ndjson_finish(w, &result), SL_OK);
+    sl_ndjson_destroy(w);
+    sl_ndjson_reader *r;
+    sl_error error;
+    const uint8_t *record;
+    size_t length;
+    sl_ndjson_mark m;
+    assert_int_equal(sl_ndjson_open(d.file.bytes, d.file.length, &r, &error), SL_OK);
+    for (int i = 0; i < 6000; i++) {
+        assert_int_equal(sl_ndjson_next(r, &record, &length, &m, &error), SL_OK);
+        assert_int_equal(length, strlen(records[i % 6]));
+        assert_memory_equal(record, records[i % 6], length);
+        assert_int_equal(m.arrival_us, 1700000000000000 + i * 37 - (i % 5) * 1000);
+        assert_int_equal(m.source_length, strlen(sources[i % 6]));
+        assert_memory_equal(m.source, sources[i % 6], m.source_length);
+        assert_int_equal(m.named, i % 3 == 0);
+        assert_int_equal(m.format.kind, i % 6 == 1);
+        assert_int_equal(m.format.header, i % 4);
+    }
+    assert_int_equal(sl_ndjson_next(r, &record, &length, &m, &error), SL_ENOTFOUND);
+    sl_ndjson_close(r);
+    for (uint64_t n = 1, status = SL_ENOMEM; status != SL_OK; n++) {
+        sl_memory_fail_at(n);
+        status = sl_ndjson_open(d.file.bytes, d.file.length, &r, &error);
+        if (status == SL_OK)
+            status = sl_ndjson_next(r, &record, &length, &m, &error);
+        sl_memory_fail_at(0);
+        assert_true(status == SL_OK || status == SL_ENOMEM);
+        sl_ndjson_close(r);
+    }
+    size_t frame = ZSTD_findFrameCompressedSize(d.file.bytes, d.file.length);
+    assert_int_equal(sl_ndjson_open(d.file.bytes, frame, &r, &error), SL_EUNSUPPORTED);
+    assert_int_equal(sl_ndjson_open(d.file.bytes, frame - 1, &r, &error), SL_ECORRUPT);
+    assert_int_equal(sl_ndjson_open(d.file.bytes, d.file.length - 1, &r, &error), SL_ECORRUPT);
+    for (size_t i = 0; i < 3000; i++) { /* Damage anywhere is told, or read within bounds. */
+        uint8_t *copy = malloc(d.file.length);
+        memcpy(copy, d.file.bytes, d.file.length);
+        copy[i * 7919 % d.file.length] ^= (uint8_t)(1u << i % 8);
+        if (sl_ndjson_open(copy, d.file.length, &r, &error) == SL_OK)
+            while (sl_ndjson_next(r, &record, &length, &m, &error) == SL_OK)
+                ;
+        sl_ndjson_close(r);
+        free(copy);
+    }
+    sl_buffer_fini(&d.file);
 }
 
 int main(void) {
@@ -242,6 +312,7 @@ int main(void) {
         cmocka_unit_test(a_full_disk_at_the_end_is_told),
         cmocka_unit_test(a_budget_without_room_is_left_as_it_was),
         cmocka_unit_test(each_allocation_that_fails_is_told),
+        cmocka_unit_test(records_come_back_with_what_their_bytes_do_not_tell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
