@@ -34,6 +34,7 @@ typedef struct sl_intake_request {
     const char *stream;  /**< From the path, or "" (the configuration decides). */
     size_t stream_length;
     const char *source;  /**< "http" */
+    int64_t arrival_us;  /**< When it came; 0: now. */
     bool dry_run;        /**< Of a replay: only tell what would become of it. */
     sl_format format;    /**< Of the body; zeros are JSON. What it leaves open the stream's configuration says. */
     const void *key;     /**< Idempotency-Key; length 0: none. */

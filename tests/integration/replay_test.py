@@ -223,6 +223,71 @@ def test_what_is_older_than_the_horizon_by_now_is_not_late(root):
     stopped(daemon)
 
 
+def test_csv_letters_are_read_as_they_came(root):
+    config = replay_configuration(root)
+    daemon = started(Daemon(root, config))
+    text = "id,kind,n,at\n" + "".join(f"{i},k,{i},2026-01-01T00:00:00Z\n" for i in range(8, 14))
+    code, reply = daemon.request("POST", "/v1/events/events", text.encode(), {"Content-Type": "text/csv; header=present"})
+    assert code == 200, reply
+    daemon.flush()
+    reconfigured(daemon, replay_configuration(root, most=100))
+    assert told(daemon) == {("events", "require"): (3, 3, 0, {})}
+    check(daemon, root, range(8, 14))
+    assert told(daemon) == {("events", "require"): (3, 0, 3, {})}
+    stopped(daemon)
+
+
+def test_raw_records_into_a_fresh_table(root):
+    """The same as the stream's own tables, by the same rules; more, by others; and only what arrived then."""
+    config = replay_configuration(root)
+    config["streams"]["events"]["raw"] = True
+    config["streams"]["events"]["when"] = "id >= 0"
+    config["streams"]["events"]["warehouse"] = {"table": "event_rows"}
+    config["windows"]["arrivals"] = {"of": "events", "every": "1s", "measures": {"n": "sum(n)"}}
+    config["streams"]["arrived"] = {"schema": {"type": "object", "properties": {"n": {"type": "integer"}}},
+                                    "lake": {"to": str(root / "arrived"), "max_age": "1s"}, "add": ["processed_at"]}
+    daemon = started(Daemon(root, config))
+    for k in range(12):
+        lines = "\n".join(json.dumps(numbered(i)) for i in range(k * 50, k * 50 + 50)).encode()
+        daemon.request("POST", "/v1/events" if k % 2 else "/v1/events/events", lines)
+        if k % 5 == 4:
+            daemon.flush()
+    daemon.post(b'{"id": 1, "te', "/v1/events/events")
+    text = "id,kind,n\n" + "".join(f"{i},k,{i % 20}\n" for i in range(600, 640))
+    daemon.request("POST", "/v1/events/events", text.encode(), {"Content-Type": "text/csv; header=present"})
+    daemon.flush()
+    middle = time.time()
+    time.sleep(0.01)
+    daemon.post([numbered(i) for i in range(640, 700)], "/v1/events/events")
+    code = subprocess.run([BINARY, "replay", "-c", str(root / "sluice.yaml"), "--into", "again", "--stream", "events"],
+                          capture_output=True, text=True)
+    assert code.returncode == 0 and "15 records into again" in code.stdout and "clean" in code.stdout, code
+    columns = 'id, n, kind, epoch_us("at"), epoch_us(processed_at), source'
+    same = sorted(rows(root / "lake", columns), key=str)
+    assert len(same) == 385 and sorted(rows(root / "again", columns), key=str) == same
+    with sqlite3.connect(daemon.warehouse()) as db:
+        for table, other in (("event_rows", "again"), ("per_minute", "again_per_minute"), ("arrivals", "again_arrivals")):
+            names = "id, n, processed_at" if table == "event_rows" else "*"
+            hidden = {"_key", "_hash", "_rows"}
+            chosen = names if names != "*" else ", ".join(f'"{c[1]}"' for c in db.execute(f"PRAGMA table_info({table})") if c[1] not in hidden)
+            assert sorted(map(str, db.execute(f"SELECT {chosen} FROM {table}"))) == sorted(map(str, db.execute(f"SELECT {chosen} FROM {other}"))), table
+    for name, code in (("again", 1), ("events", 1), ("event_rows", 1), ("a b", 1)):
+        done = subprocess.run([BINARY, "replay", "-c", str(root / "sluice.yaml"), "--into", name, "--stream", "events"], capture_output=True, text=True)
+        assert done.returncode == code and name in done.stderr, done
+    done = subprocess.run([BINARY, "replay", "-c", str(root / "sluice.yaml"), "--into", "x", "--stream", "arrived"], capture_output=True, text=True)
+    assert done.returncode == 1 and "raw: true" in done.stderr, done
+    stopped(daemon)
+    daemon.config["streams"]["events"]["steps"] = []
+    (root / "sluice.yaml").write_text(json.dumps(daemon.config))
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(middle)) + f".{int(middle % 1 * 1e6):06}Z"
+    for name, option, wanted in (("before", "--until", range(640)), ("since", "--since", range(640, 700))):
+        done = subprocess.run([BINARY, "replay", "-c", str(root / "sluice.yaml"), "--into", name, "--stream", "events", option, stamp],
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done
+        assert sorted(r[0] for r in rows(root / name)) == list(wanted), name
+    assert daemon.audit()[0] == 0
+
+
 def test_killed_again_and_again(root):
     """Replays under load with kill -9 between: nothing twice, nothing missing."""
     draw = random.Random(7)

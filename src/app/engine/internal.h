@@ -205,6 +205,7 @@ typedef struct key_entry {
     /* The request itself while it is looked up. */
     char *stream, *source, *text;
     sl_format format;
+    int64_t came_us; /**< As the request says. */
     uint8_t *held;
     size_t held_length, text_length;
     sl_status found;

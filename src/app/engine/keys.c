@@ -201,7 +201,7 @@ static sl_status add(sl_engine *e, task *t, const sl_intake_request *r, key_entr
                                     .key_length = (uint32_t)r->key_length,
                                     .body = r->body,
                                     .length = (uint32_t)r->length,
-                                    .arrival_us = engine_wall(e),
+                                    .arrival_us = r->arrival_us != 0 ? r->arrival_us : engine_wall(e),
                                     .format = r->format};
     uint32_t at = t->group->count;
     if (at >= t->request_capacity) {
@@ -268,6 +268,7 @@ static sl_status hold(key_entry *k, const sl_intake_request *r) {
     memcpy(k->held, r->body, r->length);
     k->held_length = r->length;
     k->format = r->format;
+    k->came_us = r->arrival_us;
     return SL_OK;
 }
 
@@ -464,6 +465,7 @@ void keys_found(sl_engine *e, key_entry *k) {
                            .stream_length = strlen(k->stream),
                            .source = k->source,
                            .format = k->format,
+                           .arrival_us = k->came_us,
                            .key = k->text,
                            .key_length = k->text_length,
                            .body = k->held,

@@ -123,26 +123,20 @@ static int free_port(void) {
     return port;
 }
 
-static sl_status start(replay_daemon *d, const char *path, sl_error *error) {
+static sl_status launch(replay_daemon *d, int (*run)(void *context, const char *intake, const char *admin), void *context,
+                        sl_error *error) {
     char intake[32], admin[32];
-    int port = free_port();
     (void)snprintf(intake, sizeof intake, "127.0.0.1:%d", free_port());
-    (void)snprintf(admin, sizeof admin, "127.0.0.1:%d", port);
+    (void)snprintf(admin, sizeof admin, "127.0.0.1:%d", free_port());
     sl_buffer_clear(&d->base);
     sl_buffer_printf(&d->base, "http://%s", admin);
     (void)sl_buffer_cstr(&d->base);
+    (void)fflush(stdout);
     d->child = fork();
     if (d->child < 0)
         return sl_error_set(error, SL_EIO, "fork: %s", strerror(errno));
-    if (d->child == 0) {
-        (void)setenv("SLUICE_HTTP_LISTEN", intake, 1);
-        (void)setenv("SLUICE_ADMIN_LISTEN", admin, 1);
-        if (path != NULL)
-            (void)execl("/proc/self/exe", "sluice", "run", "--drain", "-c", path, (char *)NULL);
-        else
-            (void)execl("/proc/self/exe", "sluice", "run", "--drain", (char *)NULL);
-        _exit(127);
-    }
+    if (d->child == 0)
+        _exit(run(context, intake, admin));
     for (int i = 0; i < START_TRIES && !ready(d); i++) {
         int ended;
         if (waitpid(d->child, &ended, WNOHANG) == d->child) {
@@ -154,18 +148,53 @@ static sl_status start(replay_daemon *d, const char *path, sl_error *error) {
     return SL_OK;
 }
 
-sl_status replay_daemon_find(const sl_config *config, const char *path, replay_daemon **out, sl_error *error) {
+sl_status replay_daemon_start(int (*run)(void *context, const char *intake, const char *admin), void *context,
+                              replay_daemon **out, sl_error *error) {
+    *out = sl_calloc(1, sizeof **out);
+    return *out != NULL ? launch(*out, run, context, error) : sl_error_set(error, SL_ENOMEM, "out of memory");
+}
+
+/* This program, with the same configuration. */
+static int run_same(void *context, const char *intake, const char *admin) {
+    const char *const *path = context;
+    (void)setenv("SLUICE_HTTP_LISTEN", intake, 1);
+    (void)setenv("SLUICE_ADMIN_LISTEN", admin, 1);
+    if (*path != NULL)
+        (void)execl("/proc/self/exe", "sluice", "run", "--drain", "-c", *path, (char *)NULL);
+    else
+        (void)execl("/proc/self/exe", "sluice", "run", "--drain", (char *)NULL);
+    return 127;
+}
+
+static replay_daemon *at_admin(const sl_config *config) {
     replay_daemon *d = sl_calloc(1, sizeof *d);
-    *out = d;
     if (d == NULL)
-        return sl_error_set(error, SL_ENOMEM, "out of memory");
+        return NULL;
     const char *listen = config->admin.listen, *colon = strrchr(listen, ':');
     const bool any = strncmp(listen, "0.0.0.0:", 8) == 0 || strncmp(listen, "[::]:", 5) == 0;
     sl_buffer_printf(&d->base, "http://%s", any ? "127.0.0.1" : listen);
     if (any)
         sl_buffer_text(&d->base, colon);
     (void)sl_buffer_cstr(&d->base);
-    return ready(d) ? SL_OK : start(d, path, error);
+    return d;
+}
+
+sl_status replay_daemon_running(const sl_config *config, replay_daemon **out, sl_error *error) {
+    replay_daemon *d = at_admin(config);
+    *out = d;
+    if (d == NULL)
+        return sl_error_set(error, SL_ENOMEM, "out of memory");
+    if (ready(d))
+        return SL_OK;
+    *out = NULL;
+    return replay_daemon_leave(d, error);
+}
+
+sl_status replay_daemon_find(const sl_config *config, const char *path, replay_daemon **out, sl_error *error) {
+    *out = at_admin(config);
+    if (*out == NULL)
+        return sl_error_set(error, SL_ENOMEM, "out of memory");
+    return ready(*out) ? SL_OK : launch(*out, run_same, &path, error);
 }
 
 sl_status replay_daemon_leave(replay_daemon *d, sl_error *error) {

@@ -18,6 +18,7 @@ extern char **environ;
 static const char usage[] =
     "usage: sluice replay [-c FILE] [--stream NAME] [--code CODE] [--since T] [--until T]\n"
     "                     [--dry-run] [--json]\n"
+    "       sluice replay --into NAME --stream NAME [-c FILE] [--since T] [--until T]\n"
     "\n"
     "Brings dead letters again: each is judged by today's rules and, when it is taken, has its place\n"
     "at its original position and arrival time. What is refused again stays the dead letter that it is.\n"
@@ -28,7 +29,9 @@ static const char usage[] =
     "  --since T       only what arrived at or after T: 2026-01-31, 2026-01-31T10:00:00Z, or 90m, 12h, 7d ago\n"
     "  --until T       only what arrived before T\n"
     "  --dry-run       only tell what would become of them\n"
-    "  --json          the table as JSON\n";
+    "  --json          the table as JSON\n"
+    "  --into NAME     instead: the stream's raw records (`raw: true`), all or of a time, through today's\n"
+    "                  configuration into fresh tables: NAME in lake and warehouse, NAME_WINDOW for its windows\n";
 
 /** Letters of one stream and code. */
 typedef struct bin {
@@ -224,6 +227,8 @@ static int parse(int argc, char **argv, replay_options *o) {
             o->config = value;
         else if (strcmp(a, "--stream") == 0)
             o->stream = value;
+        else if (strcmp(a, "--into") == 0)
+            o->into = value;
         else if (strcmp(a, "--code") == 0)
             o->code = value;
         else if (strcmp(a, "--since") == 0)
@@ -243,6 +248,10 @@ static int parse(int argc, char **argv, replay_options *o) {
             return EXIT_USAGE;
         }
         i += takes;
+    }
+    if (o->into != NULL && (o->stream == NULL || o->code != NULL || o->dry_run || o->json)) {
+        (void)fprintf(stderr, "sluice: replay: --into goes with --stream, --since and --until, and needs --stream\n%s", usage);
+        return EXIT_USAGE;
     }
     return -1;
 }
@@ -303,6 +312,8 @@ int sl_replay_main(int argc, char **argv) {
         (void)fprintf(stderr, "sluice: %s\n", error.text);
         return EXIT_CONFIGURATION;
     }
+    if (r.options.into != NULL)
+        return replay_into(config, &r.options, &error);
     sl_status status = run(&r, config);
     bool told = true;
     if (r.options.json)
