@@ -3,7 +3,7 @@
  * bytes that were committed, no other file may claim the same events, dead letters must be as many as
  * the tables refused, and the warehouse must stand where its last entry ended, with the rows that were
  * written. */
-#include "audit.h"
+#include "sluice/audit.h"
 
 #include "sluice/audit_remote.h"
 

@@ -4,7 +4,7 @@
  * position, and another engine goes on from there; sockets stay, and requests wait at the gate. When the
  * new engine can't be made, the old configuration gets one again.
  */
-#include "daemon.h"
+#include "sluice/daemon.h"
 
 #include "delivery.h"
 #include "gate.h"

@@ -1,6 +1,6 @@
 /* The command line: `sluice [VERB] …`. */
-#include "audit.h"
-#include "daemon.h"
+#include "sluice/audit.h"
+#include "sluice/daemon.h"
 #include "ddl.h"
 
 #include "sluice/data.h"

@@ -45,7 +45,7 @@ OWNERS = {
     "io": "http_client http_server io_files loop postgres sql timer",
     "io/aws": "aws",
     "admin": "admin",
-    "app": "audit_remote replay config data engine generate intake target trial watch",
+    "app": "audit audit_remote daemon replay config data engine generate intake target trial watch",
 }
 OWNER = {name + ".h": folder for folder, names in OWNERS.items() for name in names.split()}
 

@@ -3,8 +3,8 @@
  * data_dir is. */
 #include "private.h"
 
-#include "../audit.h"
-#include "../daemon.h"
+#include "sluice/audit.h"
+#include "sluice/daemon.h"
 
 #include "sluice/io_files.h"
 #include "sluice/ndjson.h"
