@@ -180,6 +180,8 @@ typedef struct sl_config {
 
 /**
  * Read a table. `config` is filled in as far as the section s3.
+ * @param[out] out The configuration's. NULL with SL_OK: it isn't read now, and what depends on its columns isn't checked; such a
+ *                 configuration is good for being checked alone.
  * @return SL_OK; any failure: `error` says where and why.
  */
 typedef sl_status sl_config_lookup_fn(void *context, const struct sl_config *config, const sl_config_lookup *lookup,

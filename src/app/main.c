@@ -60,13 +60,24 @@ static int load_from(const sl_config_source *source, sl_config **config) {
     return EXIT_CONFIGURATION;
 }
 
+/* Without its environment a configuration is checked where it is written: what is on this machine is read, servers aren't asked. */
+static sl_status lookup_here(void *context, const sl_config *config, const sl_config_lookup *lookup, sl_lookup **out,
+                             sl_error *error) {
+    if (strncmp(sl_data_place(lookup), "s3://", 5) != 0 && lookup->postgres == NULL)
+        return sl_data_for_configuration(context, config, lookup, out, error);
+    *out = NULL;
+    (void)fprintf(stderr, "sluice: lookup %s isn't read (--no-environment): what depends on its columns isn't checked\n",
+                  lookup->name);
+    return SL_OK;
+}
+
 /* @param patience_us How long sources of lookup tables that can't be reached are tried. */
 static int load(const char *path, bool with_environment, int64_t patience_us, sl_config **config) {
     static const char *const none[] = {NULL};
     sl_data_reading reading = {.patience_us = patience_us};
     const sl_config_source source = {.path = path,
                                      .environment = with_environment ? (const char *const *)environ : none,
-                                     .lookup = sl_data_for_configuration,
+                                     .lookup = with_environment ? sl_data_for_configuration : lookup_here,
                                      .lookup_context = &reading};
     return load_from(&source, config);
 }

@@ -128,6 +128,24 @@ def test_what_cannot_be_read_says_so(root):
     refused(root, "read-only", postgres=POSTGRES, query="SELECT nextval('sluice_lookup_s') AS user_id")
 
 
+def test_without_the_environment_no_server_is_asked(root):
+    for users in ({"csv": "s3://no-such-bucket-here/users.csv"}, {"postgres": f"postgresql://u@127.0.0.1:{free_port()}/x", "table": "users"}):
+        config = configuration(root, **users)
+        config["windows"] = {"w": {"of": "visits", "every": "1h", "by": ["user.name"], "measures": {"n": "count()"}}}
+        path = root / "sluice.yaml"
+
+        def validate(*more):
+            path.write_text(json.dumps(config))
+            done = subprocess.run([BINARY, "validate", str(path), *more], capture_output=True, text=True)
+            return done.returncode, done.stdout + done.stderr
+        code, said = validate("--no-environment")
+        assert code == 0 and "lookup users isn't read" in said, said
+        assert validate()[0] == 78
+        config["windows"]["w"]["of"] = "visit"
+        code, said = validate("--no-environment")
+        assert code == 78 and "did you mean 'visits'" in said, said
+
+
 def test_a_password_file_is_read_and_never_shown(root):
     schema = schema_of("sluice_lookup_p")
     parts = urllib.parse.urlsplit(POSTGRES)

@@ -85,6 +85,8 @@ const sl_step_definition *sl_loader_before(const sl_loader *l, sl_step_kind kind
 sl_geoip *sl_loader_geoip(sl_loader *l, const sl_node *node);
 /** @param node Its path, or NULL: Debian's. */
 sl_user_agent_rules *sl_loader_user_agent(sl_loader *l, const sl_node *node, const sl_node *step);
+/** steps.c: a lookup of its steps wasn't read: what its columns are for can't be checked. */
+bool sl_loader_lacks_data(const sl_config_stream *stream);
 /** steps.c: the definitions, and their plan where there is a schema. */
 void sl_loader_steps(sl_loader *l, sl_config_stream *stream, const sl_node *section);
 /** columns.c: no two columns of a warehouse table want one name. */

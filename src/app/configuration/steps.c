@@ -207,6 +207,13 @@ static const sl_node *place(const sl_config_stream *s, const sl_node *steps, uin
     return node;
 }
 
+bool sl_loader_lacks_data(const sl_config_stream *s) {
+    for (uint32_t i = 0; i < s->step_count; i++)
+        if (s->steps[i].kind == SL_STEP_LOOKUP && !s->steps[i].table)
+            return true;
+    return false;
+}
+
 void sl_loader_steps(sl_loader *l, sl_config_stream *s, const sl_node *section) {
     const sl_node *steps = sl_yaml_child(section, "steps");
     if (!steps || sl_yaml_is_empty(steps) || (steps->kind != SL_NODE_SCALAR && steps->count == 0))
@@ -223,7 +230,7 @@ void sl_loader_steps(sl_loader *l, sl_config_stream *s, const sl_node *section) 
     if (!s->schema && !sl_yaml_child(section, "schema"))
         sl_problem_add(&l->problems, steps, false, SL_EINVAL,
                        "stream %s: steps need a schema: the types of an inferred one aren't known beforehand" PARTIAL, s->name);
-    if (!s->schema || l->problems.count != before || l->problems.out_of_memory)
+    if (!s->schema || l->problems.count != before || l->problems.out_of_memory || sl_loader_lacks_data(s))
         return;
     sl_error error = {0};
     uint32_t at = 0;

@@ -385,6 +385,8 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
         check_event_time(l, stream, node);
         sl_loader_steps(l, stream, node);
         check_when(l, stream, node);
+        if (sl_loader_lacks_data(stream))
+            return;
         check_id(l, stream, node);
         check_dedupe(l, stream, node);
         check_partitions(l, stream, node);

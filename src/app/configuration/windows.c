@@ -145,7 +145,7 @@ void sl_loader_finish_window(sl_loader *l, sl_config_window *window,
     if (!window->warehouse.name)
         window->warehouse.name = sl_loader_keep(l, d->name, strlen(d->name));
     const sl_config_stream *stream = window->of ? find_stream(l, window, node) : NULL;
-    if (!stream || l->problems.count != before || l->problems.out_of_memory)
+    if (!stream || l->problems.count != before || l->problems.out_of_memory || sl_loader_lacks_data(stream))
         return;
     d->event_time = stream->event_time;
     align(l, window, node);
