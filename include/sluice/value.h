@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "sluice/hash.h"
 #include "sluice/schema.h"
 
 typedef struct sl_value {
@@ -21,6 +22,8 @@ typedef struct sl_value {
 
 /** Canonical bytes: type, null, then value; equal values have equal bytes. -0.0 is 0.0, every NaN one NaN. */
 void sl_value_encode(const sl_value *value, sl_buffer *out);
+/** sl_hash128_of() its canonical bytes. @return false: out of memory, which only texts of more than 240 bytes need. */
+bool sl_value_hash(const sl_value *value, sl_hash128 *out);
 /** @return bytes read, 0 when they are no value. Text borrows from `bytes`. */
 size_t sl_value_decode(const uint8_t *bytes, size_t length, sl_value *out);
 /** JSON text of the value (timestamps as RFC 3339, decimals as exact numbers, BYTES as base64). */

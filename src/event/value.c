@@ -88,6 +88,26 @@ void sl_value_encode(const sl_value *value, sl_buffer *out) {
         sl_buffer_append(out, value->as.text.bytes, value->as.text.length);
 }
 
+bool sl_value_hash(const sl_value *value, sl_hash128 *out) {
+    enum { SHORT_TEXT = 240 };
+    uint8_t bytes[HEAD_MAX + SHORT_TEXT];
+    size_t text = !value->null && is_text(value->type) ? value->as.text.length : 0;
+    if (text <= SHORT_TEXT) {
+        size_t head = encode_head(value, bytes);
+        if (text != 0)
+            memcpy(bytes + head, value->as.text.bytes, text);
+        *out = sl_hash128_of(bytes, head + text);
+        return true;
+    }
+    sl_buffer whole = SL_BUFFER_EMPTY;
+    sl_value_encode(value, &whole);
+    bool good = !whole.failed;
+    if (good)
+        *out = sl_hash128_of(whole.bytes, whole.length);
+    sl_buffer_fini(&whole);
+    return good;
+}
+
 static size_t decode_text(const uint8_t *bytes, size_t length, size_t at, sl_value *out) {
     if (length - at < 4)
         return 0;

@@ -182,8 +182,36 @@ static void cells_of_a_batch_become_values(void **state) {
     sl_batch_destroy(batch);
 }
 
+static void hash_is_that_of_the_canonical_bytes(void **state) {
+    (void)state;
+    static char long_text[1000];
+    memset(long_text, 'x', sizeof long_text - 1);
+    sl_value in[64];
+    size_t count = samples(in);
+    for (size_t length = 238; length <= 243; length++) { /* Around the one that needs memory. */
+        in[count] = text(SL_TYPE_STRING, long_text);
+        in[count++].as.text.length = length;
+    }
+    sl_buffer bytes = {0};
+    for (size_t i = 0; i < count; i++) {
+        sl_hash128 hash;
+        assert_true(sl_value_hash(&in[i], &hash));
+        sl_buffer_clear(&bytes);
+        sl_value_encode(&in[i], &bytes);
+        sl_hash128 want = sl_hash128_of(bytes.bytes, bytes.length);
+        assert_memory_equal(&hash, &want, sizeof hash);
+    }
+    sl_buffer_fini(&bytes);
+    sl_hash128 hash;
+    sl_value whole = text(SL_TYPE_STRING, long_text);
+    sl_memory_fail_at(1);
+    assert_false(sl_value_hash(&whole, &hash));
+    sl_memory_fail_at(0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hash_is_that_of_the_canonical_bytes),
         cmocka_unit_test(values_survive_their_bytes),
         cmocka_unit_test(cut_bytes_are_no_value),
         cmocka_unit_test(only_canonical_bytes_are_read),

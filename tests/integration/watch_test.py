@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pty
+import random
 import re
 import select
 import signal
@@ -257,6 +258,50 @@ def test_a_reload_ends_taps_and_says_so(root):
     daemon.post(body(10, 1), "/v1/events/events")
     assert again.rest()[-1]["end"] == "limit"
     stopped(daemon)
+
+
+def test_taps_come_and_go_under_load(root):
+    daemon = started(Daemon(root, watched(root)))
+    stop, shown, failures = threading.Event(), [0], []
+
+    def come_and_go(seed):
+        pick = random.Random(seed)
+        try:
+            while not stop.is_set():
+                stage = pick.choice(STAGES)
+                query = f"stage={stage}&rate={pick.choice((0, 1000))}"
+                if stage not in ("received", "dead") and pick.random() < 0.5:
+                    query += "&where=id%20%25%203%20==%200"
+                if pick.random() < 0.3:
+                    query += "&limit=5"
+                stream = Stream(daemon, query)
+                for _ in range(pick.randrange(20)):
+                    line = stream.reply.readline()
+                    shown[0] += b'"stage"' in line
+                    if b'"end"' in line:
+                        break
+                stream.close()
+        except Exception as e:  # noqa: BLE001
+            failures.append(e)
+
+    threads = [threading.Thread(target=come_and_go, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    began, sent = time.monotonic(), 0
+    while time.monotonic() - began < 3 or any(thread.is_alive() for thread in threads):
+        lines = body(sent, 200) + b'\n{"id":"x"}\n' + body(sent, 2) + b"\n" + json.dumps(
+            {**event(sent), "id": -1 - sent, "at": "2025-01-01T00:00:00Z"}).encode()
+        daemon.post(lines, "/v1/events/events")  # So that each stage has some, and nobody waits in vain.
+        sent += 200
+        if time.monotonic() - began > 3:
+            stop.set()
+    assert not failures, failures
+    assert shown[0] > 50, shown
+    wait_for("the places", lambda: all_places_are_free(daemon), 20)
+    flush_until(daemon)
+    stopped(daemon)
+    code, text = daemon.audit()
+    assert code == 0, text
 
 
 def top(daemon, *arguments):

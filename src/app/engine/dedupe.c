@@ -42,12 +42,13 @@ static void told(const stream *s, sl_status status, const sl_error *error) {
 static void fill_events(dedupe_actor *a, const part *p) {
     const sl_batch *b = p->batch;
     const uint32_t field = p->shape->decoded_time;
+    const bool flat = field != SL_NO_FIELD && b->schema->fields[field].parent == 0;
     const int64_t limit = p->shape->of->config->late_limit_us;
     const int64_t horizon = p->shape->of->config->dedupe_us;
     int64_t watermark = p->watermark_us;
     a->event_count = 0;
     for (uint32_t row = 0; row < b->rows; row++) {
-        bool timed = field == SL_NO_FIELD || sl_batch_present(b, field, row);
+        bool timed = field == SL_NO_FIELD || (flat ? b->columns[field].valid[row] != 0 : sl_batch_present(b, field, row));
         int64_t arrival = sl_batch_arrival(b, row);
         int64_t time = timed && field != SL_NO_FIELD ? b->columns[field].values.i64[row] : arrival;
         int64_t step = time < arrival ? time : arrival;
