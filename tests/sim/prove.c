@@ -3,7 +3,7 @@
  * have come is there whole or not at all; nothing else is there. */
 #include "sim.h"
 
-#include "../../src/app/audit.h"
+#include "sluice/audit.h"
 
 #include "sluice/parquet.h"
 #include "sluice/sql.h"
