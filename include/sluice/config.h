@@ -87,6 +87,18 @@ static inline const sl_schema *sl_config_output(const sl_config_stream *stream) 
     return stream->plan != NULL ? sl_steps_output(stream->plan) : stream->schema;
 }
 
+typedef enum sl_source_format { SL_SOURCE_AS_STREAM, SL_SOURCE_JSON, SL_SOURCE_CSV } sl_source_format;
+
+/** Files that are read as they grow. */
+typedef struct sl_config_file {
+    char *name;
+    char *path;           /**< Pattern, glob(7). */
+    sl_source_format format;
+    bool from_end;        /**< What is there at the first start is passed over. */
+    int64_t partial_us;   /**< When a line without its end is taken; 0: never. */
+    uint32_t line;
+} sl_config_file;
+
 /** A table that streams look up in: read at the start, and with each reload. */
 typedef struct sl_config_lookup {
     char *name;
@@ -170,6 +182,8 @@ typedef struct sl_config {
     uint32_t stream_count;
     sl_config_window *windows;
     uint32_t window_count;
+    sl_config_file *files;
+    uint32_t file_count;
     sl_config_lookup *lookups;
     uint32_t lookup_count;
     sl_trial *tests;      /**< `tests`: what `sluice test` runs. */
@@ -186,6 +200,14 @@ typedef struct sl_config {
  */
 typedef sl_status sl_config_lookup_fn(void *context, const struct sl_config *config, const sl_config_lookup *lookup,
                                       sl_lookup **out, sl_error *error);
+
+/** Which stream's the lines of a file source are: the first that takes it and asks for no condition; NULL: none. */
+static inline const sl_config_stream *sl_config_file_stream(const sl_config *config, const char *source) {
+    for (uint32_t i = 0; i < config->stream_count; i++)
+        if (config->streams[i].when == NULL && sl_config_takes(&config->streams[i], source))
+            return &config->streams[i];
+    return NULL;
+}
 
 /** Where text comes from, so that tests need no environment. */
 typedef struct sl_config_source {

@@ -9,6 +9,7 @@
 #include "delivery.h"
 #include "gate.h"
 #include "reload.h"
+#include "sources.h"
 #include "threads.h"
 
 #include "sluice/admin.h"
@@ -73,6 +74,7 @@ typedef struct daemon {
     sl_delivery_thread *delivery; /**< NULL: nothing leaves this machine. */
     sl_actor *delivery_actor;
     sl_gate *gate;
+    sl_sources *sources;  /**< NULL: no files are read. */
     asked_flush *flushes; /**< Asked again of the next engine. */
     sl_http_intake *intake;
     sl_http_server *server, *admin_server;
@@ -381,6 +383,15 @@ static sl_status make_routes(daemon_state *d, const sl_config *c, sl_error *erro
     return SL_OK;
 }
 
+/* What they have in hand when they end comes again from the next ones, and counts once. */
+static void replace_sources(daemon_state *d) {
+    sl_error error = {0};
+    const sl_sources_host host = {.clock = &d->clock, .metrics = d->metrics, .wake_loop = wake_loop, .context = d};
+    sl_sources_destroy(d->sources);
+    if (sl_sources_create(d->config, &host, &d->sources, &error) != SL_OK)
+        sl_message(SL_LEVEL_ERROR, "file", "no files are read until the next reload or start", "error=\"%s\"", error.text);
+}
+
 static void retry_engine(daemon_state *d) {
     sl_error error = {0};
     if (make_engine(d, d->config, &error) == SL_OK)
@@ -462,6 +473,7 @@ static void replace_engine(daemon_state *d) {
     }
     d->next = NULL;
     sl_config_destroy(other);
+    replace_sources(d);
     sl_loop_wake(d->loop);
 }
 
@@ -472,6 +484,7 @@ static void begin_reload(daemon_state *d, sl_config *next) {
     (void)snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, d->reload_at_us);
     sl_systemd_notify(text);
     sl_gate_shut(d->gate);
+    sl_sources_stop(d->sources);
     sl_admin_taps_end(d->port.taps, "the configuration was reloaded");
     if (d->engine != NULL)
         sl_engine_stop(d->engine, false);
@@ -590,9 +603,16 @@ static void poll_engine(daemon_state *d) {
     }
 }
 
+/* Not to a gate that keeps requests: files can wait. */
+static void submit_files(daemon_state *d) {
+    if (!d->stopping && d->next == NULL && sl_gate_is_open(d->gate))
+        sl_sources_turn(d->sources, sl_gate_intake(d->gate));
+}
+
 static void on_turn(void *context) {
     daemon_state *d = context;
     stop_engine(d);
+    submit_files(d);
     poll_engine(d);
     sl_admin_taps_turn(d->port.taps, monotonic_us(NULL));
     if (d->loading.running && !d->stopping && atomic_load(&d->loading.done))
@@ -612,6 +632,7 @@ static void on_tick(void *context) {
     daemon_state *d = context;
     int64_t now = monotonic_us(NULL);
     stop_engine(d);
+    submit_files(d);
     sl_admin_taps_turn(d->port.taps, now);
     sl_data_refresh_poll(d->refresh, d->stopping || d->next != NULL ? NULL : d->engine);
     sl_gate_refuse(d->gate, d->stopping);
@@ -638,6 +659,7 @@ static void on_stop(daemon_state *d, int number) {
     sl_config_destroy(d->next); /* The engine that stops for it stops for good. */
     d->next = NULL;
     sl_gate_refuse(d->gate, true);
+    sl_sources_stop(d->sources);
     flush_all(d);
     sl_admin_taps_end(d->port.taps, "the daemon stops");
     close_servers(d);
@@ -714,6 +736,9 @@ static sl_status start(daemon_state *d, sl_error *error) {
         status = listen_on(d, false, error);
     if (status == SL_OK && !d->one_port)
         status = listen_on(d, true, error);
+    const sl_sources_host host = {.clock = &d->clock, .metrics = d->metrics, .wake_loop = wake_loop, .context = d};
+    if (status == SL_OK)
+        status = sl_sources_create(c, &host, &d->sources, error);
     return status;
 }
 
@@ -728,6 +753,7 @@ static void finish(daemon_state *d) {
         sl_config_destroy(d->loading.config);
     sl_data_refresh_destroy(d->refresh);
     stop_threads(d);
+    sl_sources_destroy(d->sources);
     sl_delivery_destroy(d->delivery);
     if (d->loop != NULL)
         sl_loop_destroy(d->loop);

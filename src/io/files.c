@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -329,4 +330,46 @@ sl_files *sl_files_system(void) {
                              .free_space = system_free_space,
                              .sqlite_vfs = NULL};
     return &files;
+}
+
+static void identity_of(const struct stat *from, sl_file_identity *out) {
+    *out = (sl_file_identity){.device = (uint64_t)from->st_dev,
+                              .inode = (uint64_t)from->st_ino,
+                              .size = (uint64_t)from->st_size,
+                              .changed_ns = (uint64_t)from->st_mtim.tv_sec * 1000000000 +
+                                            (uint64_t)from->st_mtim.tv_nsec,
+                              .regular = S_ISREG(from->st_mode),
+                              .directory = S_ISDIR(from->st_mode)};
+}
+
+sl_status sl_file_look(const char *path, sl_file_identity *out, sl_error *error) {
+    struct stat found;
+    if (stat(path, &found) != 0)
+        return fail(error, errno, "look at", path);
+    identity_of(&found, out);
+    return SL_OK;
+}
+
+sl_status sl_file_look_open(int file, sl_file_identity *out, sl_error *error) {
+    struct stat found;
+    if (fstat(file, &found) != 0)
+        return fail_file(error, errno, "look at", file);
+    identity_of(&found, out);
+    return SL_OK;
+}
+
+sl_status sl_files_glob(const char *pattern, sl_status (*each)(void *context, const char *path),
+                        void *context, sl_error *error) {
+    glob_t found;
+    int result = glob(pattern, 0, NULL, &found);
+    sl_status status = SL_OK;
+    if (result == GLOB_NOSPACE)
+        status = sl_error_set(error, SL_ENOMEM, "look for %s: out of memory", pattern);
+    else if (result != 0 && result != GLOB_NOMATCH)
+        status = sl_error_set(error, SL_EIO, "look for %s: it can't be read", pattern);
+    for (size_t i = 0; result == 0 && i < found.gl_pathc && status == SL_OK; i++)
+        status = each(context, found.gl_pathv[i]);
+    if (result == 0)
+        globfree(&found);
+    return status;
 }

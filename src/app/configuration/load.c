@@ -156,6 +156,8 @@ static void finish(sl_loader *l) {
         node = node->next;
     }
     c->embedded = !c->stream_count;
+    if (!stop(l) && !l->source->fixed_only)
+        sl_loader_check_files(l);
     if (stop(l) || l->source->fixed_only) /* A window's message would only repeat its stream's. */
         return;
     node = sl_yaml_child(l->tree.root, "windows");

@@ -78,6 +78,8 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream, const sl_no
 void sl_loader_check_tables(sl_loader *l);
 /** data.c: a path as it stands in the file is relative to that. */
 const char *sl_loader_path(sl_loader *l, const sl_node *node);
+/** streams.c: the files that are read, and whose lines are. */
+void sl_loader_check_files(sl_loader *l);
 /** data.c: what steps ask. @return NULL after a problem; the lookup is the configuration's, the others are the caller's. */
 void sl_loader_lookups(sl_loader *l);
 const sl_lookup *sl_loader_lookup(sl_loader *l, const sl_node *node);

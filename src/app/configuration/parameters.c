@@ -6,6 +6,7 @@
 #define ROOT(member) SL_SCOPE_ROOT, offsetof(sl_config, member)
 #define STREAM(member) SL_SCOPE_STREAM, offsetof(sl_config_stream, member)
 #define WINDOW(member) SL_SCOPE_WINDOW, offsetof(sl_config_window, member)
+#define SOURCE(member) SL_SCOPE_FILE, offsetof(sl_config_file, member)
 #define LOOKUP(member) SL_SCOPE_LOOKUP, offsetof(sl_config_lookup, member)
 #define KIB(n) (UINT64_C(n) << 10)
 #define MIB(n) (UINT64_C(n) << 20)
@@ -19,6 +20,7 @@ static_assert(offsetof(sl_config_stream, source) ==
               "flags are stored one after another");
 static_assert(sizeof(sl_parquet_profile) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(sl_parquet_codec) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(sl_source_format) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(sl_format_kind) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(sl_config_strings) == sizeof(int), "choices are stored as int");
 
@@ -239,7 +241,7 @@ const sl_parameter sl_parameters[] = {
 
     {"streams.NAME.from", SL_PARAMETER_LIST, STREAM(from),
      offsetof(sl_config_stream, from_count), NULL, "all sources", 0, 64, NULL,
-     "Sources whose records may belong to the stream: `http`."},
+     "Sources whose records may belong to the stream: `http`, and names of `sources`."},
     {"streams.NAME.when", SL_PARAMETER_TEXT, STREAM(when), 0, NULL, "takes every event", 0, 0, NULL,
      "Condition on the event as it came, a CEL expression such as `event_type != \"heartbeat\"`; see [schema](schema.md#which-stream). Asked of "
      "events that come without a stream's name in their path: the first stream in the order of the file whose `from` and `when` fit takes "
@@ -304,6 +306,17 @@ const sl_parameter sl_parameters[] = {
     {"streams.NAME.warehouse.strings", SL_PARAMETER_CHOICE, STREAM(warehouse.strings), 0,
      "truncate", NULL, 0, 0, "truncate|dead_letter", STRINGS_TEXT},
 
+    {"sources.NAME.file.path", SL_PARAMETER_PATH, SOURCE(path), 0, NULL, "needed", 0, 0, NULL,
+     "Files that are read line by line as they grow: a path, or a pattern such as `/var/log/app/*.ndjson*` (let it match the names that a "
+     "rotation gives, too). Compressed ones (`.gz`, `.zst`, `.bz2`, `.xz`, `.lz4`) are passed over. Their lines are the events of the first "
+     "stream whose `from` takes NAME and that has no `when`."},
+    {"sources.NAME.file.format", SL_PARAMETER_CHOICE, SOURCE(format), 0, "stream", NULL, 0, 0, "stream|json|csv",
+     "What lines are: as the stream's `format` says, JSON, or CSV with the stream's `csv`, where each file has its line of names."},
+    {"sources.NAME.file.read_from", SL_PARAMETER_SWITCH, SOURCE(from_end), 0, "beginning", NULL, 0, 0, "beginning|end",
+     "Where the files begin that are there at the source's first start. Later ones are read from their beginning."},
+    {"sources.NAME.file.line_timeout", SL_PARAMETER_DURATION, SOURCE(partial_us), 0, "0s", "0s: never", 0, DAYS(1), NULL,
+     "When a last line without its end is taken as it is. It is, anyhow, 5 seconds after its file was renamed to what doesn't match, or removed."},
+
     {"lookups.NAME.csv", SL_PARAMETER_TARGET, LOOKUP(csv), 0, NULL, "none", 0, 0, NULL,
      "A table that the step `lookup` asks: CSV (RFC 4180), whose first row names the columns; a file or `s3://BUCKET/KEY`. Read at "
      "the start and with each reload; a reload that can't read it leaves the old one in use."},
@@ -358,7 +371,6 @@ const size_t sl_parameter_count = sizeof sl_parameters / sizeof *sl_parameters;
 const sl_later sl_later_keys[] = {
     {"sources.NAME.kafka", "Kafka sources", false},
     {"sources.NAME.kinesis", "Kinesis sources", false},
-    {"sources.NAME.file", "file sources", false},
     {"alerts", "alerts", false},
     {"ingest", "a Kafka topic as its log", true},
     {"http.auth.aws_keys", "the Kinesis and Firehose producer APIs", true},

@@ -44,6 +44,7 @@ typedef enum sl_parameter_scope {
     SL_SCOPE_STREAM,
     SL_SCOPE_WINDOW,
     SL_SCOPE_LOOKUP,
+    SL_SCOPE_FILE,
     SL_SCOPES
 } sl_parameter_scope;
 

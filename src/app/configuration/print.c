@@ -229,6 +229,7 @@ static void print_markdown(sl_buffer *out) {
                    "A stream that names neither `lake` nor `warehouse` goes to the lake. "
                    "Without streams, each name that events are sent\nto (`POST "
                    "/v1/events/NAME`) makes a stream whose schema is inferred.\n\n");
+    markdown_table("Sources", SL_SCOPE_FILE, out);
     markdown_table("Lookups", SL_SCOPE_LOOKUP, out);
     markdown_table("Windows", SL_SCOPE_WINDOW, out);
     sl_buffer_text(out, "## Further variables\n\n| variable | meaning |\n|---|---|\n");

@@ -340,6 +340,12 @@ void sl_loader_show(sl_loader *l, sl_buffer *out) {
                    c->streams[i].warehouse.name, out);
         show_steps(&c->streams[i], out);
     }
+    if (c->file_count)
+        sl_buffer_text(out, "sources:\n");
+    for (uint32_t i = 0; i < c->file_count; i++) {
+        show_key(c->files[i].name, out);
+        show_scope(SL_SCOPE_FILE, &c->files[i], 2, true, true, out);
+    }
     if (c->lookup_count)
         sl_buffer_text(out, "lookups:\n");
     for (uint32_t i = 0; i < c->lookup_count; i++) {

@@ -311,15 +311,51 @@ static void check_partitions(sl_loader *l, const sl_config_stream *stream,
 
 static void check_sources(sl_loader *l, const sl_config_stream *stream,
                           const sl_node *section) {
-    static const char *const known[] = {"http"};
-    for (uint32_t i = 0; i < stream->from_count; i++) {
-        if (!strcmp(stream->from[i], known[0]))
+    const sl_config *c = l->config;
+    const char **known = sl_loader_get(l, c->file_count + 1, sizeof *known);
+    char all[256] = "http";
+    for (uint32_t i = 0; known && i < c->file_count; i++) {
+        known[i + 1] = c->files[i].name;
+        size_t used = strlen(all);
+        (void)snprintf(all + used, sizeof all - used, ", %s", c->files[i].name);
+    }
+    if (known)
+        known[0] = "http";
+    for (uint32_t i = 0; known && i < stream->from_count; i++) {
+        bool found = false;
+        for (uint32_t k = 0; k <= c->file_count; k++)
+            found |= !strcmp(stream->from[i], known[k]);
+        if (found)
             continue;
-        const char *near = sl_config_nearest(stream->from[i], known, 1);
+        const char *near = sl_config_nearest(stream->from[i], known, c->file_count + 1);
         sl_problem_add(&l->problems, sl_yaml_child(section, "from"), false, SL_ENOTFOUND,
                        "from: no source '%.100s'%s%s%s", stream->from[i],
-                       near ? " (did you mean '" : " (there are: ", near ? near : "http",
+                       near ? " (did you mean '" : " (there are: ", near ? near : all,
                        near ? "'?)" : ")");
+    }
+}
+
+/** A source's name stands in keys, labels and a file's name. */
+static bool is_source_name(const char *name) {
+    size_t length = strlen(name);
+    return length && length <= 64 && strcmp(name, "http") && strcmp(name, "replay") && strcmp(name, "file") && *name != '.' &&
+           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") == length;
+}
+
+void sl_loader_check_files(sl_loader *l) {
+    const sl_config *c = l->config;
+    const sl_node *node = sl_yaml_child(l->tree.root, "sources");
+    node = node ? node->first : NULL;
+    for (uint32_t i = 0; node && i < c->file_count; i++, node = node->next) {
+        const sl_config_file *f = &c->files[i];
+        if (!is_source_name(f->name))
+            sl_problem_add(&l->problems, node, true, SL_EINVAL,
+                           "source '%.140s': a name is up to 64 letters, digits, '_', '-' and '.', and not http, file or replay", f->name);
+        else if (!f->path)
+            sl_problem_add(&l->problems, node, true, SL_EINVAL, "source %s: needs file: { path: … }", f->name);
+        else if (c->stream_count && !sl_config_file_stream(c, f->name))
+            sl_problem_add(&l->problems, node, true, SL_EINVAL,
+                           "source %s: no stream takes its lines: one without `when` needs from: [%s]", f->name, f->name);
     }
 }
 

@@ -191,9 +191,26 @@ static void walk_lookups(walk *w, const sl_node *lookups) {
     }
 }
 
+static void walk_sources(walk *w, const sl_node *sources) {
+    sl_loader *l = w->loader;
+    sl_config *c = l->config;
+    c->files = sl_loader_get(l, sources->count, sizeof *c->files);
+    w->keys[0] = "sources";
+    for (const sl_node *node = sources->first; node && c->files; node = node->next) {
+        sl_config_file *file = &c->files[c->file_count++];
+        sl_loader_defaults(l, SL_SCOPE_FILE, file);
+        file->name = sl_loader_keep(l, node->key, strlen(node->key));
+        file->line = node->key_line;
+        w->bases[SL_SCOPE_FILE] = file;
+        w->keys[1] = node->key;
+        w->depth = 2;
+        visit(w, node);
+    }
+}
+
 void sl_loader_walk(sl_loader *l) {
     walk w = {.loader = l, .bases = {l->config}};
-    const sl_node *streams = NULL, *windows = NULL, *lookups = NULL;
+    const sl_node *streams = NULL, *windows = NULL, *lookups = NULL, *sources = NULL;
     sl_loader_defaults(l, SL_SCOPE_ROOT, l->config);
     /* The fixed sections first: streams begin with the root's lake. */
     for (const sl_node *node = l->tree.root->first; node; node = node->next) {
@@ -203,6 +220,8 @@ void sl_loader_walk(sl_loader *l) {
             windows = node;
         } else if (!strcmp(node->key, "lookups") && node->kind == SL_NODE_MAP) {
             lookups = node;
+        } else if (!strcmp(node->key, "sources") && node->kind == SL_NODE_MAP) {
+            sources = node;
         } else {
             w.keys[0] = node->key;
             w.depth = 1;
@@ -215,4 +234,6 @@ void sl_loader_walk(sl_loader *l) {
         walk_windows(&w, windows);
     if (lookups)
         walk_lookups(&w, lookups);
+    if (sources)
+        walk_sources(&w, sources);
 }

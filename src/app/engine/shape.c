@@ -507,6 +507,8 @@ stream *stream_find(sl_engine *e, const char *name, size_t length) {
 
 /* The first stream whose `from` takes the source; where a `when` is asked, events are routed one by one instead. */
 static stream *stream_taking(sl_engine *e, const char *source) {
+    if (strcmp(source, "replay") == 0)
+        source = "http"; /* What came without a stream's name came from there. */
     for (uint32_t i = 0; i < e->stream_count; i++)
         if (e->streams[i]->config != NULL && sl_config_takes(e->streams[i]->config, source))
             return e->streams[i];
