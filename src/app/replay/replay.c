@@ -1,6 +1,7 @@
 /* `sluice replay`: letters are gathered by stream and code, sent a request at a time, and what became of them is shown as a table. */
 #include "private.h"
 
+#include "sluice/data.h"
 #include "sluice/io_files.h"
 #include "sluice/time.h"
 
@@ -306,7 +307,12 @@ int sl_replay_main(int argc, char **argv) {
     int code = parse(argc, argv, &r.options);
     if (code >= 0)
         return code;
-    const sl_config_source source = {.path = r.options.config, .environment = (const char *const *)environ, .fixed_only = true};
+    sl_data_reading reading = {0};
+    const sl_config_source source = {.path = r.options.config,
+                                     .environment = (const char *const *)environ,
+                                     .fixed_only = r.options.into == NULL, /* Else a daemon is made of it. */
+                                     .lookup = sl_data_for_configuration,
+                                     .lookup_context = &reading};
     sl_config *config = NULL;
     if (sl_config_load(&source, warn, NULL, &config, &error) != SL_OK) {
         (void)fprintf(stderr, "sluice: %s\n", error.text);
