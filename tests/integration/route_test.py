@@ -203,6 +203,27 @@ def test_a_path_decides(root):
     stopped(daemon)
 
 
+def test_what_nobody_took_is_replayed_by_todays_conditions(root):
+    daemon = started(Daemon(root, route_configuration(root)))
+    numbers, content = request(0, 140, "lines")
+    assert daemon.request("POST", "/v1/events", content)[0] == 200
+    daemon.flush()
+    stopped(daemon)
+    streams = daemon.config["streams"]
+    beats = {"when": 'type == "heartbeat" || (version == 9 && type == "order")', "schema": {**OTHERS, "properties": {
+        **OTHERS["properties"], "type": {"type": "string"}, "version": {"type": "integer"}}}, "lake": {"to": str(root / "lake/beats")}}
+    daemon.config = {**daemon.config, "streams": {**streams, "beats": beats}}
+    started(daemon)
+    for again in range(2):
+        done = subprocess.run([BINARY, "replay", "-c", str(root / "sluice.yaml"), "--code", "no_stream"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        daemon.flush()
+        assert sorted(r[0] for r in rows(root / "lake/beats")) == [i for i in numbers if i % 14 in (3, 7)], done.stdout
+    code, text = daemon.audit()
+    assert code == 0, text
+    stopped(daemon)
+
+
 def test_lines_of_csv_are_told_apart_too(root):
     config = route_configuration(root)
     config["streams"]["orders"]["csv"] = {"columns": ["id", "type", "amount", "version", "page.path"]}  # Those of the stream that is asked first.
