@@ -95,19 +95,25 @@ static char *joined(const char *name, const char *window) {
     return copy;
 }
 
+/* A record may hold events of streams that are asked before: they go on taking them, and make nothing of them. */
+static void only_take(sl_config_stream *s) {
+    s->has_lake = s->raw = false;
+    s->warehouse.name = NULL;
+    s->contract = NULL;
+    s->plan = NULL;
+    s->step_count = 0;
+    s->late_limit_us = s->dedupe_us = 0;
+}
+
 /* What it replaces is let go with the process. */
 static bool derive(into *r) {
     sl_config *c = r->config;
     const char *name = r->options->into;
     bool good = (c->data_dir = sl_strdup((const char *)r->directory.bytes)) != NULL;
-    sl_config_stream *s = &c->streams[0];
-    if (r->stream != s) {
-        const sl_config_stream first = *s;
-        *s = *r->stream;
-        c->streams[r->stream - c->streams] = first;
-    }
-    r->stream = s;
-    c->stream_count = 1;
+    sl_config_stream *s = c->streams;
+    for (; s != r->stream; s++)
+        only_take(s);
+    c->stream_count = (uint32_t)(s - c->streams) + 1;
     s->raw = false;
     s->from_count = 0;
     if (s->has_lake)
