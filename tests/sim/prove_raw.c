@@ -45,7 +45,7 @@ static void unpack(sim *s, sl_files *files, const char *path, sl_buffer *out) {
     ZSTD_DCtx *reader = ZSTD_createDCtx();
     ZSTD_inBuffer in = {bytes, length, 0};
     size_t left = 1;
-    while (left != 0) {
+    while (left != 0 || in.pos != length) { /* Behind the frame of records stands one that readers skip. */
         if (!sl_buffer_reserve(out, 1 << 16))
             abort();
         ZSTD_outBuffer to = {out->bytes, out->capacity, out->length};

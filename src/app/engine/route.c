@@ -196,6 +196,8 @@ static uint32_t first_of(const router *r, const char *source, bool all) {
 
 bool route_asks(const sl_engine *e, const char *source) {
     const router *r = e->router;
+    if (strcmp(source, "replay") == 0)
+        source = "http"; /* As in stream_route(). */
     uint32_t i = r != NULL ? first_of(r, source, false) : 0;
     return r != NULL && i < r->count && r->conditions[i].of->config->when != NULL;
 }
