@@ -315,6 +315,23 @@ tests:
 """, 1)
 
 
+def test_lines_of_a_file_are_given_as_they_are(root):
+    passes(root, """
+sources: { log: { file: { path: "${LOGS:?where}/*.csv" } } }
+streams:
+  lines: { from: [log], format: csv, add: [source], schema: { type: object, properties: { id: { type: string }, n: { type: integer } } } }
+  sent: { from: [http], schema: { type: object, properties: { id: { type: string } } } }
+tests:
+  - name: each source has its stream
+    events:
+      - { source: log, raw: "id,n\\na,1\\nb,2\\n" }
+      - { event: { id: c } }
+    expect:
+      lines: [{ id: a, n: 1, source: log }, { id: b, n: 2 }]
+      sent: [{ id: c }]
+""", 1)
+
+
 def test_days_are_the_configured_zone_s(root):
     passes(root, "timezone: Asia/Tokyo\n" + CLICKS + """    lake: { partition_by: [date, hour] }
 tests:

@@ -570,6 +570,18 @@ static void forget_tables(sl_loader *l) {
     }
 }
 
+/** A test brings the lines of files along. */
+static void forget_files(sl_loader *l) {
+    sl_node *sources = child_of(l->tree.root, "sources");
+    for (sl_node *n = sources && sources->kind == SL_NODE_MAP ? sources->first : NULL; n; n = n->next) {
+        sl_node *file = child_of(n, "file"), *path = sl_yaml_scalar(&l->tree, "/nowhere", "sluice test");
+        if (!path)
+            l->problems.out_of_memory = true;
+        else if (child_of(file, "path"))
+            sl_yaml_put(file, "path", path);
+    }
+}
+
 static void forget_places(sl_loader *l) {
     static const char *const sections[] = {"data_dir", "admin", "journal", "spool", "s3", "log", "alerts"},
                              *const doors[] = {"listen", "auth", "tls"};
@@ -586,6 +598,7 @@ static void forget_places(sl_loader *l) {
             sl_yaml_drop(child_of(n, "lake"), "to");
     replace_warehouse(l);
     forget_tables(l);
+    forget_files(l);
 }
 
 void sl_loader_prepare_tests(sl_loader *l) {
