@@ -48,6 +48,32 @@ def test_a_payment_is_flagged_in_every_place_before_any_file_is_due(root):
     stopped(d)
 
 
+def test_a_newer_rule_holds_for_what_comes_from_then_on(root):
+    d = started(Example(root, "payments_iot", tables=["payments", "iot"], REFRESH="1s"))
+    payment = {**json.loads(lines_of("payments", "--count", "1")[0]), "category": "travel", "amount": 500}
+    assert d.post([{**payment, "transaction_id": "before"}], "/v1/events/payments")[0] == 200
+    d.flush()
+    rules = d.directory / "tables/fraud_rules.csv"
+    text = rules.read_text().replace("travel,1000.00", "travel,100.00")
+    newer = rules.with_suffix(".new")
+    newer.write_text(text)
+    newer.rename(rules)
+    sent = 0
+
+    def is_flagged():
+        nonlocal sent
+        sent += 1
+        assert d.post([{**payment, "transaction_id": f"after{sent}"}], "/v1/events/payments")[0] == 200
+        d.flush()
+        return d.sql(f"SELECT is_fraud FROM payments WHERE transaction_id = 'after{sent}'")[0]["is_fraud"]
+
+    wait_for("the newer rule", is_flagged)
+    flags = [r["is_fraud"] for r in d.sql("SELECT is_fraud FROM payments ORDER BY _position")]
+    assert flags == [0] * (len(flags) - 1) + [1], flags
+    clean(d)
+    stopped(d)
+
+
 def test_totals_are_those_of_the_events(root):
     d = example(root)
     sent = {stream: d.send(stream, kind, COUNT, *OPTIONS)
