@@ -187,8 +187,8 @@ def test_the_rate_holds_and_the_rest_is_counted(root):
     began = time.monotonic()
     sent = 0
     while time.monotonic() - began < 2:
-        daemon.post(body(sent, 50), "/v1/events/events")
-        sent += 50
+        _, reply = daemon.post(body(sent, 50), "/v1/events/events")
+        sent += reply.get("accepted", 0)
     took = time.monotonic() - began
     daemon.process.send_signal(signal.SIGTERM)
     lines = stream.rest()
@@ -212,7 +212,7 @@ def test_a_reader_that_takes_nothing_is_cut_off_and_holds_nobody_up(root):
         def send():
             nonlocal sent
             status, _ = daemon.post(body(sent, 200, text="x" * 200), "/v1/events/events")
-            assert status == 200
+            assert status in (200, 429), status
             sent += 200
             return "cut off" in daemon.said()
 
@@ -343,7 +343,7 @@ def test_top_prints_the_rates_of_an_interval(root):
     assert 0 < events <= most * 1.02 + 1, (events, most)
     assert abs(dead * 50 - events) < events * 0.6, "one of 101 is broken, one of 500 isn't let through"
     assert re.search(r"cpu +\d+\.\d\d cores, 2 workers   memory [\d.]+ [KM]iB of [\d.]+ [MG]iB", page), page
-    assert re.search(r"replies +[1-9][\d.k]* 2xx/s +0 4xx/s +0 5xx/s", page), page
+    assert re.search(r"replies +[1-9][\d.k]* 2xx/s +[\d.k]+ 4xx/s +0 5xx/s", page), page  # 429: memory is asked for faster than given.
     assert set(page_rows(page, "TABLE")) == {"events/lake", "events/dead_letters", "events/late", "per_minute"}, page
     stopped(daemon)
     code, page, _ = top(daemon, "--once")
