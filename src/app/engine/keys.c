@@ -178,12 +178,14 @@ static void key_answer(key_entry *k, const sl_intake_reply *reply) {
 /* The log says of each record what it is, so that it is read the same whatever the configuration will say. */
 static sl_format format_of(sl_engine *e, const sl_intake_request *r) {
     static const sl_format usual = {SL_FORMAT_CSV, SL_HEADER_PRESENT, ','};
+    if (r->format.kind != SL_FORMAT_CSV && r->format.kind != SL_FORMAT_ANY)
+        return (sl_format){.kind = r->format.kind};
     const sl_config_stream *c = stream_asked(e, r->stream, r->stream_length, r->source);
     sl_format format = r->format;
     if (format.kind == SL_FORMAT_ANY)
         format.kind = c != NULL ? (uint8_t)c->format : SL_FORMAT_JSON;
     if (format.kind != SL_FORMAT_CSV)
-        return (sl_format){.kind = format.kind};
+        return (sl_format){SL_FORMAT_JSON};
     const sl_format *assumed = c != NULL ? &c->csv.assumed : &usual;
     if (format.header == SL_HEADER_ANY)
         format.header = assumed->header;

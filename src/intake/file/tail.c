@@ -22,6 +22,7 @@
 #define PIECE 65536u
 #define HEADER_MAX 65536u
 #define TOLD_MAX 64u
+#define CHUNK_MIN 256u /**< Whatever the header takes. */
 
 struct sl_tail {
     sl_tail_options options;
@@ -520,7 +521,7 @@ static size_t read_chunk(sl_tail *t, tail_file *f, int64_t now_us) {
             f->offset = f->header_length;
     }
     const size_t header = t->body.length;
-    size_t limit = t->options.chunk_bytes > header + 4096 ? t->options.chunk_bytes - header : 4096;
+    size_t limit = t->options.chunk_bytes > header + CHUNK_MIN ? t->options.chunk_bytes - header : CHUNK_MIN;
     uint64_t available = f->size > f->offset ? f->size - f->offset : 0;
     size_t wanted = available < limit ? (size_t)available : limit;
     if (wanted == 0 || !sl_buffer_reserve(&t->body, wanted))
