@@ -194,6 +194,26 @@ def test_a_rewind_and_a_restart_make_the_same_rows(root):
     clean(daemon)
 
 
+def test_what_does_not_fit_in_memory_is_refused(root):
+    root.mkdir(parents=True, exist_ok=True)
+    table = root / "users.csv"
+    replace(table, csv(1))
+    daemon = started(Daemon(root, configuration(root, csv=str(table)) | {"memory": "64MiB"}))
+    used = daemon.metric("sluice_memory_used_bytes")
+    large = "user_id,name,version\n" + "".join(f"u{i},{i} {'x' * 600_000},2\n" for i in range(100))
+    replace(table, large)
+    wait_for("the refusal", lambda: failures(daemon) > 0)
+    assert "what `memory` leaves" in daemon.said(), daemon.said()[-500:]
+    assert (1, 1) in asked(daemon, 1)
+    assert daemon.metric("sluice_memory_used_bytes") < used + (32 << 20)
+    replace(table, csv(3))
+    wait_for("the refresh", lambda: len(versions_used(daemon)) == 2)
+    assert (2, 3) in asked(daemon, 2)
+    clean(daemon)
+    replace(table, large)
+    assert daemon.start() == 1 and "lookup users: its" in daemon.said() and "`memory`" in daemon.said()
+
+
 def test_what_is_read_again_from_the_log_gets_what_its_position_had(root):
     """The lake is away until its share of the spool is used up, and its table waits. Meanwhile the data changes."""
     root.mkdir(parents=True, exist_ok=True)
