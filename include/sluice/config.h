@@ -201,10 +201,10 @@ typedef struct sl_config {
 typedef sl_status sl_config_lookup_fn(void *context, const struct sl_config *config, const sl_config_lookup *lookup,
                                       sl_lookup **out, sl_error *error);
 
-/** Which stream's the lines of a file source are: the first that takes it and asks for no condition; NULL: none. */
+/** The stream that the lines of a file source go to, or with a `when` the one that is asked first; NULL: none. */
 static inline const sl_config_stream *sl_config_file_stream(const sl_config *config, const char *source) {
     for (uint32_t i = 0; i < config->stream_count; i++)
-        if (config->streams[i].when == NULL && sl_config_takes(&config->streams[i], source))
+        if (sl_config_takes(&config->streams[i], source))
             return &config->streams[i];
     return NULL;
 }

@@ -259,6 +259,35 @@ def test_lines_of_csv_are_told_apart_too(root):
     stopped(daemon)
 
 
+def test_each_source_has_streams_of_its_own(root):
+    lake = lambda name: {"lake": {"to": str(root / "lake" / name), "max_age": "1s"}}
+    number = {"schema": {"type": "object", "properties": {"id": {"type": "integer"}}}}
+    (root / "logs").mkdir(parents=True)
+    streams = {
+        "even": {"from": ["app", "http"], "when": "id % 2 == 0", **number, **lake("even")},
+        "sent": {"from": ["http"], **number, **lake("sent")},
+        "three": {"from": ["app"], "when": 'id % 3 == 0 && source == "app"', "add": ["source"], **number, **lake("three")},
+    }
+    sources = {"app": {"file": {"path": str(root / "logs/app.log")}}}
+    daemon = started(Daemon(root, {"workers": 2, "cut": {"every": "200ms"}, "sources": sources, "streams": streams}))
+    text = "".join(f'{{"id": {i}}}\n' for i in range(60)) + "broken\n"
+    (root / "logs/app.log").write_text(text)
+    assert daemon.request("POST", "/v1/events", text.encode())[0] == 200
+
+    def stored():
+        daemon.flush()
+        return {s: sorted(r[0] for r in rows(root / "lake" / s)) for s in streams}
+
+    want = {"even": sorted(2 * list(range(0, 60, 2))), "sent": list(range(1, 60, 2)), "three": list(range(3, 60, 6))}
+    wait_for("all lines", lambda: stored() == want, 20)
+    nobody = sorted(rows(root / "data/dead_letters", "stream, source, code"))
+    lost = len([i for i in range(60) if i % 2 and i % 3])
+    assert nobody == [("_unrouted", "app", "no_stream")] * lost + [("_unrouted", "app", "syntax"), ("sent", "http", "syntax")], nobody[-3:]
+    code, text = daemon.audit()
+    assert code == 0, text
+    stopped(daemon)
+
+
 def test_a_stream_without_when_takes_what_is_left_and_infers_its_schema(root):
     daemon = started(Daemon(root, route_configuration(root, catch_all=True)))
     bodies = list(requests(1500, 2))

@@ -355,7 +355,7 @@ void sl_loader_check_files(sl_loader *l) {
             sl_problem_add(&l->problems, node, true, SL_EINVAL, "source %s: needs file: { path: … }", f->name);
         else if (c->stream_count && !sl_config_file_stream(c, f->name))
             sl_problem_add(&l->problems, node, true, SL_EINVAL,
-                           "source %s: no stream takes its lines: one without `when` needs from: [%s]", f->name, f->name);
+                           "source %s: no stream takes its lines: one needs from: [%s]", f->name, f->name);
     }
 }
 
