@@ -132,6 +132,29 @@ def test_a_stricter_schema_judges_from_the_reload_on(root):
     stopped(daemon)
 
 
+def test_columns_come_and_go_and_rows_stay_what_they_are(root):
+    config = configuration(root)
+    config["streams"]["events"]["warehouse"] = {"table": "event_rows"}
+    daemon = started(Daemon(root, config))
+    daemon.post([event(i) for i in range(10)], "/v1/events/events")
+    daemon.flush()
+    audit(daemon)
+    for gone, added in (("text", "mood"), ("mood", "text"), ("text", "mood")):
+        config = other(daemon)
+        properties = config["streams"]["events"]["schema"]["properties"]
+        del properties[gone]
+        properties[added] = {"type": "string"}
+        reload(daemon, config)
+        daemon.post([event(i) for i in range(10, 20)], "/v1/events/events")
+        daemon.flush()
+        audit(daemon)
+    stopped(daemon)
+    with sqlite3.connect(daemon.warehouse()) as db:
+        db.execute("UPDATE event_rows SET mood = 'x' WHERE rowid = (SELECT min(rowid) FROM event_rows)")
+    code, text = daemon.audit()
+    assert code == 1 and "altered: 1 rows" in text, text
+
+
 def test_a_wrong_configuration_is_named_and_the_old_one_stays(root):
     daemon = started(Daemon(root, configuration(root)))
     good = other(daemon)

@@ -3,6 +3,39 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+static bool own(const char *name) {
+    return strcmp(name, "_key") == 0 || strcmp(name, "_rows") == 0 || strcmp(name, "_hash") == 0 ||
+           strcmp(name, "_partition") == 0;
+}
+
+static sl_status select_rows(sl_warehouse *w, const char *table, bool window, const columns *have, sl_sql_statement **out,
+                             sl_error *error) {
+    sl_buffer text = SL_BUFFER_EMPTY;
+    sl_buffer_text(&text, window ? "SELECT \"_rows\",\"_hash\",\"window_start\""
+                                 : "SELECT 1,\"_hash\",\"_position\"");
+    for (uint32_t i = 0; i < have->count; i++)
+        if (!own(have->names[i])) {
+            sl_buffer_byte(&text, ',');
+            sl_sqlite_quote(&text, have->names[i]);
+        }
+    sl_buffer_text(&text, " FROM ");
+    sl_sqlite_quote(&text, table);
+    if (!window)
+        sl_buffer_text(&text,
+                       " WHERE \"_partition\" = ? AND \"_position\" >= ? AND \"_position\" < ?");
+    return sl_sqlite_prepare(w, &text, out, error);
+}
+
+static cell_hash row_hash(sl_sql_statement *s, const columns *have) {
+    cell_hash hash = 0;
+    int at = 3;
+    for (uint32_t i = 0; i < have->count; i++)
+        if (!own(have->names[i]))
+            sl_sqlite_hash_cell(&hash, have->names[i], s, at++);
+    return hash;
+}
 
 static sl_status audit_rows(sl_warehouse *w, const char *table, bool window, int64_t partition,
                             uint64_t from, uint64_t to, sl_warehouse_fact *out, sl_error *error) {
@@ -10,47 +43,22 @@ static sl_status audit_rows(sl_warehouse *w, const char *table, bool window, int
     sl_status status = sl_sqlite_columns(w, table, &have, error);
     if (status != SL_OK || have.count == 0)
         return status;
-    sl_buffer text = SL_BUFFER_EMPTY;
-    sl_buffer_text(&text, window ? "SELECT \"_rows\",\"_hash\",\"window_start\""
-                                 : "SELECT 1,\"_hash\",\"_position\"");
-    uint32_t cells = 0;
-    /* In the order of sl_sqlite_hash_value(): rows' own columns come after _position, as the row file has it. */
-    for (uint32_t i = 0; i < have.count; i++)
-        if (strcmp(have.names[i], "_key") != 0 && strcmp(have.names[i], "_rows") != 0 &&
-            strcmp(have.names[i], "_hash") != 0 && strcmp(have.names[i], "_partition") != 0) {
-            sl_buffer_byte(&text, ',');
-            sl_sqlite_quote(&text, have.names[i]);
-            cells++;
-        }
-    sl_buffer_text(&text, " FROM ");
-    sl_sqlite_quote(&text, table);
-    if (!window)
-        sl_buffer_text(&text,
-                       " WHERE \"_partition\" = ? AND \"_position\" >= ? AND \"_position\" < ?");
     sl_sql_statement *s = NULL;
-    status = sl_sqlite_prepare(w, &text, &s, error);
-    sl_sqlite_columns_fini(&have);
-    if (status != SL_OK)
-        return status;
-    if (!window) {
+    status = select_rows(w, table, window, &have, &s, error);
+    if (status == SL_OK && !window) {
         sl_sql_bind_int(s, 1, partition);
         sl_sql_bind_int(s, 2, (int64_t)from);
         sl_sql_bind_int(s, 3, (int64_t)to);
     }
-    while ((status = sl_sql_step(s, error)) == SL_OK) {
-        cell_hash hash = {0};
-        bool shorter = false; /* Columns that came after the row was written are null and unhashed. */
-        uint64_t want = (uint64_t)sl_sql_int(s, 1);
-        for (uint32_t i = 0; i < cells; i++) {
-            shorter = shorter || hash.sum == want;
-            sl_sqlite_hash_cell(&hash, s, 3 + (int)i);
-        }
+    while (status == SL_OK && (status = sl_sql_step(s, error)) == SL_OK) {
+        const cell_hash hash = row_hash(s, &have);
         out->rows += (uint64_t)sl_sql_int(s, 0);
-        out->row_hash += hash.sum;
-        if (hash.sum != want && !shorter && out->altered++ == 0)
+        out->row_hash += hash;
+        if (hash != (uint64_t)sl_sql_int(s, 1) && out->altered++ == 0)
             (void)snprintf(out->first_altered, sizeof out->first_altered, "%s=%s",
                            window ? "window_start" : "_position", sl_sql_text(s, 2, NULL));
     }
+    sl_sqlite_columns_fini(&have);
     return status == SL_ENOTFOUND ? SL_OK : status;
 }
 

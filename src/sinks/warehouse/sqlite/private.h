@@ -9,11 +9,9 @@ struct sl_warehouse {
     sl_sql *sql;
 };
 
-/* Hash of stored cells, the same from values that are bound as from cells that are read. */
-typedef struct cell_hash {
-    uint64_t sum;
-    unsigned at;
-} cell_hash;
+/* Sum of a row's cells, the same from values that are bound as from cells that are read. Each counts under its column's name, and null is
+ * nothing: a row has one hash wherever its columns stand, whichever come later or get no more values. */
+typedef uint64_t cell_hash;
 
 typedef struct columns {
     char **names;
@@ -37,9 +35,9 @@ sl_status sl_sqlite_add_column(sl_warehouse *w, const char *table, const columns
 
 /* --- cells.c: values in and out --- */
 void sl_sqlite_bind(sl_sql_statement *s, int at, const sl_value *v);
-void sl_sqlite_hash_value(cell_hash *h, const sl_value *v);
+void sl_sqlite_hash_value(cell_hash *h, const char *column, const sl_value *v);
 /* As sl_sqlite_hash_value() for a cell as SQLite has it. */
-void sl_sqlite_hash_cell(cell_hash *h, sl_sql_statement *s, int column);
+void sl_sqlite_hash_cell(cell_hash *h, const char *column, sl_sql_statement *s, int at);
 
 /* --- windows.c, rows.c: within the load's transaction --- */
 sl_status sl_sqlite_load_window(sl_warehouse *w, const sl_warehouse_load *load, uint64_t *rows,

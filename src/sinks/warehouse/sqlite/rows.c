@@ -96,13 +96,13 @@ static sl_status load_file(sl_warehouse *w, const sl_warehouse_load *load, int64
         status = sl_rows_next(&reader);
         if (status != SL_OK)
             break;
-        cell_hash hash = {0};
+        cell_hash hash = 0;
         for (uint32_t i = 0; i < reader.count; i++) {
             sl_sqlite_bind(insert, (int)i + 3, &reader.values[i]);
-            sl_sqlite_hash_value(&hash, &reader.values[i]);
+            sl_sqlite_hash_value(&hash, reader.columns[i].name, &reader.values[i]);
         }
         sl_sql_bind_int(insert, 1, partition);
-        sl_sql_bind_int(insert, 2, (int64_t)hash.sum);
+        sl_sql_bind_int(insert, 2, (int64_t)hash);
         status = sl_sql_run(insert, error);
         *rows += 1;
     }

@@ -76,7 +76,7 @@ typedef struct window_load {
     sl_warehouse *warehouse;
     const sl_warehouse_load *load;
     sl_sql_statement *select, *insert;
-    sl_buffer key, state, merged, partial;
+    sl_buffer key, state, merged, partial, column;
     sl_value *numbers, *partials;
 } window_load;
 
@@ -158,13 +158,13 @@ static sl_status write_row(window_load *l, int64_t start, const uint8_t *key, si
                            const uint8_t *state, size_t state_length, sl_error *error) {
     const sl_window_plan *plan = l->load->plan;
     uint32_t keys, measures;
-    (void)sl_window_plan_keys(plan, &keys);
+    const sl_window_key *group = sl_window_plan_keys(plan, &keys);
     const sl_measure *measure = sl_window_plan_measures(plan, &measures);
-    cell_hash hash = {0};
+    cell_hash hash = 0;
     int at = 1;
     sl_value v = {.type = SL_TYPE_TIMESTAMP, .as.i64 = start};
     sl_sqlite_bind(l->insert, at++, &v);
-    sl_sqlite_hash_value(&hash, &v);
+    sl_sqlite_hash_value(&hash, "window_start", &v);
     for (uint32_t i = 0; i < keys; i++) {
         size_t n = sl_value_decode(key, key_length, &v);
         if (n == 0)
@@ -172,12 +172,12 @@ static sl_status write_row(window_load *l, int64_t start, const uint8_t *key, si
         key += n;
         key_length -= n;
         sl_sqlite_bind(l->insert, at++, &v);
-        sl_sqlite_hash_value(&hash, &v);
+        sl_sqlite_hash_value(&hash, group[i].name, &v);
     }
     sl_status status = sl_window_state_numbers(plan, state, state_length, l->numbers);
     for (uint32_t i = 0; i < measures && status == SL_OK; i++) {
         sl_sqlite_bind(l->insert, at++, &l->numbers[i]);
-        sl_sqlite_hash_value(&hash, &l->numbers[i]);
+        sl_sqlite_hash_value(&hash, measure[i].name, &l->numbers[i]);
         if (!measure[i].state)
             continue;
         sl_buffer_clear(&l->partial);
@@ -185,13 +185,17 @@ static sl_status write_row(window_load *l, int64_t start, const uint8_t *key, si
         v = (sl_value){.type = SL_TYPE_BYTES,
                        .as.text = {l->partial.bytes, l->partial.length}};
         sl_sqlite_bind(l->insert, at++, &v);
-        sl_sqlite_hash_value(&hash, &v);
+        sl_buffer_clear(&l->column);
+        sl_buffer_printf(&l->column, "%s__state", measure[i].name);
+        sl_sqlite_hash_value(&hash, sl_buffer_cstr(&l->column), &v);
+        if (l->column.failed)
+            return sl_error_set(error, SL_ENOMEM, "warehouse: out of memory");
     }
     if (status != SL_OK)
         return sl_error_set(error, status, "%s: a window's state is damaged", l->load->table);
     sl_sql_bind_blob(l->insert, at++, l->key.bytes, l->key.length);
     sl_sql_bind_int(l->insert, at++, (int64_t)sl_window_state_rows(plan, state, state_length));
-    sl_sql_bind_int(l->insert, at, (int64_t)hash.sum);
+    sl_sql_bind_int(l->insert, at, (int64_t)hash);
     return sl_sql_run(l->insert, error);
 }
 
@@ -306,6 +310,7 @@ sl_status sl_sqlite_load_window(sl_warehouse *w, const sl_warehouse_load *load, 
     sl_buffer_fini(&l.state);
     sl_buffer_fini(&l.merged);
     sl_buffer_fini(&l.partial);
+    sl_buffer_fini(&l.column);
     sl_free(l.numbers);
     sl_free(l.partials);
     return status;
