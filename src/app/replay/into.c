@@ -128,6 +128,7 @@ static bool derive(into *r) {
     for (uint32_t i = 0; i < windows; i++)
         if (c->windows[i].warehouse.name != NULL)
             good = good && (c->windows[i].warehouse.name = joined(name, c->windows[i].definition.name)) != NULL;
+    c->file_count = 0; /* Sources are the stream's own daemon's. */
     c->http.tls_cert = c->http.tls_key = NULL;
     c->http.max_body = c->http.max_body * 2 + 4096; /* A record as large as allowed, and what stands around it. */
     return good;
