@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+import route_test
 from support import BINARY, Daemon, Sender, configuration, event, flush_until, rows, run_tests, started, stopped
 
 
@@ -319,6 +320,23 @@ def test_killed_again_and_again(root):
     check(daemon, root, [i for i in range(2000) if i % 20 <= 15])
     assert told(daemon) == {("events", "require"): (900, 0, 500, {"require": 400})}
     check(daemon, root, [i for i in range(2000) if i % 20 <= 15])
+    stopped(daemon)
+
+
+def test_raw_records_come_again_into_fresh_tables_without_the_events_of_others(root):
+    config = route_test.route_configuration(root, catch_all=True)
+    config["streams"]["rest"]["raw"] = True
+    daemon = started(Daemon(root, config))
+    for n, content in route_test.requests(300, 6):
+        if n:
+            assert daemon.request("POST", "/v1/events", content)[0] in (200, 400)
+    daemon.flush()
+    for name in ("rest", "visits"):
+        command = [BINARY, "replay", "-c", str(root / "sluice.yaml"), "--stream", name, "--into", f"{name}_again"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        ids = lambda directory: sorted(r[0] for r in rows(root / "lake" / directory))
+        assert ids(f"{name}_again") == ids(name) != [], (name, len(ids(f"{name}_again")), len(ids(name)))
     stopped(daemon)
 
 

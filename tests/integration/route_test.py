@@ -224,23 +224,6 @@ def test_what_nobody_took_is_replayed_by_todays_conditions(root):
     stopped(daemon)
 
 
-def test_raw_records_come_again_into_fresh_tables_without_the_events_of_others(root):
-    config = route_configuration(root, catch_all=True)
-    config["streams"]["rest"]["raw"] = True
-    daemon = started(Daemon(root, config))
-    for n, content in requests(300, 6):
-        if n:
-            assert daemon.request("POST", "/v1/events", content)[0] in (200, 400)
-    daemon.flush()
-    for name in ("rest", "visits"):
-        command = [BINARY, "replay", "-c", str(root / "sluice.yaml"), "--stream", name, "--into", f"{name}_again"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        ids = lambda directory: sorted(r[0] for r in rows(root / "lake" / directory))
-        assert ids(f"{name}_again") == ids(name) != [], (name, len(ids(f"{name}_again")), len(ids(name)))
-    stopped(daemon)
-
-
 def test_lines_of_csv_are_told_apart_too(root):
     config = route_configuration(root)
     config["streams"]["orders"]["csv"] = {"columns": ["id", "type", "amount", "version", "page.path"]}  # Those of the stream that is asked first.

@@ -99,6 +99,8 @@ static char *joined(const char *name, const char *window) {
 static void only_take(sl_config_stream *s) {
     s->has_lake = s->raw = false;
     s->warehouse.name = NULL;
+    sl_contract_unref(s->contract);
+    sl_steps_unref(s->plan);
     s->contract = NULL;
     s->plan = NULL;
     s->step_count = 0;

@@ -313,7 +313,7 @@ int sl_replay_main(int argc, char **argv) {
                                      .fixed_only = r.options.into == NULL, /* Else a daemon is made of it. */
                                      .lookup = sl_data_for_configuration,
                                      .lookup_context = &reading};
-    sl_config *config = NULL;
+    static sl_config *config; /* With --into it goes with the process, and with it what was put there. */
     if (sl_config_load(&source, warn, NULL, &config, &error) != SL_OK) {
         (void)fprintf(stderr, "sluice: %s\n", error.text);
         return EXIT_CONFIGURATION;
