@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The memory budget holds (resident less file-backed pages), whatever arrives."""
+# alone: how much is held at the most depends on how soon the daemon gets to work
 
 import json
 import subprocess
