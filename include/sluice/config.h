@@ -239,5 +239,7 @@ SL_CHECKED sl_status sl_config_load(const sl_config_source *source, sl_config_wa
 void sl_config_destroy(sl_config *config);
 /** Print the parameter table: for --help ("text"), docs ("markdown") and the man page ("man"). */
 void sl_config_print_parameters(const char *form, sl_buffer *out);
+/** "http://127.0.0.1:8080" for "0.0.0.0:8080": what listens everywhere is asked here. */
+void sl_address_url(const char *listen, sl_buffer *out);
 /** Nearest of `names` to `word` by edit distance, or NULL when none is near. */
 const char *sl_config_nearest(const char *word, const char *const *names, size_t count);

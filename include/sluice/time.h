@@ -17,12 +17,16 @@
 #define SL_DAY_US (24 * SL_HOUR_US)
 #define SL_NO_TIME INT64_MIN /**< "No time", where a time is optional. */
 
-/** The clock port; `io` has the real one, the simulation a fake one. */
+/** The clock port: the system's, or the simulation's. */
 typedef struct sl_clock {
     int64_t (*wall_us)(void *context);      /**< Since 1970, may step. */
     int64_t (*monotonic_us)(void *context); /**< Never steps back. */
     void *context;
 } sl_clock;
+sl_clock sl_clock_system(void);
+int64_t sl_wall_us(void);      /**< The system's, likewise: */
+int64_t sl_monotonic_us(void);
+int64_t sl_cpu_us(void);       /**< Of this process, user and system. */
 
 /**
  * RFC 3339 date-time: `T`, `t` or a space between, `Z` or an offset, any number of fraction digits

@@ -7,19 +7,12 @@
 #include <string.h>
 #include <time.h>
 
-static int64_t wall_us(void *context) {
-    (void)context;
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * SL_SECOND_US + now.tv_nsec / 1000;
-}
-
 static sl_status need_objects(sl_audit_remote *r, sl_error *error) {
     if (r->objects != NULL)
         return SL_OK;
     const sl_config *c = r->config;
     const sl_object_store_options store = {.files = r->files,
-                                           .clock = {wall_us, wall_us, NULL},
+                                           .clock = sl_clock_system(),
                                            .endpoint = c->s3.endpoint,
                                            .region = c->s3.region,
                                            .path_style = c->s3.path_style};

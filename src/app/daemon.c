@@ -84,20 +84,6 @@ typedef struct daemon {
     int64_t watchdog_at_us, stopping_at_us;
 } daemon_state;
 
-static int64_t clock_us(clockid_t id) {
-    struct timespec now;
-    (void)clock_gettime(id, &now);
-    return (int64_t)now.tv_sec * SL_SECOND_US + now.tv_nsec / 1000;
-}
-static int64_t wall_us(void *context) {
-    (void)context;
-    return clock_us(CLOCK_REALTIME);
-}
-static int64_t monotonic_us(void *context) {
-    (void)context;
-    return clock_us(CLOCK_MONOTONIC);
-}
-
 static void wake_actor(void *context, sl_actor *actor) {
     daemon_state *d = context;
     if (d->delivery != NULL && actor == d->delivery_actor)
@@ -131,7 +117,7 @@ static void metrics(daemon_state *d) {
 }
 
 static void measure(const daemon_state *d) {
-    sl_metric_set(d->cpu, clock_us(CLOCK_PROCESS_CPUTIME_ID));
+    sl_metric_set(d->cpu, sl_cpu_us());
     sl_metric_set(d->workers, (int64_t)d->config->workers);
     sl_metric_set(d->limit, (int64_t)d->budget.limit);
     sl_http_replies intake = {{0}}, admin = {{0}};
@@ -396,7 +382,7 @@ static void retry_engine(daemon_state *d) {
     sl_error error = {0};
     if (make_engine(d, d->config, &error) == SL_OK)
         return;
-    d->retry_at_us = monotonic_us(NULL) + RETRY_US;
+    d->retry_at_us = sl_monotonic_us() + RETRY_US;
     sl_message(SL_LEVEL_ERROR, "app", "no engine, tried again soon", "error=\"%s\"", error.text);
 }
 
@@ -479,7 +465,7 @@ static void replace_engine(daemon_state *d) {
 
 static void begin_reload(daemon_state *d, sl_config *next) {
     d->next = next;
-    d->reload_at_us = monotonic_us(NULL);
+    d->reload_at_us = sl_monotonic_us();
     char text[64];
     (void)snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, d->reload_at_us);
     sl_systemd_notify(text);
@@ -576,7 +562,7 @@ static void close_servers(daemon_state *d) {
 /* Requests that have begun are answered first: the engine refuses what comes after its stop. */
 static void stop_engine(daemon_state *d) {
     if (!d->stopping || d->engine_stopping ||
-        (servers_open(d) && !d->at_once && monotonic_us(NULL) - d->stopping_at_us < REQUESTS_LIMIT_US))
+        (servers_open(d) && !d->at_once && sl_monotonic_us() - d->stopping_at_us < REQUESTS_LIMIT_US))
         return;
     d->engine_stopping = true;
     if (d->engine != NULL)
@@ -591,7 +577,7 @@ static void poll_engine(daemon_state *d) {
         return;
     if (d->reload_at_us != 0) {
         sl_message(SL_LEVEL_INFO, "app", "requests are taken again", "after_ms=%" PRId64,
-                   (monotonic_us(NULL) - d->reload_at_us) / 1000);
+                   (sl_monotonic_us() - d->reload_at_us) / 1000);
         sl_systemd_notify("READY=1");
         d->reload_at_us = 0;
     }
@@ -614,7 +600,7 @@ static void on_turn(void *context) {
     stop_engine(d);
     submit_files(d);
     poll_engine(d);
-    sl_admin_taps_turn(d->port.taps, monotonic_us(NULL));
+    sl_admin_taps_turn(d->port.taps, sl_monotonic_us());
     if (d->loading.running && !d->stopping && atomic_load(&d->loading.done))
         take_loaded(d);
     if (d->next != NULL && sl_engine_stopped(d->engine))
@@ -624,13 +610,13 @@ static void on_turn(void *context) {
         return;
     if (!servers_open(d))
         sl_loop_stop(d->loop);
-    else if (monotonic_us(NULL) - d->stopping_at_us > LINGER_US)
+    else if (sl_monotonic_us() - d->stopping_at_us > LINGER_US)
         close_servers(d);
 }
 
 static void on_tick(void *context) {
     daemon_state *d = context;
-    int64_t now = monotonic_us(NULL);
+    int64_t now = sl_monotonic_us();
     stop_engine(d);
     submit_files(d);
     sl_admin_taps_turn(d->port.taps, now);
@@ -655,7 +641,7 @@ static void on_stop(daemon_state *d, int number) {
     sl_message(SL_LEVEL_INFO, "app", "stopping", "signal=%d", number);
     sl_systemd_notify("STOPPING=1");
     d->stopping = true;
-    d->stopping_at_us = monotonic_us(NULL);
+    d->stopping_at_us = sl_monotonic_us();
     sl_config_destroy(d->next); /* The engine that stops for it stops for good. */
     d->next = NULL;
     sl_gate_refuse(d->gate, true);
@@ -701,7 +687,7 @@ static sl_status start(daemon_state *d, sl_error *error) {
     /* What nobody counts (SQLite's caches, stacks, batches in flight) has its place within `memory`, too. */
     const uint64_t uncounted = c->memory / 4 < UNCOUNTED ? c->memory / 4 : UNCOUNTED;
     sl_budget_init(&d->budget, c->memory - uncounted);
-    d->clock = (sl_clock){.wall_us = wall_us, .monotonic_us = monotonic_us};
+    d->clock = sl_clock_system();
     const sl_loop_callbacks callbacks = {
         .turn = on_turn, .tick = on_tick, .signal = on_signal, .context = d, .tick_ms = TICK_MS};
     status = sl_loop_create(&callbacks, &d->loop, error);

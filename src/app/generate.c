@@ -55,18 +55,6 @@ static void on_signal(int number) {
 
 bool sl_generate_stopped(void) { return stopped != 0; }
 
-int64_t sl_generate_clock_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * SL_SECOND_US + now.tv_nsec / 1000;
-}
-
-static int64_t cpu_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (int64_t)now.tv_sec * SL_SECOND_US + now.tv_nsec / 1000;
-}
-
 /* --- Options ------------------------------------------------------------------------------- */
 
 static bool read_u64(const char *text, uint64_t max, uint64_t *value) {
@@ -277,7 +265,7 @@ static sl_status write_events(const sl_generate_options *o, int file, uint8_t *b
     sl_generator generator = sl_generate_options_generator(o);
     size_t head = o->csv ? sl_generate_header(&generator, buffer) : 0;
     uint64_t end = o->count > 0 ? o->count : UINT64_MAX;
-    int64_t start = sl_generate_clock_us(), elapsed = 0;
+    int64_t start = sl_monotonic_us(), elapsed = 0;
     while (summary->sent < end && !sl_generate_stopped() &&
            (o->duration_us == 0 || elapsed < o->duration_us)) {
         uint64_t due = due_events(o, elapsed, end);
@@ -294,7 +282,7 @@ static sl_status write_events(const sl_generate_options *o, int file, uint8_t *b
         summary->bytes += length;
         if (summary->sent >= due && due < end)
             sleep_us(10000);
-        elapsed = sl_generate_clock_us() - start;
+        elapsed = sl_monotonic_us() - start;
     }
     return SL_OK;
 }
@@ -385,11 +373,11 @@ static int run(const sl_generate_options *o) {
         fprintf(stderr, "generate: out of memory\n");
         return EXIT_FAILURE;
     }
-    int64_t start = sl_generate_clock_us(), cpu = cpu_us();
+    int64_t start = sl_monotonic_us(), cpu = sl_cpu_us();
     sl_status status = is_url(o->to) ? sl_generate_send(o, summary, &error)
                                      : generate_to_file(o, summary, &error);
-    summary->wall_us = sl_generate_clock_us() - start;
-    summary->cpu_us = cpu_us() - cpu;
+    summary->wall_us = sl_monotonic_us() - start;
+    summary->cpu_us = sl_cpu_us() - cpu;
     if (is_url(o->to))
         print_summary(summary);
     if (status == SL_OK && o->summary != NULL)

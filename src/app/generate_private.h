@@ -141,9 +141,6 @@ sl_generator sl_generate_options_generator(const sl_generate_options *options);
 /** Set by SIGINT and SIGTERM: no new request, but a summary. */
 bool sl_generate_stopped(void);
 
-/** Monotonic, microseconds. */
-int64_t sl_generate_clock_us(void);
-
 /**
  * Send all events (or the lines of `options->file`) to `options->to`.
  * @param summary Filled also after a failure.

@@ -465,7 +465,7 @@ static bool may_wait(sender *s) {
 
 static void run_loop(sender *s) {
     struct epoll_event events[EPOLL_EVENTS];
-    s->start_us = s->now_us = s->tick_us = sl_generate_clock_us();
+    s->start_us = s->now_us = s->tick_us = sl_monotonic_us();
     s->tick_next_us = s->now_us + SL_SECOND_US;
     for (;;) {
         resume_paused(s);
@@ -476,7 +476,7 @@ static void run_loop(sender *s) {
             break;
         arm_timer(s);
         int n = epoll_wait(s->epoll, events, EPOLL_EVENTS, -1);
-        s->now_us = sl_generate_clock_us();
+        s->now_us = sl_monotonic_us();
         if (n < 0 && errno != EINTR) {
             fail(s, SL_EIO, "epoll_wait");
             break;

@@ -62,13 +62,6 @@ static void logged_in(void *context, sl_status status, const char *user, const c
         l->status = sl_error_set(l->error, SL_ENOMEM, "out of memory");
 }
 
-static int64_t wall_us(void *context) {
-    (void)context;
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * SL_SECOND_US + now.tv_nsec / 1000;
-}
-
 static sl_status ask(const sl_config *config, struct uv_loop_s *loop, login *l, sl_error *error) {
     const sl_http_client_options http = {.ca_file = config->s3.ca_file};
     const sl_aws_credentials_options keys = {.region = config->s3.region};
@@ -77,7 +70,7 @@ static sl_status ask(const sl_config *config, struct uv_loop_s *loop, login *l, 
     sl_redshift_login *request;
     sl_buffer user = SL_BUFFER_EMPTY;
     const sl_redshift_iam iam = sl_redshift_iam_of(config, &user);
-    const sl_clock clock = {wall_us, wall_us, NULL};
+    const sl_clock clock = sl_clock_system();
     sl_status status = user.failed ? sl_error_set(error, SL_ENOMEM, "out of memory")
                                    : sl_http_client_create(loop, &http, &client, error);
     if (status == SL_OK)

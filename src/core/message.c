@@ -87,10 +87,8 @@ void sl_message(sl_level level, const char *area, const char *event, const char 
     for (char *c = pairs; *c != 0; c++)
         if (*c == '\n' || *c == '\r')
             *c = ' ';
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
     char when[40];
-    (void)sl_time_format((int64_t)now.tv_sec * SL_SECOND_US + now.tv_nsec / 1000, when);
+    (void)sl_time_format(sl_wall_us(), when);
     sl_buffer line = SL_BUFFER_EMPTY;
     if (atomic_load(&with_prefix))
         sl_buffer_text(&line, priorities[level]);

@@ -22,20 +22,6 @@ typedef struct object {
     sl_buffer content;
 } object;
 
-static int64_t clock_us(clockid_t id) {
-    struct timespec now;
-    (void)clock_gettime(id, &now);
-    return (int64_t)now.tv_sec * SL_SECOND_US + now.tv_nsec / 1000;
-}
-static int64_t wall_us(void *context) {
-    (void)context;
-    return clock_us(CLOCK_REALTIME);
-}
-static int64_t monotonic_us(void *context) {
-    (void)context;
-    return clock_us(CLOCK_MONOTONIC);
-}
-
 static sl_status open_store(object *o, const sl_config *c, sl_error *error) {
     const sl_http_client_options http = {.ca_file = c->s3.ca_file};
     const sl_aws_credentials_options keys = {.region = c->s3.region};
@@ -47,7 +33,7 @@ static sl_status open_store(object *o, const sl_config *c, sl_error *error) {
                                            .http = o->http,
                                            .credentials = o->credentials,
                                            .files = sl_files_system(),
-                                           .clock = {wall_us, monotonic_us, NULL},
+                                           .clock = sl_clock_system(),
                                            .endpoint = c->s3.endpoint,
                                            .region = c->s3.region,
                                            .path_style = c->s3.path_style};

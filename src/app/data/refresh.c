@@ -41,12 +41,6 @@ struct sl_data_refresh {
     _Atomic bool stop;
 };
 
-static int64_t now_us(void) {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * SL_SECOND_US + now.tv_nsec / 1000;
-}
-
 static const char *kind_of(const entry *n) {
     return n->lookup != NULL ? "lookup" : "database";
 }
@@ -134,7 +128,7 @@ static void failure(sl_data_refresh *r, entry *n, const sl_error *error) {
         return;
     int64_t pause = RETRY_US << (n->failures < RETRY_SHIFT_MAX ? n->failures : RETRY_SHIFT_MAX);
     n->failures++;
-    n->due_us = now_us() + (pause < n->interval_us ? pause : n->interval_us);
+    n->due_us = sl_monotonic_us() + (pause < n->interval_us ? pause : n->interval_us);
     sl_metric_add(n->failed, 1);
     sl_message(SL_LEVEL_ERROR, "lookup", "not read again, the old one stays in use", "%s=\"%s\" error=\"%s\"", kind_of(n),
                name_of(n), error->text);
@@ -149,9 +143,9 @@ static bool settle(sl_data_refresh *r, entry *n, sl_step_data *data, const sl_bu
         figures(n, data);
     }
     n->failures = 0;
-    n->due_us = now_us() + n->interval_us;
+    n->due_us = sl_monotonic_us() + n->interval_us;
     (void)pthread_mutex_lock(&r->lock);
-    n->confirmed_us = now_us();
+    n->confirmed_us = sl_monotonic_us();
     if (changed) {
         const sl_step_data old = n->data;
         n->data = *data;
@@ -193,7 +187,7 @@ static void *thread_main(void *context) {
     sl_data_refresh *r = context;
     for (entry *n; !atomic_load(&r->stop) && (n = next_due(r)) != NULL;) {
         const int64_t due = n->due_us;
-        if (due <= now_us()) {
+        if (due <= sl_monotonic_us()) {
             refresh(r, n);
             continue;
         }
@@ -238,7 +232,7 @@ static void add(sl_data_refresh *r, const entry *from) {
         (void)sl_lookup_ref(n->data.table);
     if (n->data.database != NULL)
         (void)sl_geoip_ref(n->data.database);
-    n->confirmed_us = now_us();
+    n->confirmed_us = sl_monotonic_us();
 }
 
 static bool list(sl_data_refresh *r) {
@@ -265,7 +259,7 @@ static bool list(sl_data_refresh *r) {
     for (uint32_t i = 0; i < r->count; i++) {
         metrics(r, &r->entries[i]);
         figures(&r->entries[i], &r->entries[i].data);
-        r->entries[i].due_us = now_us() + r->entries[i].interval_us;
+        r->entries[i].due_us = sl_monotonic_us() + r->entries[i].interval_us;
     }
     return true;
 }
@@ -347,7 +341,7 @@ void sl_data_refresh_poll(sl_data_refresh *r, sl_engine *engine) {
     (void)pthread_mutex_lock(&r->lock);
     for (uint32_t i = 0; i < r->count; i++) {
         entry *n = &r->entries[i];
-        sl_metric_set(n->age, now_us() - n->confirmed_us);
+        sl_metric_set(n->age, sl_monotonic_us() - n->confirmed_us);
         if (n->fresh && engine != NULL && sl_engine_use(engine, &n->data) == SL_OK)
             n->fresh = false;
     }

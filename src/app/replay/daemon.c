@@ -170,11 +170,7 @@ static replay_daemon *at_admin(const sl_config *config) {
     replay_daemon *d = sl_calloc(1, sizeof *d);
     if (d == NULL)
         return NULL;
-    const char *listen = config->admin.listen, *colon = strrchr(listen, ':');
-    const bool any = strncmp(listen, "0.0.0.0:", 8) == 0 || strncmp(listen, "[::]:", 5) == 0;
-    sl_buffer_printf(&d->base, "http://%s", any ? "127.0.0.1" : listen);
-    if (any)
-        sl_buffer_text(&d->base, colon);
+    sl_address_url(config->admin.listen, &d->base);
     (void)sl_buffer_cstr(&d->base);
     return d;
 }

@@ -9,7 +9,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78, BATCH_ITEMS = 2000 };
@@ -203,10 +202,8 @@ static bool print_json(const replay *r) {
 static bool parse_time(const char *text, int64_t *us) {
     int64_t ago;
     int32_t day;
-    struct timespec now;
     if (sl_duration_parse(text, strlen(text), &ago)) {
-        (void)clock_gettime(CLOCK_REALTIME, &now);
-        *us = (int64_t)now.tv_sec * SL_SECOND_US - ago;
+        *us = sl_wall_us() - ago;
         return true;
     }
     if (sl_date_parse(text, strlen(text), &day)) {

@@ -13,8 +13,6 @@ enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78 };
  * @return 0, or the exit code: what is wrong was said on stderr.
  */
 int watch_address(const char *url, const char *config, sl_buffer *base);
-/** "http://127.0.0.1:8080" for "0.0.0.0:8080": what listens everywhere is asked here. */
-void watch_address_of(const char *listen, sl_buffer *base);
 /** The message of `{"error":{"message":…}}`, else the text as far as its first line goes. */
 void watch_refusal(const char *text, size_t length, sl_buffer *out);
 /** Text as a query's value, RFC 3986. */

@@ -12,18 +12,6 @@ static void no_warning(void *context, const char *message) {
     (void)message; /* The daemon has said it. */
 }
 
-void watch_address_of(const char *listen, sl_buffer *base) {
-    const char *colon = strrchr(listen, ':');
-    size_t host = colon != NULL ? (size_t)(colon - listen) : strlen(listen);
-    bool any4 = host == 7 && strncmp(listen, "0.0.0.0", 7) == 0, any6 = host == 4 && strncmp(listen, "[::]", 4) == 0;
-    sl_buffer_text(base, "http://");
-    if (any4 || any6)
-        sl_buffer_text(base, any4 ? "127.0.0.1" : "[::1]");
-    else
-        sl_buffer_append(base, listen, host);
-    sl_buffer_text(base, colon != NULL ? colon : "");
-}
-
 int watch_address(const char *url, const char *config, sl_buffer *base) {
     if (url != NULL) {
         bool whole = strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
@@ -39,7 +27,7 @@ int watch_address(const char *url, const char *config, sl_buffer *base) {
         (void)fprintf(stderr, "sluice: %s\n(--url http://HOST:PORT says where the daemon is, without a configuration)\n", error.text);
         return EXIT_CONFIGURATION;
     }
-    watch_address_of(c->admin.listen, base);
+    sl_address_url(c->admin.listen, base);
     sl_config_destroy(c);
     return 0;
 }

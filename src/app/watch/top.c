@@ -152,9 +152,7 @@ typedef struct top {
 } top;
 
 static double now_s(void) {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return (double)sl_monotonic_us() / 1e6;
 }
 
 static void draw(top *t) {

@@ -4,6 +4,8 @@
 #include "figures.h"
 #include "private.h"
 
+#include "sluice/config.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -235,7 +237,7 @@ static void the_admin_port_is_asked_where_it_listens(void **state) {
     sl_buffer out = SL_BUFFER_EMPTY;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sl_buffer_clear(&out);
-        watch_address_of(cases[i][0], &out);
+        sl_address_url(cases[i][0], &out);
         assert_string_equal(sl_buffer_cstr(&out), cases[i][1]);
     }
     sl_buffer_clear(&out);
