@@ -359,7 +359,7 @@ static void touch_tables(sl_engine *e, const task *t, const part *p) {
 
 static void count_part(sl_engine *e, const part *p) {
     stream *s = p->shape->of;
-    sl_metric_add(s->received, (int64_t)part_counts(p).received);
+    sl_metric_add(s->received, p->replays ? (int64_t)part_counts(p).received : p->batch->rows + p->decoded_rejects);
     if (p->batch->drift != 0)
         sl_metric_add(s->drift, (int64_t)p->batch->drift);
     if (p->batch->reject_count != 0)
