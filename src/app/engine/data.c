@@ -185,10 +185,11 @@ bool data_note_cut(sl_engine *e, cut *c) {
     c->notes = sl_calloc(count, sizeof(data_note *));
     if (c->notes == NULL)
         return false;
+    c->note_count = count;
     for (data_note *n = e->notes; n != NULL; n = n->next)
-        if (!n->stored) {
+        if (!n->stored) { /* The newest comes first here, and last in the ledger. */
             n->cuts++;
-            c->notes[c->note_count++] = n;
+            c->notes[--count] = n;
         }
     return true;
 }
