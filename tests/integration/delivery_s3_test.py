@@ -22,7 +22,7 @@ import pyarrow.fs
 from outside import Outside, proxies  # Before what it makes importable.
 from aws_double import AwsDouble, Refused
 from support import (
-    Daemon, Sender, body, event, flush_until, free_port, noise, rows, run_tests, started, stopped, wait_for,
+    BINARY, Daemon, Sender, body, event, flush_until, free_port, noise, rows, run_tests, started, stopped, wait_for,
 )
 
 MIB = 1 << 20
@@ -225,6 +225,40 @@ def test_bucket_in_the_hosts_name(root):
         assert any("partNumber" in t for m, t, _ in door.seen)
         outside.check(daemon, 9100)
         stopped(daemon)
+
+
+def test_dead_letters_and_raw_records_come_again_from_the_bucket(root):
+    """`sluice replay` reads both where they were brought."""
+    outside = Outside(root)
+    config = outside.configuration()
+    stream = config["streams"]["events"]
+    stream["raw"] = True
+    stream["steps"] = [{"require": {"kind": 'kind != "k4"'}}]
+    daemon = started(Daemon(root, config))
+    for i in range(0, 200, 50):
+        assert daemon.request("POST", "/v1/events/events", body(i, 50))[0] == 200
+    daemon.flush()
+    stopped(daemon)
+    stream["steps"] = []
+    started(daemon)
+
+    def replay(*arguments):
+        done = subprocess.run([BINARY, "replay", "-c", str(root / "sluice.yaml"), *arguments], capture_output=True, text=True,
+                              env=daemon.environment)
+        assert done.returncode == 0, done
+        return done.stdout
+
+    for before in (0, 40):
+        told = json.loads(replay("--json"))["letters"]
+        assert [(t["code"], t["letters"], t["taken"], t["before"]) for t in told] == [("require", 40, 40 - before, before)], told
+        outside.check(daemon, 200)
+    again = f"again_{outside.schema}"
+    assert f"4 records into {again}" in replay("--into", again, "--stream", "events")
+    table = pyarrow.dataset.dataset(f"{outside.store.bucket}/{again}", filesystem=file_system(), format="parquet").to_table(columns=["id"])
+    assert sorted(table["id"].to_pylist()) == list(range(200))
+    assert outside.query(f"SELECT count(*), count(DISTINCT id) FROM {again}") == [["200", "200"]]
+    assert outside.query(f"SELECT sum(events) FROM {again}_per_minute") == [["200"]]
+    stopped(daemon)
 
 
 def test_every_record_is_in_the_raw_zone_as_it_came(root):

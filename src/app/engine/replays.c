@@ -46,7 +46,7 @@ bool replays_valid(const sl_engine *e, const uint8_t *body, size_t length) {
     sl_replay_item item;
     size_t at = 0, n = 0;
     for (; at < length && (n = sl_replay_get(body + at, length - at, &item)) != 0; at += n)
-        if (item.position >= e->position)
+        if (item.position >= e->journal_next)
             return false;
     return at == length && length != 0;
 }

@@ -79,9 +79,13 @@ static sl_status check(into *r) {
 
 /* "s3://shop/curated/clicks" becomes "s3://shop/curated/NAME". */
 static char *beside(const char *place, const char *name) {
-    const char *slash = strrchr(place, '/');
+    size_t length = strlen(place);
+    while (length > 1 && place[length - 1] == '/')
+        length--;
+    while (length != 0 && place[length - 1] != '/')
+        length--;
     sl_buffer text = SL_BUFFER_EMPTY;
-    sl_buffer_printf(&text, "%.*s%s", slash != NULL ? (int)(slash - place + 1) : 0, place, name);
+    sl_buffer_printf(&text, "%.*s%s", (int)length, place, name);
     char *copy = text.failed ? NULL : sl_strdup(sl_buffer_cstr(&text));
     sl_buffer_fini(&text);
     return copy;
