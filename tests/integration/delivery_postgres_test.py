@@ -316,7 +316,7 @@ def test_verified_tls_with_a_password_from_a_file(root):
     root.mkdir(parents=True, exist_ok=True)
     database = PG.rsplit("/", 1)[1]
     port = address_of(PG).rsplit(":", 1)[1]
-    url = f"postgresql://sluice@localhost:{port}/{database}?options=-csearch_path%3D{outside.schema}&sslmode=verify-full"
+    url = f"postgresql://sluice@localhost:{port}/{database}?options=-csearch_path%3D{outside.schema}&sslmode=verify-full&application_name={outside.schema}"
     secret = PG.split("//")[1].split("@")[0].split(":")[1]
     (root / "password").write_text("wr0ng-s3cret\n")
     config = outside.configuration()
@@ -333,7 +333,7 @@ def test_verified_tls_with_a_password_from_a_file(root):
     flush_until(daemon)
     outside.check(daemon, 100)
     encrypted = outside.query("SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE "
-                              "datname = current_database() AND application_name = 'sluice'")
+                              f"datname = current_database() AND application_name = '{outside.schema}'")  # Others are there, too.
     assert encrypted == [["t"]], encrypted
     assert "s3cret" not in daemon.get("/config")[1].decode() and "s3cret" not in daemon.said()
     stopped(daemon)
