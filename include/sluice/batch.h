@@ -120,7 +120,8 @@ typedef struct sl_batch {
     uint32_t *row_record; /**< [capacity] index into `records`. */
     uint32_t *row_begin;  /**< [capacity] first byte of the event, from `raw`. */
     uint32_t *row_length; /**< [capacity] */
-    uint32_t *row_index;  /**< [capacity] place of the event within its record, from 0; the decoders' to fill. */
+    uint32_t *row_index;  /**< [capacity] See sl_batch_index(). */
+    uint32_t index_base;  /**< Index of row 0. */
     sl_span *row_json;    /**< [capacity] The event as JSON where its record is none; see sl_batch_json(). */
     uint8_t *verdict;     /**< [capacity] sl_verdict. */
     sl_column *columns;   /**< [schema->count] */
@@ -176,6 +177,21 @@ static inline uint64_t sl_batch_position(const sl_batch *batch, uint32_t row) {
 static inline uint64_t sl_batch_logged(const sl_batch *batch, uint32_t row) {
     const sl_record *record = &batch->records[batch->row_record[row]];
     return record->logged + (batch->row_begin[row] - record->body);
+}
+/**
+ * Place of the row's event within its record, from 0. What is kept is the difference to counting on from row 0: a record that fills
+ * batches alone keeps nothing, and its pages stay untouched.
+ */
+static inline uint32_t sl_batch_index(const sl_batch *batch, uint32_t row) {
+    return batch->index_base + row + batch->row_index[row];
+}
+/** The decoders' to set, row by row from 0 on. */
+static inline void sl_batch_set_index(sl_batch *batch, uint32_t row, uint32_t index) {
+    if (row == 0)
+        batch->index_base = index;
+    const uint32_t difference = index - batch->index_base - row;
+    if (batch->row_index[row] != difference)
+        batch->row_index[row] = difference;
 }
 /** Is the column's cell there, its enclosing objects included? */
 bool sl_batch_present(const sl_batch *batch, uint32_t field, uint32_t row);

@@ -296,7 +296,7 @@ static void a_row_that_was_found_is_decoded_by_another_schema(void **state) {
     assert_int_equal(sl_decode(finder, found, &input), SL_OK);
     assert_int_equal(found->rows, 2);
     for (uint32_t row = 0; row < 2; row++) {
-        const sl_decode_place place = {.index = found->row_index[row],
+        const sl_decode_place place = {.index = sl_batch_index(found, row),
                                        .begin = found->row_begin[row],
                                        .length = found->row_length[row]};
         bool kept;

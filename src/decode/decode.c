@@ -321,7 +321,7 @@ void sl_decode_accept(sl_decoder *decoder, sl_decode_input *input, const uint8_t
     batch->row_record[row] = input->record;
     batch->row_begin[row] = (uint32_t)(begin - batch->raw);
     batch->row_length[row] = (uint32_t)(end - begin);
-    batch->row_index[row] = input->index;
+    sl_batch_set_index(batch, row, input->index);
     batch->verdict[row] = SL_VERDICT_KEEP;
     batch->rows = row + 1;
     input->accepted++;

@@ -70,7 +70,7 @@ static void look(const sl_schema *schema, const uint8_t *data, size_t size) {
     if (status == SL_OK && broken(seen) != broken(whole))
         status = SL_EAGAIN;
     for (uint32_t row = 0; status == SL_OK && row < seen->rows; row++) {
-        const sl_decode_place place = {.index = seen->row_index[row],
+        const sl_decode_place place = {.index = sl_batch_index(seen, row),
                                        .begin = seen->row_begin[row],
                                        .length = seen->row_length[row]};
         bool kept;

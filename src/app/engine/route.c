@@ -299,7 +299,7 @@ static sl_status look_again(const worker *w, const task *t, uint32_t i) {
     sl_status status = SL_OK;
     for (uint32_t row = 0; row < first->rows && status == SL_OK; row++) {
         const sl_decode_place place = {.record = first->row_record[row],
-                                       .index = first->row_index[row],
+                                       .index = sl_batch_index(first, row),
                                        .begin = first->row_begin[row],
                                        .length = first->row_length[row],
                                        .names = names_of(w, t, first->row_record[row])};
@@ -399,7 +399,7 @@ static bool place_row(worker *w, task *t, uint32_t row) {
     const sl_batch *b = look->batches[0];
     shape *s = look->shapes[look->takers[row]];
     const sl_decode_place place = {.record = b->row_record[row],
-                                   .index = b->row_index[row],
+                                   .index = sl_batch_index(b, row),
                                    .begin = b->row_begin[row],
                                    .length = b->row_length[row],
                                    .names = names_of(w, t, b->row_record[row])};
@@ -441,7 +441,7 @@ bool route_record(worker *w, task *t, uint32_t record) {
         bool row = look->row < b->rows && b->row_record[look->row] == record;
         bool reject = look->reject < b->reject_count && b->rejects[look->reject].record == record;
         if (row && reject)
-            row = b->row_index[look->row] < b->rejects[look->reject].index;
+            row = sl_batch_index(b, look->row) < b->rejects[look->reject].index;
         if (row ? !place_row(w, t, look->row++) : reject && !place_reject(w, t, look->reject++))
             return false;
         if (row || reject)

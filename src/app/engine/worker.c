@@ -71,7 +71,7 @@ static bool refuse_all(sl_batch *batch, sl_record *records) {
     for (uint32_t row = 0; row < batch->rows; row++) {
         uint32_t record = batch->row_record[row];
         sl_reject reject = {.record = record,
-                            .index = batch->row_index[row],
+                            .index = sl_batch_index(batch, row),
                             .begin = batch->row_begin[row],
                             .length = batch->row_length[row],
                             .code = SL_CODE_NO_STREAM,

@@ -36,7 +36,7 @@ bool worker_contract(worker *w, task *t, part *p) {
         const sl_contract_refusal *r = &refused[i].refusal;
         uint32_t row = refused[i].row;
         const sl_reject reject = {.record = b->row_record[row],
-                                  .index = b->row_index[row],
+                                  .index = sl_batch_index(b, row),
                                   .begin = b->row_begin[row],
                                   .length = b->row_length[row],
                                   .at = b->records[b->row_record[row]].format.kind == SL_FORMAT_JSON ? r->at : 0,

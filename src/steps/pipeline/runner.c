@@ -172,7 +172,7 @@ static sl_status require(sl_step_runner *r, uint32_t at, sl_batch *b, sl_step_co
         sl_error error = {0};
         bool failed = !from->valid[row] && sl_expression_explain(r->expressions[at], b, row, &error) != SL_OK;
         const sl_reject reject = {.record = b->row_record[row],
-                                  .index = b->row_index[row],
+                                  .index = sl_batch_index(b, row),
                                   .begin = b->row_begin[row],
                                   .length = b->row_length[row],
                                   .code = SL_CODE_REQUIRE,
