@@ -53,8 +53,6 @@ typedef struct sl_generator {
     char prefix[24];
 } sl_generator;
 
-/** @return "clickstream"; NULL outside the table. */
-const char *sl_generate_kind_name(sl_generate_kind kind);
 /** @return false when there is no such kind. */
 bool sl_generate_kind_parse(const char *name, sl_generate_kind *kind);
 /** @param count 0: unknown. Starts at SL_GENERATE_START_MS with a span of one hour. */

@@ -111,7 +111,6 @@ SL_CHECKED sl_status sl_parquet_scan_open(const uint8_t *bytes, size_t length, s
 void sl_parquet_scan_close(sl_parquet_scan *scan); /**< NULL is allowed. */
 uint32_t sl_parquet_scan_columns(const sl_parquet_scan *scan);
 const char *sl_parquet_scan_name(const sl_parquet_scan *scan, uint32_t column); /**< "place.city" */
-sl_type sl_parquet_scan_type(const sl_parquet_scan *scan, uint32_t column); /**< JSON is STRING: the file doesn't tell. */
 /** Before the first row: others than these are passed over, and are null. */
 void sl_parquet_scan_only(sl_parquet_scan *scan, const char *const *names, uint32_t count);
 /**

@@ -223,10 +223,6 @@ static const kind_row kinds[SL_GENERATE_KIND_COUNT] = {
     [SL_GENERATE_FOOD_DELIVERY] = {"food-delivery", sl_generate_food, "OrderID", "OrderValue"},
 };
 
-const char *sl_generate_kind_name(sl_generate_kind kind) {
-    return kind < SL_GENERATE_KIND_COUNT ? kinds[kind].name : NULL;
-}
-
 bool sl_generate_kind_parse(const char *name, sl_generate_kind *kind) {
     for (unsigned i = 0; i < SL_GENERATE_KIND_COUNT; i++)
         if (strcmp(name, kinds[i].name) == 0) {

@@ -173,10 +173,6 @@ const char *sl_parquet_scan_name(const sl_parquet_scan *r, uint32_t i) {
     return r->columns[i].path;
 }
 
-sl_type sl_parquet_scan_type(const sl_parquet_scan *r, uint32_t i) {
-    return r->columns[i].kind.type;
-}
-
 void sl_parquet_scan_only(sl_parquet_scan *r, const char *const *names, uint32_t count) {
     for (uint32_t i = 0; i < r->column_count; i++) {
         r->columns[i].wanted = false;
