@@ -45,6 +45,7 @@ OWNERS = {
     "sinks/warehouse/redshift": "redshift",
     "io": "http_client http_server io_files loop postgres sql timer",
     "io/aws": "aws",
+    "io/kafka": "kafka",
     "admin": "admin",
     "app": "audit audit_remote daemon replay config data engine generate intake target trial watch",
 }
