@@ -70,6 +70,7 @@ typedef enum sl_format_kind {
     SL_FORMAT_CSV,  /**< Lines of values, RFC 4180. */
     SL_FORMAT_ANY,  /**< In requests only: as the stream's configuration says. */
     SL_FORMAT_REPLAY, /**< Items of replay.h: events that the log had before. */
+    SL_FORMAT_MESSAGES, /**< Items of messages.h: each is a record of its own, CSV where there is a delimiter, else JSON. */
 } sl_format_kind;
 
 typedef enum sl_format_header {
@@ -96,7 +97,8 @@ typedef struct sl_record {
     uint32_t source;     /**< Index into the daemon's source names. */
     uint32_t stream;     /**< Index into the daemon's streams, for the engine. */
     sl_format format;
-    uint32_t replay;     /**< 1 + index of the record that brought it again; 0: it is no replay. */
+    uint32_t carrier;    /**< 1 + index of the record that it is an item of; 0: it is one itself. */
+    bool replay;         /**< It was in the log before. */
     uint32_t accepted;   /**< Events kept, over all batches that the record was spread on. */
     uint32_t rejected;
 } sl_record;

@@ -21,7 +21,7 @@ TOP = Path(os.environ.get("SLUICE_TOP") or Path(__file__).resolve().parents[2])
 # The folder whose contract a public header is.
 OWNERS = {
     "core": "buffer csv files hash memory message metrics power ring status text_cache time utf8",
-    "event": "batch enrich schema value",
+    "event": "batch enrich messages schema value",
     "intake/http": "http http_intake",
     "intake/file": "tail",
     "log/journal": "journal",

@@ -2,6 +2,8 @@
  * promised about each. */
 #include "sim.h"
 
+#include "sluice/messages.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +126,27 @@ static void put_doubles(sim *s, sim_request *r, sl_buffer *out) {
     }
 }
 
+/* What is sent: the lines, or each line as a message. The raw zone has either as the same lines. */
+static void pack(sim *s, sim_request *r) {
+    sl_buffer out = SL_BUFFER_EMPTY;
+    const bool parted = s->raw && s->shared; /* Then streams would have messages out of the middle. */
+    if (!parted && sim_chance(s, 250)) {
+        r->format = (sl_format){.kind = SL_FORMAT_MESSAGES};
+        sl_messages_begin(&out, NULL);
+        for (size_t at = 0, length; at < r->length; at += length + 1) {
+            length = strcspn(r->lines + at, "\n");
+            (void)sl_messages_add(&out, 0, r->lines + at, length);
+        }
+    } else {
+        sl_buffer_append(&out, r->lines, r->length);
+    }
+    r->sent_length = out.length;
+    if (!sl_buffer_reserve(&out, 64))
+        abort();
+    memset(out.bytes + out.length, 0, 64);
+    r->sent = out.bytes;
+}
+
 /* NDJSON, where a broken line costs itself alone. What nobody takes is refused event by event. */
 static void make_body(sim *s, sim_request *r, uint32_t number, uint32_t good, uint32_t bad) {
     sl_buffer out = SL_BUFFER_EMPTY;
@@ -154,13 +177,10 @@ static void make_body(sim *s, sim_request *r, uint32_t number, uint32_t good, ui
         abort();
     r->good = s->streams[r->stream].routed ? good : 0;
     r->bad = s->streams[r->stream].routed ? bad : good + bad;
-    r->body = malloc(out.length + 64);
-    if (r->body == NULL)
-        abort();
-    memcpy(r->body, out.bytes, out.length);
-    memset(r->body + out.length, 0, 64);
     r->length = out.length;
-    sl_buffer_fini(&out);
+    (void)sl_buffer_cstr(&out);
+    r->lines = (char *)out.bytes;
+    pack(s, r);
 }
 
 /* A key that was answered for good, under which another body must be refused. */
@@ -213,7 +233,7 @@ static void answered_in(sim *s, sim_request *r, uint32_t number, const sl_intake
     uint32_t accepted = r->good + r->unmet + r->passed_over + r->doubles + r->guests;
     if (reply->accepted != accepted || reply->rejected != r->bad || reply->status != (accepted == 0 ? 400 : 200))
         sim_fail(s, "request %u: %u accepted, %u rejected, status %d; it has %u good and %u broken events:\n%.2000s",
-                 number, reply->accepted, reply->rejected, reply->status, accepted, r->bad, r->body);
+                 number, reply->accepted, reply->rejected, reply->status, accepted, r->bad, r->lines);
     r->in = true;
     if (r->key[0] != 0 && !s->calm && sim_chance(s, 150)) {
         sim_trace(s, "reply of %u is lost", number);
@@ -284,10 +304,11 @@ static void send_once(sim *s, uint32_t number) {
     const sl_intake_request request = {.stream = path,
                                        .stream_length = strlen(path),
                                        .source = "http",
+                                       .format = r->format,
                                        .key = r->key,
                                        .key_length = strlen(r->key),
-                                       .body = (const uint8_t *)r->body,
-                                       .length = r->length,
+                                       .body = r->sent,
+                                       .length = r->sent_length,
                                        .done = on_reply,
                                        .token = a};
     sl_intake *intake = sl_engine_intake(s->engine);
@@ -375,8 +396,10 @@ void clients_fini(sim *s) {
         free(s->tries);
         s->tries = next;
     }
-    for (uint32_t i = 0; i < s->request_count; i++)
-        free(s->requests[i].body);
+    for (uint32_t i = 0; i < s->request_count; i++) {
+        sl_free(s->requests[i].lines);
+        sl_free(s->requests[i].sent);
+    }
     free(s->requests);
     free(s->events);
 }

@@ -82,7 +82,7 @@ static size_t record_length(raw_zone *z, const char *path, const char *text, siz
     if (number >= s->request_count || !took(s, &s->requests[number], z->stream))
         sim_fail(s, "%s holds a record of request %u", path, number);
     const sim_request *r = &s->requests[number];
-    if (r->length > length || memcmp(text, r->body, r->length) != 0)
+    if (r->length > length || memcmp(text, r->lines, r->length) != 0)
         sim_fail(s, "%s: request %u isn't there as it was sent", path, number);
     z->found[number]++;
     return r->length;

@@ -36,8 +36,11 @@ typedef struct sim_event {
 typedef struct sim_request {
     uint32_t stream;         /**< Into sim.streams. */
     char key[24];            /**< Idempotency-Key, or "". */
-    char *body;
+    char *lines;   /**< Its events. */
     size_t length;
+    uint8_t *sent; /**< The body. */
+    size_t sent_length;
+    sl_format format;
     uint32_t first, good;    /**< Ids of its good events. */
     uint32_t bad;            /**< Refused ones. */
     uint32_t unmet, passed_over; /**< Accepted, then refused by a step, or passed over. */

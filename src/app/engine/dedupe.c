@@ -53,7 +53,7 @@ static void fill_events(dedupe_actor *a, const part *p) {
         int64_t time = timed && field != SL_NO_FIELD ? b->columns[field].values.i64[row] : arrival;
         int64_t step = time < arrival ? time : arrival;
         bool kept = b->verdict[row] == SL_VERDICT_KEEP;
-        if (p->replays && b->records[b->row_record[row]].replay != 0) {
+        if (p->replays && b->records[b->row_record[row]].replay) {
             timed = false; /* It had come in time, or nobody knows; and it moves nothing. */
             kept = kept && (watermark == SL_NO_TIME || step >= watermark - horizon);
         }

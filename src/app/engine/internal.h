@@ -13,6 +13,7 @@
 #include "sluice/journal.h"
 #include "sluice/lake.h"
 #include "sluice/message.h"
+#include "sluice/messages.h"
 #include "sluice/parquet.h"
 #include "sluice/replay.h"
 #include "sluice/ring.h"
@@ -251,6 +252,7 @@ struct task {
     bool keys_only;       /**< Read back only for its keys. */
     bool dry_run;         /**< A replay that is only judged: not in the log, and in no list. */
     bool replays;         /**< Some records are replays. */
+    uint32_t item_count;
     uint32_t epoch;       /**< Of the reader. */
     uint64_t read_to;     /**< Synced end when the reader was sent. */
     sl_status status;     /**< Of its write or read. */
@@ -260,7 +262,7 @@ struct task {
     bool near;            /**< loop: one half is here, the other doesn't have it any more and pushes it now. */
     uint32_t worker;
     task_stage stage;
-    sl_record *records;   /**< One per record of the group, then one per item of its replays. */
+    sl_record *records;   /**< One per record of the group, then one per item of those that carry some. */
     uint32_t record_count;
     uint32_t record_capacity;
     request *requests;    /**< Live ones. */
@@ -733,13 +735,19 @@ sl_status dedupe_note(storage_actor *a, cut *c, sl_error *error);
 /** Loop: the cut is committed, or given up. */
 void dedupe_end_cut(sl_engine *e, cut *c, bool committed);
 
+/* items.c: records that carry others */
+bool items_carried(sl_format format); /**< Whether a record of this format is such a one. */
+bool items_valid(const sl_engine *e, sl_format format, const uint8_t *body, size_t length);
+void items_count(task *t); /**< Sets item_count and `replays`. */
+void items_spread(sl_engine *e, task *t); /**< Items as records behind the group's own. */
+void items_add_up(task *t); /**< What became of messages, for the record that carries them. */
+uint32_t items_index(const task *t, uint32_t record); /**< Place of an item among its carrier's. */
+
 /* replays.c */
 sl_status replays_create(sl_engine *e, sl_error *error);
 void replays_destroy(sl_engine *e);
 /** Is this the body of a replay, of positions that have their place in the log? */
 bool replays_valid(const sl_engine *e, const uint8_t *body, size_t length);
-uint32_t replays_count(const task *t); /**< Items of all its replays. */
-void replays_spread(sl_engine *e, task *t);          /**< Items as records behind the group's own. */
 /** At the ticket: events that were taken before get their verdict. @return false: no memory, again later. */
 bool replays_judge(sl_engine *e, const task *t);
 void replays_counted(sl_engine *e, const part *p);

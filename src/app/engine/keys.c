@@ -178,19 +178,22 @@ static void key_answer(key_entry *k, const sl_intake_reply *reply) {
 /* The log says of each record what it is, so that it is read the same whatever the configuration will say. */
 static sl_format format_of(sl_engine *e, const sl_intake_request *r) {
     static const sl_format usual = {SL_FORMAT_CSV, SL_HEADER_PRESENT, ','};
-    if (r->format.kind != SL_FORMAT_CSV && r->format.kind != SL_FORMAT_ANY)
+    const bool messages = r->format.kind == SL_FORMAT_MESSAGES;
+    if (r->format.kind != SL_FORMAT_CSV && r->format.kind != SL_FORMAT_ANY && !messages)
         return (sl_format){.kind = r->format.kind};
     const sl_config_stream *c = stream_asked(e, r->stream, r->stream_length, r->source);
     sl_format format = r->format;
-    if (format.kind == SL_FORMAT_ANY)
+    if (format.kind == SL_FORMAT_ANY || messages)
         format.kind = c != NULL ? (uint8_t)c->format : SL_FORMAT_JSON;
     if (format.kind != SL_FORMAT_CSV)
-        return (sl_format){SL_FORMAT_JSON};
+        return (sl_format){.kind = messages ? SL_FORMAT_MESSAGES : SL_FORMAT_JSON};
     const sl_format *assumed = c != NULL ? &c->csv.assumed : &usual;
     if (format.header == SL_HEADER_ANY)
         format.header = assumed->header;
     if (format.delimiter == 0)
         format.delimiter = assumed->delimiter;
+    if (messages)
+        format.kind = SL_FORMAT_MESSAGES;
     return format;
 }
 
@@ -344,7 +347,7 @@ sl_status intake_submit(sl_intake *intake, const sl_intake_request *r) {
         return SL_ENOSPC;
     if (sl_journal_room(e->journal) < r->length + e->outstanding_bytes + (1 << 20))
         return SL_ENOSPC;
-    if (r->format.kind == SL_FORMAT_REPLAY && !replays_valid(e, r->body, r->length))
+    if (items_carried(r->format) && !items_valid(e, r->format, r->body, r->length))
         return SL_EINVAL;
     sl_intake_request known = *r;
     known.format = format_of(e, r);
@@ -363,13 +366,15 @@ static uint32_t collect_errors(const task *t, uint32_t record, sl_intake_error *
         const sl_batch *b = t->parts[i].batch;
         for (uint32_t k = 0; k < b->reject_count; k++) {
             const sl_reject *r = &b->rejects[k];
-            if (r->record != record || r->code == SL_CODE_REQUIRE)
+            const uint32_t carrier = t->records[r->record].carrier;
+            if ((carrier != 0 ? carrier - 1 : r->record) != record || r->code == SL_CODE_REQUIRE)
                 continue; /* What steps refuse was taken. */
+            const uint32_t index = carrier != 0 ? items_index(t, r->record) : r->index;
             /* The first by index: the contract's refusals come behind the decoder's, and events may go to several streams. */
-            if (count == SL_INTAKE_ERRORS_MAX && errors[count - 1].index < r->index)
+            if (count == SL_INTAKE_ERRORS_MAX && errors[count - 1].index < index)
                 continue;
             uint32_t at = count == SL_INTAKE_ERRORS_MAX ? count - 1 : count++;
-            for (; at != 0 && errors[at - 1].index > r->index; at--) {
+            for (; at != 0 && errors[at - 1].index > index; at--) {
                 errors[at] = errors[at - 1];
                 memcpy(offsets[at], offsets[at - 1], sizeof *offsets);
             }
@@ -379,7 +384,7 @@ static uint32_t collect_errors(const task *t, uint32_t record, sl_intake_error *
                 sl_buffer_append(texts, sl_batch_text(b, spans[n]), spans[n].length);
                 sl_buffer_byte(texts, 0);
             }
-            errors[at] = (sl_intake_error){.index = r->index, .code = sl_code_name(r->code), .at = r->at};
+            errors[at] = (sl_intake_error){.index = index, .code = sl_code_name(r->code), .at = r->at};
         }
     }
     for (uint32_t i = 0; i < count; i++) {

@@ -51,43 +51,6 @@ bool replays_valid(const sl_engine *e, const uint8_t *body, size_t length) {
     return at == length && length != 0;
 }
 
-uint32_t replays_count(const task *t) {
-    uint32_t count = 0;
-    sl_replay_item item;
-    for (uint32_t i = 0; i < t->group->count; i++) {
-        const sl_journal_record *r = &t->group->records[i];
-        const uint8_t *body = t->group->bytes + r->body;
-        if (r->damaged || r->format.kind != SL_FORMAT_REPLAY)
-            continue;
-        for (size_t at = 0, n; (n = sl_replay_get(body + at, r->length - at, &item)) != 0; at += n)
-            count++;
-    }
-    return count;
-}
-
-void replays_spread(sl_engine *e, task *t) {
-    for (uint32_t i = 0; i < t->group->count; i++) {
-        const sl_journal_record *r = &t->group->records[i];
-        const uint8_t *body = t->group->bytes + r->body;
-        sl_replay_item item;
-        if (r->damaged || r->format.kind != SL_FORMAT_REPLAY)
-            continue;
-        for (size_t at = 0, n; (n = sl_replay_get(body + at, r->length - at, &item)) != 0; at += n) {
-            const uint32_t begin = (uint32_t)(item.bytes - t->group->bytes);
-            t->shapes[t->record_count] = t->shapes[i];
-            t->records[t->record_count++] = (sl_record){.position = item.position,
-                                                        .logged = t->group->offset + begin,
-                                                        .body = begin,
-                                                        .length = item.length,
-                                                        .arrival_us = item.arrival_us,
-                                                        .source = source_index(e, item.source, item.source_length),
-                                                        .stream = t->records[i].stream,
-                                                        .format = item.format,
-                                                        .replay = i + 1};
-        }
-    }
-}
-
 /* --- what was taken --- */
 
 static int compare(const void *a, const void *b) {
@@ -167,7 +130,7 @@ static bool result_grow(replay_result *r) {
 static void judge_row(sl_engine *e, const part *p, uint32_t row, replay_result *result) {
     const sl_record *record = &p->batch->records[p->batch->row_record[row]];
     const uint64_t position = sl_batch_position(p->batch, row), keeper = sl_batch_logged(p->batch, row);
-    if (record->replay == 0)
+    if (!record->replay)
         return;
     replay_mark *m = mark_of(&e->replays, position);
     if (p->batch->verdict[row] == SL_VERDICT_DEAD) {
@@ -203,7 +166,7 @@ void replays_counted(sl_engine *e, const part *p) {
     stream *s = p->shape->of;
     uint32_t taken = 0;
     for (uint32_t row = 0; row < p->batch->rows; row++)
-        taken += p->batch->records[p->batch->row_record[row]].replay != 0 &&
+        taken += p->batch->records[p->batch->row_record[row]].replay &&
                  p->batch->verdict[row] != SL_VERDICT_DEAD && p->batch->verdict[row] != SL_VERDICT_REPEATED;
     char label[96];
     (void)snprintf(label, sizeof label, "stream=\"%s\"", s->name);
@@ -216,9 +179,9 @@ void replays_outcome(const sl_engine *e, const task *t, uint32_t record, sl_repl
     for (uint32_t i = 0; i < t->part_count; i++) {
         const sl_batch *b = t->parts[i].batch;
         for (uint32_t k = 0; k < b->reject_count; k++)
-            out->refused[b->rejects[k].code] += b->records[b->rejects[k].record].replay == record + 1;
+            out->refused[b->rejects[k].code] += b->records[b->rejects[k].record].carrier == record + 1;
         for (uint32_t row = 0; row < b->rows; row++) {
-            if (b->records[b->row_record[row]].replay != record + 1 || b->verdict[row] == SL_VERDICT_DEAD)
+            if (b->records[b->row_record[row]].carrier != record + 1 || b->verdict[row] == SL_VERDICT_DEAD)
                 continue;
             if (replays_known(e, sl_batch_position(b, row), UINT64_MAX))
                 out->repeated++;

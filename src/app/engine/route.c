@@ -356,7 +356,7 @@ static bool refill(worker *w, task *t) {
     sl_status status = SL_OK;
     while (status == SL_OK && look->next < t->record_count) {
         const sl_record *next = &t->records[look->next];
-        if (next->stream == ROUTED && next->format.kind != SL_FORMAT_REPLAY) {
+        if (next->stream == ROUTED && !items_carried(next->format)) {
             if (!look->split)
                 look->input = (sl_decode_input){.record = look->next, .names = names_of(w, t, look->next)};
             status = sl_decode(look->decoders[0], first, &look->input);

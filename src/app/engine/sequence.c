@@ -105,8 +105,8 @@ static bool task_grow(task *t, uint32_t count) {
 
 /* Which stream takes each record, in which shape. */
 static bool route(sl_engine *e, task *t) {
-    const uint32_t replayed = replays_count(t);
-    if (!task_grow(t, t->group->count + replayed))
+    items_count(t);
+    if (!task_grow(t, t->group->count + t->item_count))
         return false;
     data_assign(e, t);
     /* A new stream begins at what isn't ticketed yet, not at this group: after a restart the log may hold
@@ -137,9 +137,8 @@ static bool route(sl_engine *e, task *t) {
             route_share(e, t, i);
     }
     t->record_count = t->group->count;
-    t->replays = replayed != 0;
-    if (replayed != 0)
-        replays_spread(e, t);
+    if (t->item_count != 0)
+        items_spread(e, t);
     return true;
 }
 
@@ -365,7 +364,7 @@ static void count_part(sl_engine *e, const part *p) {
     if (p->batch->reject_count != 0)
         sl_metric_add(s->refused, p->batch->reject_count);
     for (uint32_t i = 0; i < p->batch->reject_count; i++)
-        if (p->batch->records[p->batch->rejects[i].record].replay == 0)
+        if (!p->batch->records[p->batch->rejects[i].record].replay)
             sl_metric_add(e->metric_dead[p->batch->rejects[i].code], 1);
 }
 
@@ -526,7 +525,7 @@ static void written(sl_engine *e, task *t) {
         e->journal_full = false;
         for (uint32_t i = 0; i < t->record_count; i++) {
             t->records[i].logged = t->group->offset + t->records[i].body;
-            if (t->records[i].replay == 0)
+            if (!t->records[i].replay)
                 t->records[i].position = t->records[i].logged;
         }
         return;
@@ -574,6 +573,8 @@ static void decoded(sl_engine *e, task *t) {
         return;
     }
     t->decoded = true;
+    if (t->item_count != 0)
+        items_add_up(t);
     if (t->dry_run) {
         reply_task(e, t);
         task_release(e, t);

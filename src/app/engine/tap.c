@@ -244,11 +244,12 @@ void tap_received(worker *w, const task *t) {
         if (!begin_look(&l, w, slot, 1u << SL_TAP_RECEIVED, NULL))
             continue;
         l.placed = placed(t);
-        for (uint32_t i = 0; i < t->group->count; i++) {
+        for (uint32_t i = 0; i < t->record_count; i++) {
             const sl_record *r = &t->records[i];
+            const bool damaged = r->carrier == 0 && t->group->records[i].damaged;
             /* A record whose events are routed may hold some of any stream. */
             const stream *s = t->shapes[i] != NULL ? t->shapes[i]->of : NULL;
-            if (t->group->records[i].damaged || (l.tap->of != NULL && s != NULL && l.tap->of != s))
+            if (damaged || items_carried(r->format) || (l.tap->of != NULL && s != NULL && l.tap->of != s))
                 continue;
             sl_buffer *out = begin_line(&l, s, r, 0);
             if (out == NULL)

@@ -123,7 +123,7 @@ static void decode(worker *w, task *t) {
     release_parts(w, t); /* Decoded before, with another schema. */
     t->nomem = t->routed && !route_begin(w, t);
     for (uint32_t i = 0; i < t->record_count && !t->nomem; i++) {
-        bool passed = i < t->group->count && (t->group->records[i].damaged || t->records[i].format.kind == SL_FORMAT_REPLAY);
+        bool passed = i < t->group->count && (t->group->records[i].damaged || items_carried(t->records[i].format));
         t->nomem = !passed && !decode_record(w, t, i);
     }
     for (uint32_t i = 0; i < t->part_count; i++) {

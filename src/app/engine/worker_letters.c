@@ -76,7 +76,7 @@ static void letter(worker *w, const task *t, const part *p, const sl_reject *r, 
     letter_int(b, f++, row, p->shape->schema->version);
     letter_int(b, f++, row, record->arrival_us);
     letter_text(b, f++, row, source, strlen(source));
-    const sl_journal_record *brought = &t->group->records[r->record];
+    const sl_journal_record *brought = &t->group->records[record->carrier != 0 ? record->carrier - 1 : r->record];
     letter_text(b, f++, row, t->group->bytes + brought->stream, brought->stream_length);
     letter_format(p, r, b, f, row);
 }
@@ -89,7 +89,7 @@ sl_status letters_add(worker *w, worker_table *wt, const task *t, const part *p)
         if (status != SL_OK)
             return status;
         for (; i < p->batch->reject_count && b->rows < b->capacity; i++)
-            if (p->batch->records[p->batch->rejects[i].record].replay == 0) /* Else it is one already. */
+            if (!p->batch->records[p->batch->rejects[i].record].replay) /* Else it is one already. */
                 letter(w, t, p, &p->batch->rejects[i], b);
         if (b->arena.failed)
             return SL_ENOMEM;

@@ -124,7 +124,7 @@ static sl_status write_record(const worker *w, sl_ndjson_writer *writer, const t
     const sl_ndjson_mark mark = {.arrival_us = r->arrival_us,
                                  .source = source,
                                  .source_length = strlen(source),
-                                 .named = t->group->records[i].stream_length != 0,
+                                 .named = t->group->records[r->carrier != 0 ? r->carrier - 1 : i].stream_length != 0,
                                  .format = r->format};
     return sl_ndjson_write(writer, t->group->bytes + r->body, r->length, &mark);
 }
@@ -132,10 +132,10 @@ static sl_status write_record(const worker *w, sl_ndjson_writer *writer, const t
 sl_status raw_add(worker *w, worker_table *wt, const task *t) {
     sl_status status = SL_OK;
     route_cursor cursor = {0};
-    for (uint32_t i = 0; i < t->group->count && status == SL_OK; i++) {
+    for (uint32_t i = 0; i < t->record_count && status == SL_OK; i++) {
         const sl_record *r = &t->records[i];
         bool ours = r->stream == ROUTED ? route_has(t, wt->of->of, i, &cursor) : r->stream == wt->of->of->index;
-        bool passed = t->group->records[i].damaged || r->format.kind == SL_FORMAT_REPLAY;
+        bool passed = r->replay || items_carried(r->format) || (r->carrier == 0 && t->group->records[i].damaged);
         if (passed || !ours)
             continue;
         status = raw_open(w, wt, r->arrival_us);

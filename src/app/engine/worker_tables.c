@@ -76,7 +76,7 @@ static void mark_late(part *p) {
     int64_t watermark = p->watermark_us;
     uint32_t field = p->shape->decoded_time;
     for (uint32_t row = 0; row < b->rows; row++) {
-        if (p->replays && b->records[b->row_record[row]].replay != 0)
+        if (p->replays && b->records[b->row_record[row]].replay)
             continue; /* It had come in time, or nobody knows; and it moves nothing. */
         if (field != SL_NO_FIELD && !sl_batch_present(b, field, row))
             continue; /* Without an event time it is never late, and moves nothing. */
@@ -126,12 +126,12 @@ static bool first_part(const task *t, uint32_t i) {
 static void count_replays(const part *p, sl_counts *counts) {
     const sl_batch *b = p->batch;
     for (uint32_t row = 0; row < b->rows; row++)
-        if (b->records[b->row_record[row]].replay != 0) {
+        if (b->records[b->row_record[row]].replay) {
             counts->received--;
             counts->replayed += b->verdict[row] != SL_VERDICT_DEAD && b->verdict[row] != SL_VERDICT_REPEATED;
         }
     for (uint32_t i = 0; i < b->reject_count; i++)
-        if (b->records[b->rejects[i].record].replay != 0) {
+        if (b->records[b->rejects[i].record].replay) {
             counts->received -= i < p->decoded_rejects;
             counts->dead--;
         }

@@ -1,0 +1,83 @@
+#include "sluice/messages.h"
+
+enum { ORIGIN = 24, HEAD = 12 };
+
+static void put_u64(uint8_t *to, uint64_t value) { memcpy(to, &value, sizeof value); }
+
+void sl_messages_begin(sl_buffer *out, const sl_messages_origin *origin) {
+    if (origin == NULL || origin->length == 0) {
+        sl_buffer_u32(out, 0);
+        return;
+    }
+    sl_buffer_u32(out, ORIGIN + origin->length);
+    sl_buffer_u64(out, origin->from);
+    sl_buffer_u64(out, origin->to);
+    sl_buffer_u64(out, origin->check);
+    sl_buffer_append(out, origin->partition, origin->length);
+}
+
+uint8_t *sl_messages_reserve(sl_buffer *out, int64_t arrival_us, size_t length_max) {
+    if (out->failed || !sl_buffer_reserve(out, HEAD + length_max))
+        return NULL;
+    put_u64(out->bytes + out->length + 4, (uint64_t)arrival_us);
+    return out->bytes + out->length + HEAD;
+}
+
+void sl_messages_commit(sl_buffer *out, size_t length) {
+    const uint32_t written = (uint32_t)length;
+    memcpy(out->bytes + out->length, &written, sizeof written);
+    out->length += HEAD + length;
+}
+
+bool sl_messages_add(sl_buffer *out, int64_t arrival_us, const void *bytes, size_t length) {
+    uint8_t *to = sl_messages_reserve(out, arrival_us, length);
+    if (to == NULL)
+        return false;
+    if (length != 0)
+        memcpy(to, bytes, length);
+    sl_messages_commit(out, length);
+    return true;
+}
+
+void sl_messages_end(sl_buffer *out, uint64_t to, uint64_t check) {
+    if (out->failed)
+        return;
+    put_u64(out->bytes + 12, to);
+    put_u64(out->bytes + 20, check);
+}
+
+size_t sl_messages_head(const uint8_t *body, size_t length, sl_messages_origin *origin) {
+    uint32_t bytes;
+    *origin = (sl_messages_origin){0};
+    if (length < sizeof bytes)
+        return 0;
+    memcpy(&bytes, body, sizeof bytes);
+    if (bytes == 0)
+        return sizeof bytes;
+    if (bytes <= ORIGIN || bytes > ORIGIN + SL_ORIGIN_TEXT_MAX || bytes > length - sizeof bytes)
+        return 0;
+    memcpy(&origin->from, body + 4, 8);
+    memcpy(&origin->to, body + 12, 8);
+    memcpy(&origin->check, body + 20, 8);
+    origin->partition = (const char *)body + 4 + ORIGIN;
+    origin->length = bytes - ORIGIN;
+    return sizeof bytes + bytes;
+}
+
+size_t sl_messages_next(const uint8_t *bytes, size_t length, sl_message_item *item) {
+    if (length < HEAD)
+        return 0;
+    memcpy(&item->length, bytes, 4);
+    memcpy(&item->arrival_us, bytes + 4, 8);
+    item->bytes = bytes + HEAD;
+    return item->length <= length - HEAD ? HEAD + (size_t)item->length : 0;
+}
+
+bool sl_messages_valid(const uint8_t *body, size_t length) {
+    sl_messages_origin origin;
+    sl_message_item item;
+    size_t at = sl_messages_head(body, length, &origin), n = at;
+    for (; at < length && n != 0; at += n)
+        n = sl_messages_next(body + at, length - at, &item);
+    return n != 0 && at == length;
+}

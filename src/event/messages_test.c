@@ -1,0 +1,103 @@
+// Messages of a record: what is put is what is read; whatever isn't whole is refused.
+
+#include "sluice/messages.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static const char partition[] = "kafka:cluster/orders/3";
+
+static void three(sl_buffer *out, const sl_messages_origin *origin) {
+    sl_messages_begin(out, origin);
+    assert_true(sl_messages_add(out, 0, "{\"a\":1}", 7));
+    uint8_t *to = sl_messages_reserve(out, 1700000000000000, 100);
+    assert_non_null(to);
+    to[0] = '\n'; /* Bytes are bytes. */
+    sl_messages_commit(out, 1);
+    assert_true(sl_messages_add(out, 5, NULL, 0));
+}
+
+static void messages_are_read_as_they_were_put(void **state) {
+    (void)state;
+    static const int64_t arrivals[] = {0, 1700000000000000, 5};
+    static const char *const texts[] = {"{\"a\":1}", "\n", ""};
+    sl_buffer body = SL_BUFFER_EMPTY;
+    sl_messages_origin origin;
+    sl_message_item item;
+    three(&body, NULL);
+    size_t at = sl_messages_head(body.bytes, body.length, &origin), n = 0;
+    assert_int_equal(at, 4);
+    assert_int_equal(origin.length, 0);
+    for (size_t i = 0; i < 3; i++, at += n) {
+        n = sl_messages_next(body.bytes + at, body.length - at, &item);
+        assert_int_not_equal(n, 0);
+        assert_int_equal(item.arrival_us, arrivals[i]);
+        assert_int_equal(item.length, strlen(texts[i]));
+        assert_memory_equal(item.bytes, texts[i], item.length);
+    }
+    assert_int_equal(at, body.length);
+    sl_buffer_fini(&body);
+}
+
+static void an_origin_says_where_they_come_from(void **state) {
+    (void)state;
+    const sl_messages_origin put = {partition, sizeof partition - 1, 7, 8, 1};
+    sl_buffer body = SL_BUFFER_EMPTY;
+    sl_messages_origin got;
+    three(&body, &put);
+    sl_messages_end(&body, 10, 99);
+    assert_int_not_equal(sl_messages_head(body.bytes, body.length, &got), 0);
+    assert_int_equal(got.length, put.length);
+    assert_memory_equal(got.partition, partition, put.length);
+    assert_int_equal(got.from, 7);
+    assert_int_equal(got.to, 10);
+    assert_int_equal(got.check, 99);
+    assert_true(sl_messages_valid(body.bytes, body.length));
+    sl_buffer_fini(&body);
+}
+
+static void a_body_that_is_cut_anywhere_but_between_messages_is_refused(void **state) {
+    (void)state;
+    const sl_messages_origin put = {partition, sizeof partition - 1, 7, 10, 1};
+    sl_buffer body = SL_BUFFER_EMPTY;
+    three(&body, &put);
+    const size_t head = 4 + 24 + put.length;
+    uint8_t *copy = malloc(body.length);
+    assert_non_null(copy);
+    for (size_t length = 0; length <= body.length; length++) {
+        const bool between = length == head || length == head + 19 || length == head + 32 || length == head + 44;
+        memcpy(copy + body.length - length, body.bytes, length); /* What lies behind it belongs to others. */
+        assert_int_equal(sl_messages_valid(copy + body.length - length, length), between);
+    }
+    copy[0] = copy[1] = copy[2] = copy[3] = 0xff;
+    assert_false(sl_messages_valid(copy, 4));
+    free(copy);
+    sl_buffer_fini(&body);
+}
+
+static void without_memory_nothing_is_added(void **state) {
+    (void)state;
+    sl_buffer body = SL_BUFFER_EMPTY;
+    sl_memory_fail_at(1);
+    sl_messages_begin(&body, NULL);
+    sl_memory_fail_at(0);
+    assert_true(body.failed);
+    assert_false(sl_messages_add(&body, 0, "{}", 2));
+    assert_null(sl_messages_reserve(&body, 0, 2));
+    sl_messages_end(&body, 1, 2);
+    assert_int_equal(body.length, 0);
+    sl_buffer_fini(&body);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(messages_are_read_as_they_were_put),
+        cmocka_unit_test(an_origin_says_where_they_come_from),
+        cmocka_unit_test(a_body_that_is_cut_anywhere_but_between_messages_is_refused),
+        cmocka_unit_test(without_memory_nothing_is_added),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
