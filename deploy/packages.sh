@@ -30,5 +30,5 @@ install_packages() {
 # What the build needs, and the programs that the quickstart uses to look at the result.
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config node-llhttp libuv1-dev libjansson-dev
     libyaml-dev libzstd-dev libsnappy-dev zlib1g-dev libssl-dev libcurl4-openssl-dev libpq-dev
-    libsqlite3-dev libxxhash-dev libpcre2-dev)
+    libsqlite3-dev libxxhash-dev libpcre2-dev librdkafka-dev)
 run_packages=(curl ca-certificates sqlite3 tzdata uap-core)

@@ -1,9 +1,10 @@
-"""Real servers for tests: S3, PostgreSQL and the Redshift double (tests/rigs), and a proxy with faults before them.
+"""Real servers for tests: S3, PostgreSQL, the Redshift double and Kafka (tests/rigs), and a proxy with faults before them.
 
     import rigs
     rigs.need("s3", "postgres")     started when they are not up; where one can't be installed the test is skipped
     rigs.S3()                       a client of the rig's bucket, signing by itself
     rigs.own("postgres")            servers of this test alone, which it may stop, break and start again
+    rigs.Kafka()                    topics, messages and offsets of the rig's broker; pause() and resume() it
     rigs.Proxy(address)             a proxy with faults, see tests/rigs/proxy.py
 """
 
@@ -12,6 +13,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -106,3 +108,88 @@ def psql(url, sql):
         raise RuntimeError(done.stderr.strip())
     text = done.stdout.rstrip("\n")
     return [[None if v == "\x1d" else v for v in row.split("\x1f")] for row in text.split("\x1e")] if text else []
+
+
+class Kafka:
+    """The rig's broker, by another client than ours. Topics get names that no other test has."""
+
+    def __init__(self, variables=os.environ):
+        from confluent_kafka.admin import AdminClient
+
+        self.variables = variables
+        self.brokers = variables["SLUICE_TEST_KAFKA"]
+        self.admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0, "reconnect.backoff.max.ms": 500})
+
+    def name(self, word="t"):
+        return f"{word}-{uuid.uuid4().hex[:10]}"
+
+    def topic(self, word="t", partitions=1, name=None, **config):
+        """Made and there; `retention_ms=1` is retention.ms."""
+        from confluent_kafka.admin import NewTopic
+
+        name = name or self.name(word)
+        config = {k.replace("_", "."): str(v) for k, v in config.items()}
+        self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(30)
+        return name
+
+    def delete(self, *names):
+        for future in self.admin.delete_topics(list(names)).values():
+            future.result(30)
+
+    def producer(self, **config):
+        from confluent_kafka import Producer
+
+        return Producer({"bootstrap.servers": self.brokers, "linger.ms": 2, "enable.idempotence": True, "log_level": 0,
+                         "reconnect.backoff.max.ms": 500, **{k.replace("_", "."): v for k, v in config.items()}})
+
+    def produce(self, topic, values, partition=-1, key=None, headers=None, timestamp=0):
+        """Each value, acknowledged. `key` may be a function of the value. None is a tombstone."""
+        producer, failed = self.producer(), []
+        for value in values:
+            while True:
+                try:
+                    producer.produce(topic, value, key=key(value) if callable(key) else key, partition=partition, headers=headers,
+                                     timestamp=timestamp, on_delivery=lambda e, _: failed.append(e) if e else None)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+        assert producer.flush(60) == 0 and not failed, failed[:3]
+
+    def read(self, topic, isolation="read_committed"):
+        """All messages that are there now, by partition."""
+        from confluent_kafka import Consumer, TopicPartition
+
+        consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": self.name("read"), "enable.auto.commit": False,
+                             "enable.partition.eof": True, "isolation.level": isolation, "log_level": 0})
+        places = [TopicPartition(topic, p, 0) for p in consumer.list_topics(topic, 10).topics[topic].partitions]
+        found, open_ = {p.partition: [] for p in places}, len(places)
+        consumer.assign([TopicPartition(topic, p.partition, consumer.get_watermark_offsets(p, 10)[0]) for p in places])
+        while open_:
+            for message in consumer.consume(1000, 5):
+                if message.error():
+                    assert message.error().code() == -191, message.error()  # _PARTITION_EOF
+                    open_ -= 1
+                else:
+                    found[message.partition()].append(message)
+        consumer.close()
+        return found
+
+    def committed(self, group, topic):
+        """{partition: (offset, metadata)} of what the group has committed."""
+        from confluent_kafka import ConsumerGroupTopicPartitions
+
+        result = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(30)
+        return {p.partition: (p.offset, p.metadata) for p in result.topic_partitions if p.topic == topic}
+
+    def end(self, topic):
+        """{partition: next offset}"""
+        return {p: m[-1].offset() + 1 if m else 0 for p, m in self.read(topic, "read_uncommitted").items()}
+
+    def pid(self):
+        return int(Path(self.variables["SLUICE_TEST_KAFKA_PID"]).read_text())
+
+    def pause(self):
+        os.kill(self.pid(), signal.SIGSTOP)
+
+    def resume(self):
+        os.kill(self.pid(), signal.SIGCONT)

@@ -148,6 +148,49 @@ def test_a_stopped_server_comes_back_as_it_was():
     fails(http.client.HTTPConnection("127.0.0.1", port, timeout=2).request, "GET", "/")
 
 
+def test_a_killed_broker_has_what_it_acknowledged():
+    mine = rigs.own("kafka")
+    kafka = rigs.Kafka(mine.variables)
+    topic = kafka.topic(partitions=2)
+    kafka.produce(topic, [b"%d" % i for i in range(1000)])
+    mine.stop()
+    mine.start()
+    kafka = rigs.Kafka(mine.variables)
+    kafka.produce(topic, [b"more"])
+    values = sorted(m.value() for found in kafka.read(topic).values() for m in found)
+    assert values == sorted([b"%d" % i for i in range(1000)] + [b"more"])
+    kafka.pause()
+    kafka.resume()
+    assert sum(kafka.end(topic).values()) == 1001
+
+
+def test_kafka_asks_for_password_and_certificate():
+    from confluent_kafka.admin import AdminClient
+
+    rigs.need("kafka")
+    at = {n: os.environ["SLUICE_TEST_KAFKA" + n] for n in ("_SASL", "_TLS", "_SASL_TLS", "_MTLS", "_USER", "_PASSWORD", "_TLS_DIR")}
+    ca = {"ssl.ca.location": at["_TLS_DIR"] + "/ca.pem"}
+    certificate = {"ssl.certificate.location": at["_TLS_DIR"] + "/client.pem", "ssl.key.location": at["_TLS_DIR"] + "/client.key"}
+
+    def login(mechanism, password=at["_PASSWORD"]):
+        return {"sasl.mechanism": mechanism, "sasl.username": at["_USER"], "sasl.password": password}
+
+    def reaches(address, protocol, timeout=20, **settings):
+        admin = AdminClient({"bootstrap.servers": address, "security.protocol": protocol, "log_level": 0, **settings})
+        try:
+            return bool(admin.list_topics(timeout=timeout).brokers)
+        except Exception as e:
+            assert "_TRANSPORT" in str(e) or "_TIMED_OUT" in str(e), e
+            return False
+
+    assert reaches(at["_SASL"], "SASL_PLAINTEXT", **login("PLAIN"))
+    assert reaches(at["_SASL"], "SASL_PLAINTEXT", **login("SCRAM-SHA-256"))
+    assert reaches(at["_SASL_TLS"], "SASL_SSL", **ca, **login("SCRAM-SHA-512"))
+    assert reaches(at["_TLS"], "SSL", **ca)
+    assert reaches(at["_MTLS"], "SSL", **ca, **certificate)
+    assert not reaches(at["_MTLS"], "SSL", timeout=3, **ca)  # which it takes
+
+
 for name, function in list(vars().items()):
     if name.startswith("test_") and name[5:] in (os.environ.get("SLUICE_ONLY") or name[5:]).split():
         function()
