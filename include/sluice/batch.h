@@ -71,6 +71,7 @@ typedef enum sl_format_kind {
     SL_FORMAT_ANY,  /**< In requests only: as the stream's configuration says. */
     SL_FORMAT_REPLAY, /**< Items of replay.h: events that the log had before. */
     SL_FORMAT_MESSAGES, /**< Items of messages.h: each is a record of its own, CSV where there is a delimiter, else JSON. */
+    SL_FORMAT_CLOUDEVENTS, /**< As JSON; each object is the envelope of a CloudEvent 1.0, and refused when it is none. */
 } sl_format_kind;
 
 typedef enum sl_format_header {
@@ -86,6 +87,11 @@ typedef struct sl_format {
     uint8_t header;    /**< CSV: sl_format_header, whether the first line names the columns. */
     uint8_t delimiter; /**< CSV: between values; 0, in requests only: as the stream's configuration says. */
 } sl_format;
+
+/** Are the record's bytes JSON, and a row's bytes its event? */
+static inline bool sl_format_is_json(sl_format of) {
+    return of.kind == SL_FORMAT_JSON || of.kind == SL_FORMAT_CLOUDEVENTS;
+}
 
 /** One record of the log that events of this batch came from. */
 typedef struct sl_record {
@@ -163,7 +169,7 @@ static inline int64_t sl_batch_arrival(const sl_batch *batch, uint32_t row) {
 }
 /** The row's event as JSON text: its bytes in the record, or what was made of them. */
 static inline const uint8_t *sl_batch_json(const sl_batch *batch, uint32_t row, uint32_t *length) {
-    if (batch->records[batch->row_record[row]].format.kind == SL_FORMAT_JSON) {
+    if (sl_format_is_json(batch->records[batch->row_record[row]].format)) {
         *length = batch->row_length[row];
         return batch->raw + batch->row_begin[row];
     }

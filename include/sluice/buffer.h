@@ -24,6 +24,8 @@ void sl_buffer_text(sl_buffer *buffer, const char *text);
 void sl_buffer_printf(sl_buffer *buffer, const char *format, ...) SL_PRINTF(2, 3);
 /** JSON string with quotes and escapes; invalid UTF-8 becomes U+FFFD. */
 void sl_buffer_json_string(sl_buffer *buffer, const char *text, size_t length);
+/** RFC 4648 section 4, with padding and without quotes. */
+void sl_buffer_base64(sl_buffer *buffer, const void *bytes, size_t length);
 /** Append a 0 byte that length does not count. @return the text; "" after a failure. */
 const char *sl_buffer_cstr(sl_buffer *buffer);
 void sl_buffer_clear(sl_buffer *buffer); /**< Keeps the memory, forgets the failure. */

@@ -38,6 +38,8 @@ typedef struct sl_http_request {
  * from then on: a late reply copies what it needs.
  */
 const char *sl_http_header(const sl_http_exchange *exchange, const char *name);
+/** Value of header number `i`, from 0, under the same rule; its name as it came, without a 0 behind it. NULL: there are fewer. */
+const char *sl_http_header_at(const sl_http_exchange *exchange, unsigned i, const char **name, size_t *name_length);
 /** How often the header came, under the same rule. */
 unsigned sl_http_header_count(const sl_http_exchange *exchange, const char *name);
 

@@ -101,6 +101,23 @@ void sl_buffer_json_string(sl_buffer *buffer, const char *text, size_t length) {
     sl_buffer_byte(buffer, '"');
 }
 
+void sl_buffer_base64(sl_buffer *buffer, const void *bytes, size_t length) {
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if (!sl_buffer_reserve(buffer, (length + 2) / 3 * 4))
+        return;
+    uint8_t *out = buffer->bytes + buffer->length;
+    const uint8_t *p = bytes;
+    for (size_t left = length; left > 0; p += 3, out += 4) {
+        uint32_t group = (uint32_t)p[0] << 16 | (left > 1 ? (uint32_t)p[1] << 8 : 0) | (left > 2 ? p[2] : 0u);
+        out[0] = (uint8_t)alphabet[group >> 18];
+        out[1] = (uint8_t)alphabet[group >> 12 & 63];
+        out[2] = left > 1 ? (uint8_t)alphabet[group >> 6 & 63] : '=';
+        out[3] = left > 2 ? (uint8_t)alphabet[group & 63] : '=';
+        left -= left > 3 ? 3 : left;
+    }
+    buffer->length += (length + 2) / 3 * 4;
+}
+
 const char *sl_buffer_cstr(sl_buffer *buffer) {
     if (!sl_buffer_reserve(buffer, 1))
         return "";

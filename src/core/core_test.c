@@ -81,6 +81,19 @@ static void buffer_failure_sticks(void **state) {
     sl_buffer_fini(&b);
 }
 
+static void base64_is_padded(void **state) {
+    (void)state;
+    static const struct {
+        const char *bytes, *text;
+    } cases[] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"\xff\xfe\xfd\xfb", "//79+w=="}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sl_buffer b = SL_BUFFER_EMPTY;
+        sl_buffer_base64(&b, cases[i].bytes, strlen(cases[i].bytes));
+        assert_string_equal(sl_buffer_cstr(&b), cases[i].text);
+        sl_buffer_fini(&b);
+    }
+}
+
 static void json_strings_are_escaped_and_valid(void **state) {
     (void)state;
     sl_buffer b = SL_BUFFER_EMPTY;
@@ -283,6 +296,7 @@ int main(void) {
         cmocka_unit_test(budget_refuses_beyond_its_limit),
         cmocka_unit_test(arena_blocks_are_reused_after_reset),
         cmocka_unit_test(buffer_failure_sticks),
+        cmocka_unit_test(base64_is_padded),
         cmocka_unit_test(json_strings_are_escaped_and_valid),
         cmocka_unit_test(dates_agree_with_the_calendar),
         cmocka_unit_test(times_of_rfc_3339_are_read),

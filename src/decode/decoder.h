@@ -185,6 +185,10 @@ sl_status sl_decode_reject(sl_decoder *decoder, sl_decode_input *input, const ui
                            const uint8_t *end, uint32_t at, const char *place);
 /** Has the batch no room for another event? */
 bool sl_decode_is_full(const sl_batch *batch);
+// --- cloudevents.c
+/** Is the event at `begin`, whose syntax has been checked, a CloudEvent's envelope? @return false: see failure. */
+bool sl_decode_cloudevent(sl_decoder *decoder, const uint8_t *begin);
+
 // --- csv.c
 sl_status sl_decode_csv(sl_decoder *decoder, sl_decode_input *input);
 /** One row of such a record, found before: nothing is said of its line. */

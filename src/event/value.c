@@ -184,24 +184,6 @@ static void json_decimal(int64_t unscaled, unsigned scale, sl_buffer *out) {
         sl_buffer_printf(out, ".%0*" PRIu64, (int)scale, digits % unit);
 }
 
-// RFC 4648, section 4.
-static void json_base64(const uint8_t *bytes, size_t length, sl_buffer *out) {
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    sl_buffer_byte(out, '"');
-    for (size_t i = 0; i < length; i += 3) {
-        size_t left = length - i;
-        uint32_t group = (uint32_t)bytes[i] << 16 |
-                         (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
-                         (left > 2 ? bytes[i + 2] : 0u);
-        char text[4] = {alphabet[group >> 18], alphabet[group >> 12 & 63],
-                        left > 1 ? alphabet[group >> 6 & 63] : '=',
-                        left > 2 ? alphabet[group & 63] : '='};
-        sl_buffer_append(out, text, 4);
-    }
-    sl_buffer_byte(out, '"');
-}
-
 void sl_value_json(const sl_value *value, sl_buffer *out) {
     char text[40];
     if (value->null) {
@@ -238,7 +220,9 @@ void sl_value_json(const sl_value *value, sl_buffer *out) {
         sl_buffer_append(out, value->as.text.bytes, value->as.text.length);
         break;
     case SL_TYPE_BYTES:
-        json_base64(value->as.text.bytes, value->as.text.length, out);
+        sl_buffer_byte(out, '"');
+        sl_buffer_base64(out, value->as.text.bytes, value->as.text.length);
+        sl_buffer_byte(out, '"');
         break;
     }
 }

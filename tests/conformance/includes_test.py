@@ -60,6 +60,7 @@ KNOWS = {
     ("steps/pipeline", "expression.h"): "conditions and values are expressions",
     ("window", "expression.h"): "conditions and arguments of measures are expressions, used as a library",
     ("intake/http", "intake.h"): "the port through which requests reach the engine",
+    ("intake/http", "decode.h"): "a CloudEvent's data is JSON by the rules that events obey",
     ("intake/file", "io_files.h"): "who a file of others is, and which there are",
     ("io", "http.h"): "the server moves bytes for the connection's state machine",
     ("io", "value.h"): "SQL cells are values",

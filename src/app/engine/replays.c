@@ -34,7 +34,7 @@ size_t sl_replay_get(const uint8_t *bytes, size_t length, sl_replay_item *item) 
     memcpy(&item->arrival_us, bytes + 8, 8);
     memcpy(&item->length, bytes + 16, 4);
     const size_t whole = (size_t)HEAD + item->source_length + item->length;
-    if (whole > length || item->format.kind > SL_FORMAT_CSV)
+    if (whole > length || (item->format.kind != SL_FORMAT_CSV && !sl_format_is_json(item->format)))
         return 0;
     item->source = (const char *)bytes + HEAD;
     item->bytes = bytes + HEAD + item->source_length;

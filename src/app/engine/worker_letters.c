@@ -30,14 +30,15 @@ static sl_span record_header(sl_batch *b, const sl_record *record) {
     return sl_batch_keep_text(b, line, (size_t)(end - line));
 }
 
-/* What takes the letter's bytes to be read again: "json"; or "csv" with the delimiter, and the line that names the values, ""
+/* What takes the letter's bytes to be read again: "json", "cloudevents"; or "csv" with the delimiter, and the line that names the values, ""
  * where it is the configuration that does. A record that was refused whole has a line of its own in it. */
 static void letter_format(const part *p, const sl_reject *r, sl_batch *b, uint32_t field, uint32_t row) {
     const sl_record *record = &p->batch->records[r->record];
     char text[] = "csv,";
     text[3] = (char)record->format.delimiter;
     bool csv = record->format.kind == SL_FORMAT_CSV;
-    letter_text(b, field, row, csv ? text : "json", 4);
+    const char *other = record->format.kind == SL_FORMAT_CLOUDEVENTS ? "cloudevents" : "json";
+    letter_text(b, field, row, csv ? text : other, csv ? sizeof text - 1 : strlen(other));
     bool own = record->format.header == SL_HEADER_PRESENT && r->begin == record->body;
     if (!csv || own || r->length == 0)
         return;

@@ -39,7 +39,7 @@ bool worker_contract(worker *w, task *t, part *p) {
                                   .index = sl_batch_index(b, row),
                                   .begin = b->row_begin[row],
                                   .length = b->row_length[row],
-                                  .at = b->records[b->row_record[row]].format.kind == SL_FORMAT_JSON ? r->at : 0,
+                                  .at = sl_format_is_json(b->records[b->row_record[row]].format) ? r->at : 0,
                                   .code = SL_CODE_SCHEMA,
                                   .path = sl_batch_keep_text(b, r->pointer, r->pointer_length),
                                   .message = refusal_text(b, r)};

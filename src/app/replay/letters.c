@@ -31,6 +31,8 @@ static bool wanted(const reading *s, const sl_value *v) {
  * configuration has today; a record that was refused whole has its own. */
 static void read_again(const sl_value *v, sl_buffer *made, sl_replay_item *item) {
     const sl_value *format = &v[FORMAT], *header = &v[HEADER];
+    if (is(format, "cloudevents"))
+        item->format.kind = SL_FORMAT_CLOUDEVENTS;
     if (format->null || format->as.text.length != 4 || memcmp(format->as.text.bytes, "csv", 3) != 0)
         return;
     item->format = (sl_format){SL_FORMAT_CSV, SL_HEADER_PRESENT, format->as.text.bytes[3]};

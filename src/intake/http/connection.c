@@ -623,6 +623,15 @@ const char *sl_http_header(const sl_http_exchange *exchange, const char *name) {
     return field != NULL ? head->base + field->value : "";
 }
 
+const char *sl_http_header_at(const sl_http_exchange *exchange, unsigned i, const char **name, size_t *name_length) {
+    const http_head *head = head_of(exchange);
+    if (head == NULL || i >= head->field_count)
+        return NULL;
+    *name = head->base + head->fields[i].name;
+    *name_length = head->fields[i].name_length;
+    return head->base + head->fields[i].value;
+}
+
 unsigned sl_http_header_count(const sl_http_exchange *exchange, const char *name) {
     const http_head *head = head_of(exchange);
     unsigned count = 0;

@@ -5,16 +5,20 @@
  */
 #include "sluice/http_intake.h"
 
+#include "cloudevents.h"
+
 #include <stdio.h>
 
 #define KEY_BYTES_MAX 256u
 #define STREAM_BYTES_MAX 63u
+#define EVENT_KEPT_BYTES 65536u
 
 struct sl_http_intake {
     sl_intake *intake;
     const char *const *tokens;
     size_t token_count;
-    sl_buffer reply; /**< Reused by each. */
+    sl_buffer reply; /**< Reused by each; as is this: */
+    sl_buffer event; /**< A CloudEvent that came in binary mode. */
 };
 
 sl_http_intake *sl_http_intake_create(sl_intake *intake, const char *const *tokens,
@@ -32,6 +36,7 @@ void sl_http_intake_destroy(sl_http_intake *routes) {
     if (routes == NULL)
         return;
     sl_buffer_fini(&routes->reply);
+    sl_buffer_fini(&routes->event);
     sl_free(routes);
 }
 
@@ -168,6 +173,8 @@ static bool read_type(const char *type, sl_format *format) {
                  {"application/x-jsonlines", {SL_FORMAT_JSON, 0, 0}},
                  {"application/jsonlines", {SL_FORMAT_JSON, 0, 0}},
                  {"application/json-lines", {SL_FORMAT_JSON, 0, 0}},
+                 {"application/cloudevents+json", {SL_FORMAT_CLOUDEVENTS, 0, 0}},
+                 {"application/cloudevents-batch+json", {SL_FORMAT_CLOUDEVENTS, 0, 0}},
                  {"text/csv", {SL_FORMAT_CSV, 0, 0}},
                  {"application/csv", {SL_FORMAT_CSV, 0, 0}},
                  {"text/tab-separated-values", {SL_FORMAT_CSV, SL_HEADER_ANY, '\t'}},
@@ -208,10 +215,10 @@ static int check(sl_http_intake *routes, const char *method, const char *stream,
         return 400;
     }
     sl_format format;
-    if (!read_type(sl_http_header(exchange, "content-type"), &format)) {
+    if (!read_type(sl_http_header(exchange, "content-type"), &format) && !http_is_cloudevent(exchange)) {
         sl_http_reply_error(
             exchange, 415, "unsupported_media_type",
-            "send JSON, NDJSON or CSV in UTF-8, such as Content-Type: application/json, "
+            "send JSON, NDJSON, CSV or CloudEvents in UTF-8, such as Content-Type: application/json, "
             "or text/csv; header=present (or absent)");
         return 415;
     }
@@ -364,6 +371,18 @@ static void reply_status(sl_http_intake *routes, sl_http_exchange *exchange,
     reply_result(&routes->reply, exchange, &reply);
 }
 
+/** The event in JSON that the request is. @return SL_ESYNTAX: it was answered. */
+static sl_status as_cloudevent(sl_http_intake *routes, const sl_http_request *request, sl_intake_request *submitted) {
+    const char *why;
+    sl_status status = http_cloudevent(request, &routes->event, &why);
+    if (status == SL_ESYNTAX)
+        sl_http_reply_error(request->exchange, 400, "bad_request", "%s", why);
+    submitted->format = (sl_format){.kind = SL_FORMAT_CLOUDEVENTS};
+    submitted->body = routes->event.bytes;
+    submitted->length = routes->event.length;
+    return status;
+}
+
 bool sl_http_intake_handle(sl_http_intake *routes, const sl_http_request *request) {
     const char *stream = stream_part(request->path);
     if (stream == NULL)
@@ -387,8 +406,14 @@ bool sl_http_intake_handle(sl_http_intake *routes, const sl_http_request *reques
                                    .length = request->length,
                                    .done = done,
                                    .token = request->exchange};
-    sl_status status = routes->intake->submit(routes->intake, &submitted);
-    if (status != SL_OK)
+    sl_status status = SL_OK;
+    if (format.kind != SL_FORMAT_CLOUDEVENTS && http_is_cloudevent(request->exchange))
+        status = as_cloudevent(routes, request, &submitted);
+    if (status == SL_OK)
+        status = routes->intake->submit(routes->intake, &submitted);
+    if (status != SL_OK && status != SL_ESYNTAX)
         reply_status(routes, request->exchange, status);
+    if (routes->event.capacity > EVENT_KEPT_BYTES)
+        sl_buffer_fini(&routes->event);
     return true;
 }

@@ -269,7 +269,7 @@ static void headers_are_checked(void **state) {
                  {"Content-Type:", 0},
                  {"Content-Type: application/jsonx", 415},
                  {"Content-Type: multipart/form-data; boundary=x", 415},
-                 {"Content-Type: application/cloudevents+json", 415},
+                 {"Content-Type: application/cloudevents+avro", 415},
                  {"Content-Type: application/xml", 415},
                  {"Idempotency-Key:", 400},
                  {"Idempotency-Key: a\r\nIdempotency-Key: a", 400}};
@@ -299,6 +299,51 @@ static void headers_are_checked(void **state) {
             answer(&f, 0, &(sl_intake_reply){.status = 200});
         close_all(&f);
     }
+}
+
+/** What goes on of a request with these headers; or the error that answers it. */
+static void expect_event(const char *headers, const char *data, const char *expected) {
+    char request[1024];
+    (void)snprintf(request, sizeof request, "POST /v1/events/s HTTP/1.1\r\nHost: h\r\n%sContent-Length: %zu\r\n\r\n%s", headers,
+                   strlen(data), data);
+    fixture f;
+    open_with(&f, NULL, 0, true);
+    int status = ask(&f, request);
+    if (*expected != '{') {
+        assert_int_equal(status, 400);
+        assert_non_null(strstr(body_of(&f), expected));
+        assert_int_equal(f.engine.submitted, 0);
+    } else {
+        assert_int_equal(f.engine.submitted, 1);
+        assert_int_equal(f.engine.format.kind, SL_FORMAT_CLOUDEVENTS);
+        f.engine.log.length--; /* The line's end. */
+        assert_string_equal(strchr(sl_buffer_cstr(&f.engine.log), '{'), expected);
+        answer(&f, 0, &(sl_intake_reply){.status = 200, .accepted = 1});
+    }
+    close_all(&f);
+}
+
+static void cloudevents_in_headers_become_json(void **state) {
+    (void)state;
+    expect_event("ce-specversion: 1.0\r\nCE-Type: com.example\r\nce-id: 1\r\nce-source: /a\r\n"
+                 "Content-Type: application/json; charset=utf-8\r\n",
+                 "{\"m\": [1]}",
+                 "{\"specversion\":\"1.0\",\"type\":\"com.example\",\"id\":\"1\",\"source\":\"/a\","
+                 "\"datacontenttype\":\"application/json; charset=utf-8\",\"data\":{\"m\": [1]}}");
+    expect_event("ce-specversion: 1.0\r\nce-subject: Euro%20%E2%82%AC%2\r\nce-x: \"a \\\"b\\\"%41\"\r\n", "",
+                 "{\"specversion\":\"1.0\",\"subject\":\"Euro \xe2\x82\xac%2\",\"x\":\"a \\\"b\\\"A\"}");
+    expect_event("ce-specversion: 1.0\r\nContent-Type: application/xml\r\n", "<a b=\"c\"/>",
+                 "{\"specversion\":\"1.0\",\"datacontenttype\":\"application/xml\",\"data\":\"<a b=\\\"c\\\"/>\"}");
+    expect_event("ce-specversion: 1.0\r\nContent-Type: image/x\r\n", "\xff\xfe",
+                 "{\"specversion\":\"1.0\",\"datacontenttype\":\"image/x\",\"data_base64\":\"//4=\"}");
+}
+
+static void cloudevents_that_cannot_be_one_are_refused(void **state) {
+    (void)state;
+    expect_event("ce-specversion: 1.0\r\nContent-Type: application/vnd.x+json\r\n", "1,\"id\":\"other\"", "isn't JSON");
+    expect_event("ce-specversion: 1.0\r\nce-id: 1\r\nCe-Id: 2\r\n", "", "comes twice");
+    expect_event("ce-specversion: 1.0\r\nce-data: 1\r\n", "", "data is the body");
+    expect_event("ce-specversion: 1.0\r\nce-id: %FF\r\n", "", "isn't UTF-8");
 }
 
 static void only_a_listed_token_opens(void **state) {
@@ -373,6 +418,7 @@ static void every_allocation_may_fail(void **state) {
             peer_text(&f.peer,
                       "POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"
                       "POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"
+                      "POST /v1/events HTTP/1.1\r\nHost: h\r\nce-specversion: 1.0\r\nContent-Length: 2\r\n\r\n{}"
                       "GET /v1/events HTTP/1.1\r\nHost: h\r\n\r\n");
             /* Last first, so that it is stored; counts are told even when the list can't
              * be made. */
@@ -402,6 +448,8 @@ int main(void) {
         cmocka_unit_test(routes_are_checked_with_and_without_admit),
         cmocka_unit_test(headers_are_checked),
         cmocka_unit_test(the_type_says_what_the_body_is),
+        cmocka_unit_test(cloudevents_in_headers_become_json),
+        cmocka_unit_test(cloudevents_that_cannot_be_one_are_refused),
         cmocka_unit_test(only_a_listed_token_opens),
         cmocka_unit_test(refused_body_is_not_read_into_memory),
         cmocka_unit_test(every_allocation_may_fail),
