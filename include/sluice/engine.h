@@ -66,6 +66,15 @@ bool sl_engine_poll(sl_engine *engine);
 bool sl_engine_ready(const sl_engine *engine); /**< Recovered: for /readyz. */
 
 /**
+ * Up to where the log has what a partition elsewhere holds: the last record's origin (messages.h). Of a ready engine.
+ * @param[out] next Its `to`. @param[out] check Of its last message.
+ * @return false: the log knows nothing of it.
+ */
+bool sl_engine_origin(const sl_engine *engine, const char *partition, uint64_t *next, uint64_t *check);
+/** Whatever lies below in the log has left: all that followed from it is in the lake and in the warehouse. */
+uint64_t sl_engine_delivered(const sl_engine *engine);
+
+/**
  * Newer data for steps, instead of what they began with: from one position of the log on, which the ledger gets to know. What
  * lies below is made with the older data as long as a table may need it again. References are taken.
  * @return SL_OK, SL_ENOMEM (nothing changed).

@@ -25,6 +25,7 @@ typedef struct sl_intake_reply {
     uint32_t retry_after_s; /**< With 429 and 503. */
     const char *message;    /**< For other statuses than 200, 400. */
     const sl_replay_outcome *replay; /**< Of a replay; else NULL. */
+    uint64_t position;   /**< Where the log goes on behind the request's group: for sl_engine_delivered(). 0: a repeat. */
 } sl_intake_reply;
 
 /** Called once for each submitted request, on the loop, never from inside submit(). Everything is borrowed for the call. */

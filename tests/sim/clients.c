@@ -126,13 +126,21 @@ static void put_doubles(sim *s, sim_request *r, sl_buffer *out) {
     }
 }
 
+/* A log elsewhere, whose messages are the requests that have an offset. Their reader asks the engine where to go on. */
+#define ELSEWHERE "kafka:simulated/topic/0"
+
 /* What is sent: the lines, or each line as a message. The raw zone has either as the same lines. */
 static void pack(sim *s, sim_request *r) {
     sl_buffer out = SL_BUFFER_EMPTY;
     const bool parted = s->raw && s->shared; /* Then streams would have messages out of the middle. */
-    if (!parted && sim_chance(s, 250)) {
+    if (!parted && r->key[0] == 0 && sim_chance(s, 300)) {
+        r->offset = ++s->elsewhere;
+        s->totals.elsewhere++;
+    }
+    if (r->offset != 0 || (!parted && sim_chance(s, 250))) {
+        const sl_messages_origin from = {ELSEWHERE, sizeof ELSEWHERE - 1, r->offset, r->offset + 1, ~(uint64_t)r->offset};
         r->format = (sl_format){.kind = SL_FORMAT_MESSAGES};
-        sl_messages_begin(&out, NULL);
+        sl_messages_begin(&out, r->offset != 0 ? &from : NULL);
         for (size_t at = 0, length; at < r->length; at += length + 1) {
             length = strcspn(r->lines + at, "\n");
             (void)sl_messages_add(&out, 0, r->lines + at, length);
@@ -280,7 +288,7 @@ static void on_reply(void *token, const sl_intake_reply *reply) {
         break;
     case 429:
     case 503:
-        if (r->key[0] != 0) {
+        if (r->key[0] != 0 || r->offset != 0) {
             again(s, r);
         } else {
             r->refused = r->settled = true;
@@ -327,6 +335,28 @@ static void send_once(sim *s, uint32_t number) {
     again(s, r);
 }
 
+/* One after the other. @return whether it is its turn. */
+static bool elsewhere_turn(sim *s, sim_request *r) {
+    uint64_t next, check;
+    for (uint32_t i = 0; i < s->request_count; i++)
+        if (s->requests[i].offset != 0 && s->requests[i].offset < r->offset && !s->requests[i].settled)
+            return false;
+    if (!sl_engine_ready(s->engine))
+        return false;
+    bool known = sl_engine_origin(s->engine, ELSEWHERE, &next, &check);
+    if (!known)
+        next = 1;
+    if (known && check != ~(next - 1))
+        sim_fail(s, "the check of message %u elsewhere is another's", (unsigned)(next - 1));
+    if (next == r->offset + (uint64_t)1 && r->unsure) {
+        r->in = r->settled = true;
+        return false;
+    }
+    if (next != r->offset && s->totals.damaged == 0)
+        sim_fail(s, "message %u elsewhere is the next one, the engine says %u", r->offset, (unsigned)next);
+    return true;
+}
+
 bool clients_turn(sim *s) {
     bool any = false;
     if (s->request_count < s->planned && s->now_us >= s->next_request_us) {
@@ -337,6 +367,11 @@ bool clients_turn(sim *s) {
         sim_request *r = &s->requests[i];
         if (r->settled || r->due_us > s->now_us)
             continue;
+        if (r->offset != 0 && !elsewhere_turn(s, r)) {
+            if (!r->settled)
+                again(s, r);
+            continue;
+        }
         r->due_us = INT64_MAX;
         bool twice = r->key[0] != 0 && !s->calm && sim_chance(s, 100);
         s->totals.repeats += twice || r->in;
@@ -365,8 +400,9 @@ void clients_lost(sim *s) {
         if (r->attempts == 0)
             continue;
         r->attempts = 0;
-        if (r->key[0] != 0) {
+        if (r->key[0] != 0 || r->offset != 0) {
             r->settled = false;
+            r->unsure = true;
             again(s, r);
         } else {
             r->maybe = r->settled = true;

@@ -747,6 +747,7 @@ static void add(sim_totals *sum, const sim_totals *one) {
     sum->damaged += one->damaged;
     sum->let_go += one->let_go;
     sum->rewinds += one->rewinds;
+    sum->elsewhere += one->elsewhere;
 }
 
 static bool parse(int count, char **words, choices *c) {
@@ -798,12 +799,12 @@ int main(int count, char **words) {
         add(&sum, &first);
     }
     (void)printf("%llu seeds, %llu failed: %llu events in %llu requests (%llu repeated, %llu refused, %llu "
-                 "unsure), %llu crashes, %llu kills, %llu stops, %llu faults, %llu flipped bits, %llu groups let go, "
+                 "unsure, %llu read from another log), %llu crashes, %llu kills, %llu stops, %llu faults, %llu flipped bits, %llu groups let go, "
                  "%llu rewinds, %llu steps, bytes %016llx\n",
                  (unsigned long long)c.count, (unsigned long long)failed, (unsigned long long)sum.events,
                  (unsigned long long)sum.requests, (unsigned long long)sum.repeats,
                  (unsigned long long)sum.refused, (unsigned long long)sum.maybe,
-                 (unsigned long long)sum.crashes, (unsigned long long)sum.kills, (unsigned long long)sum.stops,
+                 (unsigned long long)sum.elsewhere, (unsigned long long)sum.crashes, (unsigned long long)sum.kills, (unsigned long long)sum.stops,
                  (unsigned long long)sum.faults, (unsigned long long)sum.damaged, (unsigned long long)sum.let_go,
                  (unsigned long long)sum.rewinds, (unsigned long long)sum.steps, (unsigned long long)sum.fingerprint);
     return failed != 0;

@@ -41,6 +41,8 @@ typedef struct sim_request {
     uint8_t *sent; /**< The body. */
     size_t sent_length;
     sl_format format;
+    uint32_t offset;         /**< Of a message elsewhere; 0: it is none. */
+    bool unsure;             /**< Whether the log has it: the engine is asked. */
     uint32_t first, good;    /**< Ids of its good events. */
     uint32_t bad;            /**< Refused ones. */
     uint32_t unmet, passed_over; /**< Accepted, then refused by a step, or passed over. */
@@ -73,7 +75,7 @@ typedef struct sim_stream {
 
 typedef struct sim_totals {
     uint64_t fingerprint, events, requests, crashes, kills, stops, faults, steps, repeats, refused, maybe,
-        damaged, let_go, rewinds;
+        damaged, let_go, rewinds, elsewhere;
 } sim_totals;
 
 struct sim {
@@ -92,6 +94,7 @@ struct sim {
     fake_disk *disk;
     sl_files *files;
     sl_config *config;
+    uint32_t elsewhere;      /**< Messages of another log that were made. */
     sim_target *target;      /**< NULL: everything stays on this machine. */
     sl_budget budget;
     sl_metrics *metrics;

@@ -332,7 +332,8 @@ void cut_committed(sl_engine *e, cut *c) {
         if (c->entries[i].id != 0) { /* An empty one only moved the cursor. */
             t->last = c->entries[i].to;
             t->sequence = c->entries[i].sequence;
-            t->entries_open++;
+            if (t->entries_open++ == 0)
+                t->delivered = c->entries[i].from;
         }
     }
     for (uint32_t i = 0; i < c->move_count; i++)
@@ -356,6 +357,7 @@ void entry_delivered(sl_engine *e, pending *p) {
     (void)e;
     table *t = p->of;
     t->entries_open--;
+    t->delivered = p->entry.to;
     if (t->retired && t->entries_open == 0)
         sl_message(SL_LEVEL_INFO, "engine", "removed table is delivered", "table=%s", t->name);
     sl_metric_add(t->rows, (int64_t)p->entry.counts.rows);

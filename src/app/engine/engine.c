@@ -438,7 +438,8 @@ static sl_status note_pending(void *context, const sl_entry *entry) {
         shape *s = t->retired ? t->last_shape : t->of->current;
         status = storage_enqueue(&e->storage, t, &copy, s) ? SL_OK : SL_ENOMEM;
         if (status == SL_OK) {
-            t->entries_open++;
+            if (t->entries_open++ == 0)
+                t->delivered = entry->from;
             return SL_OK;
         }
     }
@@ -536,6 +537,8 @@ static sl_status recover(sl_engine *e, sl_error *error) {
         status = sweep_spool(e, &r, error);
     if (status == SL_OK)
         status = place(e, error);
+    if (status == SL_OK)
+        status = origins_read(e, error);
     if (status == SL_OK)
         status = data_create(e, error);
     if (status == SL_OK)
@@ -666,6 +669,7 @@ void sl_engine_destroy(sl_engine *e) {
     keys_destroy(e);
     dedupe_destroy(e);
     replays_destroy(e);
+    origins_destroy(e);
     data_destroy(e);
     streams_destroy(e);
     router_destroy(e->router);
@@ -690,6 +694,18 @@ sl_intake *sl_engine_intake(sl_engine *e) {
 
 bool sl_engine_ready(const sl_engine *e) {
     return !e->scanning_keys;
+}
+
+static uint64_t delivered_of(const table *t) { return t->entries_open != 0 ? t->delivered : t->cursor; }
+
+uint64_t sl_engine_delivered(const sl_engine *e) {
+    uint64_t low = e->position;
+    for (uint32_t i = 0; i < e->table_count; i++)
+        low = delivered_of(e->tables[i]) < low ? delivered_of(e->tables[i]) : low;
+    for (const table *t = e->retired; t != NULL; t = t->next_retired)
+        if (t->entries_open != 0 && t->delivered < low)
+            low = t->delivered;
+    return low;
 }
 
 /* --- live views --- */

@@ -53,6 +53,7 @@ typedef struct worker_table worker_table;
 typedef struct dedupe_mark dedupe_mark;
 typedef struct router router;
 typedef struct route_look route_look;
+typedef struct origin origin;
 
 /** What steps ask, from a position of the log on: immutable but for the loop's fields. */
 typedef struct data_set {
@@ -139,6 +140,7 @@ struct table {
     _Atomic int broken;   /**< Status of a failure that a worker met; 0: none. */
     uint32_t failures;
     uint64_t entries_open; /**< Committed, not delivered. */
+    uint64_t delivered;    /**< While there are some: where the first of them begins. */
     bool retired;         /**< No longer configured: only delivered. In no list but e->retired. */
     table *next_retired;
     shape *last_shape;    /**< What its entries are delivered by; referenced. */
@@ -399,6 +401,7 @@ typedef struct keys_batch {
     uint32_t count;
     uint64_t position; /**< Every key below is in the ledger after this. */
     int64_t expire_before;
+    sl_buffer origins; /**< Of this position or later. */
     sl_status status;
 } keys_batch;
 
@@ -576,6 +579,8 @@ struct sl_engine {
     bool scanning_keys;
     uint64_t scan_from;
     uint64_t keys_stored;   /**< Every key below is in the ledger. */
+    origin *origins;
+    uint32_t origin_count;
     replays replays;
     bool keys_in_ledger, keys_busy, keys_failed;
     bool keys_repeated;     /**< A known key was asked for again: answered at the next poll. */
@@ -743,6 +748,13 @@ void items_spread(sl_engine *e, task *t); /**< Items as records behind the group
 void items_add_up(task *t); /**< What became of messages, for the record that carries them. */
 uint32_t items_index(const task *t, uint32_t record); /**< Place of an item among its carrier's. */
 
+/* origins.c: how far the log has what other logs' partitions hold */
+bool origins_expect(sl_engine *e, const uint8_t *body, size_t length); /**< So that noting it can't fail. @return false: no memory. */
+bool origins_note(sl_engine *e, const sl_group *group); /**< A durable group. @return false: no memory. */
+void origins_write(const sl_engine *e, sl_buffer *out); /**< For the ledger. */
+sl_status origins_read(sl_engine *e, sl_error *error);
+void origins_destroy(sl_engine *e);
+
 /* replays.c */
 sl_status replays_create(sl_engine *e, sl_error *error);
 void replays_destroy(sl_engine *e);
@@ -802,6 +814,7 @@ void reply_task(sl_engine *e, task *t);
 bool keys_poll(sl_engine *e, int64_t now);
 void keys_found(sl_engine *e, key_entry *key);
 void keys_saved(sl_engine *e, keys_batch *batch);
+void keys_batch_free(keys_batch *batch);
 /** @return false: no memory for all of the group's keys; read it again. */
 bool keys_scanned(sl_engine *e, task *t);
 bool keys_waiting(const sl_engine *e); /**< A request with a key has no reply yet. */

@@ -24,14 +24,14 @@ static size_t next_message(const task *t, const sl_journal_record *r, size_t at,
 
 static void each_item(sl_engine *e, task *t, item_fn *do_it) {
     sl_replay_item item;
-    sl_messages_origin origin;
+    sl_messages_origin from;
     for (uint32_t i = 0; i < t->group->count; i++) {
         const sl_journal_record *r = &t->group->records[i];
         const uint8_t *body = t->group->bytes + r->body;
         const bool messages = r->format.kind == SL_FORMAT_MESSAGES;
         if (r->damaged || !items_carried(r->format))
             continue;
-        size_t at = messages ? sl_messages_head(body, r->length, &origin) : 0;
+        size_t at = messages ? sl_messages_head(body, r->length, &from) : 0;
         if (messages && at == 0)
             continue;
         for (size_t n; (n = messages ? next_message(t, r, at, &item) : sl_replay_get(body + at, r->length - at, &item)) != 0; at += n)

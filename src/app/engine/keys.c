@@ -349,6 +349,8 @@ sl_status intake_submit(sl_intake *intake, const sl_intake_request *r) {
         return SL_ENOSPC;
     if (items_carried(r->format) && !items_valid(e, r->format, r->body, r->length))
         return SL_EINVAL;
+    if (r->format.kind == SL_FORMAT_MESSAGES && !origins_expect(e, r->body, r->length))
+        return SL_ENOMEM;
     sl_intake_request known = *r;
     known.format = format_of(e, r);
     if (r->dry_run)
@@ -430,6 +432,7 @@ void reply_task(sl_engine *e, task *t) {
             sl_buffer_clear(&texts);
             uint32_t count = record->rejected != 0 ? collect_errors(t, i, errors, &texts) : 0;
             reply = reply_of(record->accepted, record->rejected, errors, count);
+            reply.position = t->group->next;
             if (record->format.kind == SL_FORMAT_REPLAY) {
                 replays_outcome(e, t, i, &outcome);
                 reply.replay = &outcome;
@@ -528,6 +531,12 @@ static uint64_t answered_below(const sl_engine *e) {
     return position;
 }
 
+void keys_batch_free(keys_batch *b) {
+    sl_free(b->keys);
+    sl_buffer_fini(&b->origins);
+    sl_free(b);
+}
+
 static void store_keys(sl_engine *e, int64_t wall) {
     keys_batch *b = sl_calloc(1, sizeof *b);
     uint32_t most = e->keys_unstored;
@@ -544,6 +553,7 @@ static void store_keys(sl_engine *e, int64_t wall) {
             }
     e->keys_unstored -= b->count;
     b->position = answered_below(e);
+    origins_write(e, &b->origins);
     b->expire_before = wall - KEY_LIFE_US;
     e->keys_busy = true;
     engine_send(e, &e->storage.in, &e->storage.actor, b);
@@ -564,8 +574,7 @@ void keys_saved(sl_engine *e, keys_batch *b) {
         if (b->keys[i]->stored && b->keys[i]->waiters == NULL)
             key_remove(e, b->keys[i]);
     }
-    sl_free(b->keys);
-    sl_free(b);
+    keys_batch_free(b);
 }
 
 static bool answer_repeats(sl_engine *e) {

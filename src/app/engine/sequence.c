@@ -523,6 +523,7 @@ static void written(sl_engine *e, task *t) {
         t->begin = e->journal_next;
         e->journal_next = t->group->next;
         e->journal_full = false;
+        (void)origins_note(e, t->group); /* They are known since they were submitted. */
         for (uint32_t i = 0; i < t->record_count; i++) {
             t->records[i].logged = t->group->offset + t->records[i].body;
             if (!t->records[i].replay)
@@ -621,6 +622,11 @@ static void was_read(sl_engine *e, task *t) {
     t->bytes = t->group->length;
     e->outstanding_bytes += t->bytes;
     t->worker = pick_worker(e);
+    if (t->keys_only && !origins_note(e, t->group)) {
+        e->read_retry_at_us = engine_now(e) + SL_SECOND_US;
+        task_release(e, t);
+        return;
+    }
     if (t->keys_only) {
         bool any = false;
         for (uint32_t i = 0; i < t->group->count; i++)

@@ -512,7 +512,8 @@ static void show_window(storage_actor *a, peek *p) {
 
 static void store_keys(storage_actor *a, keys_batch *b) {
     sl_error error = {0};
-    b->status = sl_ledger_begin(a->ledger, &error);
+    const char *origins = sl_buffer_cstr(&b->origins);
+    b->status = b->origins.failed ? sl_error_set(&error, SL_ENOMEM, "out of memory") : sl_ledger_begin(a->ledger, &error);
     if (b->status == SL_OK) {
         for (uint32_t i = 0; i < b->count && b->status == SL_OK; i++) {
             const key_entry *k = b->keys[i];
@@ -528,6 +529,8 @@ static void store_keys(storage_actor *a, keys_batch *b) {
         (void)snprintf(text, sizeof text, "%" PRIu64, b->position);
         if (b->status == SL_OK)
             b->status = sl_ledger_set(a->ledger, "keys", text, &error);
+        if (b->status == SL_OK && *origins != 0)
+            b->status = sl_ledger_set(a->ledger, "origins", origins, &error);
         if (b->status == SL_OK)
             b->status = sl_ledger_keys_expire(a->ledger, b->expire_before, &error);
         CRASH(keys_before_commit);
@@ -636,10 +639,8 @@ void storage_destroy(sl_engine *e) {
                 pending_free((pending *)m);
             else if (m->kind == MESSAGE_PEEK)
                 peek_free(e, (peek *)m);
-            else if (m->kind == MESSAGE_KEYS) {
-                sl_free(((keys_batch *)m)->keys);
-                sl_free(m);
-            }
+            else if (m->kind == MESSAGE_KEYS)
+                keys_batch_free((keys_batch *)m);
         }
         sl_ring_fini(ring);
     }
