@@ -759,4 +759,5 @@ def main():
     print(f"\n{len(table) - missed} of {len(table)} targets met; figures in {path}")
 
 
-main()
+if __name__ == "__main__":
+    main()
