@@ -35,6 +35,13 @@ void *sl_realloc(void *block, size_t size) {
     return refused() ? NULL : realloc(block, size ? size : 1);
 }
 
+void *sl_zeroed(size_t size) {
+    void *block = sl_malloc(size);
+    if (block != NULL)
+        memset(block, 0, size);
+    return block;
+}
+
 void *sl_aligned_alloc(size_t alignment, size_t size) {
     if (refused())
         return NULL;

@@ -7,7 +7,7 @@ static sl_status take(sl_parquet_store *store, size_t bytes, bool zeroed, void *
     sl_status status = sl_budget_take(store->budget, bytes);
     if (status)
         return status;
-    *out = zeroed ? sl_calloc(1, bytes) : sl_malloc(bytes);
+    *out = zeroed ? sl_zeroed(bytes) : sl_malloc(bytes);
     if (!*out) {
         sl_budget_give(store->budget, bytes);
         return SL_ENOMEM;

@@ -97,7 +97,7 @@ static bool grow_slots(run *r) {
         size *= 2;
     if (!take(r, size * sizeof *r->slots))
         return false;
-    uint32_t *slots = sl_calloc(size, sizeof *slots);
+    uint32_t *slots = sl_zeroed(size * sizeof *slots);
     if (slots == NULL) {
         memory_give(r->memory, size * sizeof *slots);
         return false;
