@@ -213,6 +213,7 @@ typedef struct scope {
 
 static scope ask(sl_dedupe *s, const sl_dedupe_event *events, uint32_t count) {
     scope all = {INT64_MAX, 0};
+    int64_t watermark = s->watermark_us;
     for (uint32_t i = 0; i < count; i++) {
         const sl_dedupe_event *e = &events[i];
         question *q = &s->questions[i];
@@ -221,17 +222,39 @@ static scope ask(sl_dedupe *s, const sl_dedupe_event *events, uint32_t count) {
                         .position = e->position,
                         .floor = floor_of(s, e->watermark_us)};
         q->late = e->time_us < q->floor;
-        filter_mask(s->masks[i], q->high, q->low);
-        if (s->active != NULL)
-            run_prefetch(s->active, q->high);
-        for (const run *r = s->waiting; r != NULL; r = r->next)
-            run_prefetch(r, q->high);
         all.floor = q->floor < all.floor ? q->floor : all.floor;
         all.position = q->position > all.position ? q->position : all.position;
-        if (e->watermark_us > s->watermark_us)
-            s->watermark_us = e->watermark_us;
+        watermark = e->watermark_us > watermark ? e->watermark_us : watermark;
     }
+    s->watermark_us = watermark;
     return all;
+}
+
+static bool reaches(const slice *of, const scope *all) {
+    return of->extent.time_max >= all->floor && of->extent.position_min <= all->position;
+}
+
+static slice *next_reached(slice *from, const scope *all) {
+    while (from != NULL && !reaches(from, all))
+        from = from->next;
+    return from;
+}
+
+/* All that will be looked at at random is sent for before any of it is looked at. @return the first slice that matters. */
+static slice *send_for(sl_dedupe *s, const scope *all, uint32_t count) {
+    slice *first = next_reached(s->slices, all);
+    const filter *f = first != NULL ? slice_filter(first) : NULL;
+    for (uint32_t i = 0; f != NULL && i < count; i++)
+        filter_prefetch(f, s->questions[i].high);
+    for (const run *r = s->waiting; r != NULL; r = r->next)
+        for (uint32_t i = 0; i < count; i++)
+            run_prefetch(r, s->questions[i].high);
+    const run *r = s->active != NULL && s->active->slots != NULL ? s->active : NULL;
+    for (uint32_t i = 0; r != NULL && i < count; i++)
+        run_prefetch(r, s->questions[i].high);
+    for (uint32_t i = 0; first != NULL && i < count; i++)
+        filter_mask(s->masks[i], s->questions[i].high, s->questions[i].low);
+    return first;
 }
 
 /* The youngest file first: most repetitions come soon. */
@@ -272,30 +295,33 @@ sl_status store_want_filter(sl_dedupe *s, slice *of, sl_error *error) {
     return status == SL_ENOMEM ? SL_OK : status;
 }
 
-static sl_status search_slices(sl_dedupe *s, const scope *all, uint32_t count, sl_error *error) {
+static sl_status search_slice(sl_dedupe *s, slice *in, const filter *next, uint32_t count, sl_error *error) {
     uint32_t hits[GROUP];
-    for (slice *i = s->slices; i != NULL; i = i->next) {
-        if (i->extent.time_max < all->floor || i->extent.position_min > all->position)
-            continue;
-        i->used_tick = s->tick;
-        sl_status status = store_want_filter(s, i, error);
-        const filter *f = slice_filter(i);
-        uint32_t found = f != NULL ? filter_sift(f, s->questions, s->masks, count, hits) : count;
-        for (uint32_t k = 0; k < count && f == NULL; k++)
-            hits[k] = k;
-        for (uint32_t k = 0; k < found && status == SL_OK; k++) {
-            question *q = &s->questions[hits[k]];
-            if (!q->late && !q->duplicate)
-                status = search_files(s, i, q, error);
-        }
-        if (status != SL_OK)
-            return status;
+    in->used_tick = s->tick;
+    sl_status status = store_want_filter(s, in, error);
+    const filter *f = slice_filter(in);
+    uint32_t found = f != NULL ? filter_sift(f, next, s->questions, s->masks, count, hits) : count;
+    for (uint32_t k = 0; k < count && f == NULL; k++)
+        hits[k] = k;
+    for (uint32_t k = 0; k < found && status == SL_OK; k++) {
+        question *q = &s->questions[hits[k]];
+        if (!q->late && !q->duplicate)
+            status = search_files(s, in, q, error);
     }
-    return SL_OK;
+    return status;
+}
+
+static sl_status search_slices(sl_dedupe *s, slice *first, const scope *all, uint32_t count, sl_error *error) {
+    sl_status status = SL_OK;
+    for (slice *i = first, *next; i != NULL && status == SL_OK; i = next) {
+        next = next_reached(i->next, all);
+        status = search_slice(s, i, next != NULL ? slice_filter(next) : NULL, count, error);
+    }
+    return status;
 }
 
 /* The run is full or too wide for the event, or it has lasted so long that it would hold its oldest claims too long. */
-static bool run_ends(const sl_dedupe *s, const run *r, const sl_dedupe_event *e) {
+static inline bool run_ends(const sl_dedupe *s, const run *r, const sl_dedupe_event *e) {
     if (r->count == r->limit || !run_fits(r, e->position, e->time_us))
         return true;
     return r->begin_watermark != SL_NO_TIME && e->watermark_us > r->begin_watermark &&
@@ -338,42 +364,51 @@ static sl_status keep(sl_dedupe *s, const sl_dedupe_event *e) {
     return status;
 }
 
-/* In the order of the log: what one event of the group claims, the next may bring again. */
+/* Does the active run take the claim as it is? Nearly always. */
+static bool keeps_simply(const run *r, const sl_dedupe *s, const sl_dedupe_event *e) {
+    return r != NULL && r->count != 0 && r->count < r->room && r->begin_watermark != SL_NO_TIME && !run_ends(s, r, e);
+}
+
+/* In the order of the log: what one event of the group claims, the next may bring again. The active run may wait to be written
+ * in the end, but nobody takes it away meanwhile. */
 static sl_status settle(sl_dedupe *s, const sl_dedupe_event *events, uint32_t count, uint8_t *verdict,
                         uint32_t *settled) {
-    const run *asked = s->active;
-    for (uint32_t i = 0; i < count; i++) {
+    run *asked = s->active;
+    extent added = EXTENT_EMPTY;
+    sl_status status = SL_OK;
+    uint32_t i = 0;
+    /* Once another run is active, what the events asked doesn't hold for the one that waits: a new group. */
+    for (; i < count && s->active == asked; i++) {
         const sl_dedupe_event *e = &events[i];
         question *q = &s->questions[i];
-        sl_verdict is = SL_VERDICT_KEEP;
-        if (s->active != NULL && !q->late && !q->duplicate)
-            run_search(s->active, q);
-        if (q->late) {
-            is = SL_VERDICT_LATE;
-        } else if (q->duplicate) {
-            is = SL_VERDICT_DUPLICATE;
-        } else if (!q->self) {
-            sl_status status = keep(s, e);
-            if (status != SL_OK)
-                return status;
+        uint32_t at = 0;
+        if (asked != NULL && asked->slots != NULL && !q->late && !q->duplicate)
+            at = run_search(asked, q);
+        bool claims = !q->late && !q->duplicate && !q->self;
+        if (claims && keeps_simply(asked, s, e)) {
+            run_put(asked, at, q->high, q->low, e->position, e->time_us);
+            extent_add(&added, e->position, e->time_us);
+        } else if (claims && (status = keep(s, e)) != SL_OK) {
+            break;
         }
-        verdict[e->row] = (uint8_t)is;
-        ++*settled;
-        if (s->active != asked) /* What the others asked doesn't hold for the run that waits now: a new group. */
-            return SL_OK;
+        verdict[e->row] = q->late ? SL_VERDICT_LATE : q->duplicate ? SL_VERDICT_DUPLICATE : SL_VERDICT_KEEP;
     }
-    return SL_OK;
+    *settled = i;
+    if (asked != NULL)
+        extent_join(&asked->extent, &added);
+    return status;
 }
 
 static sl_status judge_group(sl_dedupe *s, const sl_dedupe_event *events, uint32_t count, uint8_t *verdict,
                              uint32_t *settled, sl_error *error) {
     s->tick++;
     scope all = ask(s, events, count);
+    slice *first = send_for(s, &all, count);
     for (const run *r = s->waiting; r != NULL; r = r->next)
         for (uint32_t i = 0; i < count; i++)
             if (!s->questions[i].duplicate)
-                run_search(r, &s->questions[i]);
-    sl_status status = search_slices(s, &all, count, error);
+                (void)run_search(r, &s->questions[i]);
+    sl_status status = search_slices(s, first, &all, count, error);
     if (status == SL_OK)
         status = settle(s, events, count, verdict, settled);
     if (status == SL_EFULL)

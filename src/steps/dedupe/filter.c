@@ -4,10 +4,6 @@
  * that differ by chance. */
 #include "private.h"
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
 #define HUGE_PAGE ((size_t)2 << 20) /* Where large pages are to be had, they spare half of a miss's cost. */
 
 /* Are all bits of the mask in the block? */
@@ -63,17 +59,14 @@ bool filter_has(const filter *f, uint64_t high, uint32_t low) {
     return passes(filter_block(f, high), mask);
 }
 
-uint32_t filter_sift(const filter *f, const question *questions, uint64_t (*masks)[8], uint32_t count,
-                     uint32_t *hits) {
-    const uint64_t *blocks[GROUP];
+uint32_t filter_sift(const filter *f, const filter *next, const question *questions, uint64_t (*masks)[8],
+                     uint32_t count, uint32_t *hits) {
     uint32_t found = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        blocks[i] = filter_block(f, questions[i].high);
-        __builtin_prefetch(blocks[i]);
-    }
+    for (uint32_t i = 0; next != NULL && i < count; i++)
+        filter_prefetch(next, questions[i].high);
     for (uint32_t i = 0; i < count; i++) {
         hits[found] = i;
-        found += passes(blocks[i], masks[i]);
+        found += passes(filter_block(f, questions[i].high), masks[i]);
     }
     return found;
 }

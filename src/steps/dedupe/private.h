@@ -9,6 +9,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "claims lie in files as in memory");
 
 enum {
@@ -123,6 +127,7 @@ void filter_fini(filter *f);
 static inline uint64_t *filter_block(const filter *f, uint64_t high) {
     return f->words + ((high >> 32) * f->blocks >> 32) * 8;
 }
+static inline void filter_prefetch(const filter *f, uint64_t high) { __builtin_prefetch(filter_block(f, high)); }
 static inline uint64_t filter_bits(uint64_t high, uint32_t low) {
     return (uint64_t)low << 32 | (uint32_t)high;
 }
@@ -144,9 +149,10 @@ static inline void filter_add(filter *f, uint64_t high, uint32_t low) {
 }
 void filter_add_all(filter *f, const claim *claims, uint32_t count);
 bool filter_has(const filter *f, uint64_t high, uint32_t low);
-/* Which of `count` questions pass a filter that has words? @return how many; their numbers in `hits`. */
-uint32_t filter_sift(const filter *f, const question *questions, uint64_t (*masks)[8], uint32_t count,
-                     uint32_t *hits);
+/* Which of `count` questions pass a filter that has words, whose blocks are on their way into the cache? Those of the one that is
+ * asked next are sent for meanwhile. @return how many; their numbers in `hits`. */
+uint32_t filter_sift(const filter *f, const filter *next, const question *questions, uint64_t (*masks)[8],
+                     uint32_t count, uint32_t *hits);
 
 /* --- run.c: claims in memory, in the order they were made --- */
 
@@ -159,8 +165,9 @@ typedef struct run {
     int64_t begin_watermark;
     uint64_t valid_below;
     uint32_t count, limit, expected, chunk_bits;
+    uint32_t room; /* So many claims fit without more memory. */
     claim *chunks[CHUNKS_MAX];
-    uint32_t *slots; /* 0, or tag and number + 1. */
+    uint32_t *slots; /* The index. */
     uint32_t slot_mask;
     bool forced; /* What is there already is taken whatever the memory's limit is. */
     memory *memory;
@@ -181,13 +188,64 @@ static inline const claim *run_claim(const run *r, uint32_t i) {
 static inline bool run_fits(const run *r, uint64_t position, int64_t time_us) {
     return r->count == 0 || base_fits(&r->base, position, time_us);
 }
-/* @return SL_OK, SL_EFULL (memory). There must be room and it must fit. */
+/* @return SL_OK, SL_EFULL (memory). Its limit mustn't be reached and it must fit. */
 sl_status run_add(run *r, uint64_t high, uint32_t low, uint64_t position, int64_t time_us);
-static inline void run_prefetch(const run *r, uint64_t high) {
-    if (r->slots != NULL)
-        __builtin_prefetch(&r->slots[(uint32_t)high & r->slot_mask]);
+/* A slot is 13 bits of the hash and the claim's number + 1; 0 is free. They lie in lines of the cache, sixteen in each, which are filled
+ * from the front: at half load a key's own line is hardly ever full, so there is nothing to guess. */
+enum { NUMBER_BITS = 19, LINE_SLOTS = 16 };
+#define NUMBER_MASK ((UINT32_C(1) << NUMBER_BITS) - 1)
+static inline uint32_t run_tag(uint64_t high) { return (uint32_t)(high >> 20) & ~NUMBER_MASK; }
+static inline uint32_t run_line(const run *r, uint64_t high) { return (uint32_t)high & r->slot_mask & ~(LINE_SLOTS - 1u); }
+static inline void run_prefetch(const run *r, uint64_t high) { __builtin_prefetch(&r->slots[run_line(r, high)]); }
+/* Sixteen bits each: which slots of the line are free, which have the tag, be it that of a free one? */
+typedef struct line_bits {
+    uint32_t free, same;
+} line_bits;
+#if defined(__SSE2__)
+static inline uint32_t bits_of_sixteen(__m128i a, __m128i b, __m128i c, __m128i d) {
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)));
 }
-void run_search(const run *r, question *q);
+static inline line_bits line_look(const uint32_t line[LINE_SLOTS], uint32_t tag) {
+    const __m128i *at = (const __m128i *)(const void *)line;
+    const __m128i none = _mm_setzero_si128(), tags = _mm_set1_epi32((int)~NUMBER_MASK), wanted = _mm_set1_epi32((int)tag);
+    const __m128i a = at[0], b = at[1], c = at[2], d = at[3];
+    return (line_bits){bits_of_sixteen(_mm_cmpeq_epi32(a, none), _mm_cmpeq_epi32(b, none), _mm_cmpeq_epi32(c, none),
+                                       _mm_cmpeq_epi32(d, none)),
+                       bits_of_sixteen(_mm_cmpeq_epi32(_mm_and_si128(a, tags), wanted),
+                                       _mm_cmpeq_epi32(_mm_and_si128(b, tags), wanted),
+                                       _mm_cmpeq_epi32(_mm_and_si128(c, tags), wanted),
+                                       _mm_cmpeq_epi32(_mm_and_si128(d, tags), wanted))};
+}
+#else
+static inline line_bits line_look(const uint32_t line[LINE_SLOTS], uint32_t tag) {
+    line_bits bits = {0, 0};
+    for (uint32_t i = 0; i < LINE_SLOTS; i++) {
+        bits.free |= (uint32_t)(line[i] == 0) << i;
+        bits.same |= (uint32_t)((line[i] & ~NUMBER_MASK) == tag) << i;
+    }
+    return bits;
+}
+#endif
+void run_meet(const run *r, uint32_t slot, question *q); /* The tag is the same: is the key? */
+/* The run must have slots. @return the free one where a claim of the key would be entered. */
+static inline uint32_t run_search(const run *r, question *q) {
+    uint32_t tag = run_tag(q->high), at = run_line(r, q->high);
+    for (;; at = (at + LINE_SLOTS) & r->slot_mask) {
+        line_bits bits = line_look(r->slots + at, tag);
+        for (uint32_t same = bits.same & ~bits.free; same != 0; same &= same - 1)
+            run_meet(r, r->slots[at + (uint32_t)__builtin_ctz(same)], q);
+        if (bits.free != 0)
+            return at + (uint32_t)__builtin_ctz(bits.free);
+    }
+}
+/* Where `room` allows one more: a claim whose key belongs at the free slot `at`. Its run's extent is the caller's to see to. */
+static inline void run_put(run *r, uint32_t at, uint64_t high, uint32_t low, uint64_t position, int64_t time_us) {
+    claim *c = &r->chunks[r->count >> r->chunk_bits][r->count & ((1u << r->chunk_bits) - 1)];
+    c->high = high;
+    c->low = low;
+    claim_place(c, &r->base, position, time_us);
+    r->slots[at] = run_tag(high) | ++r->count;
+}
 
 /* --- key_file.c --- */
 

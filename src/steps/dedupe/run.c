@@ -1,11 +1,10 @@
-/* The newest claims: an array in the order of the log, which is what a cut writes, and an index of open addressing with
- * linear probing, at most half full. A slot is 13 bits of the hash and the claim's number + 1; 0 is free. Claims are never
- * changed or moved, so others may read those that were there when they were told. */
+/* The newest claims: an array in the order of the log, which is what a cut writes, and an index of lines of
+ * sixteen slots, at most half full; what doesn't fit into its line is in the next one that has room. Claims are never changed or moved, so others may read those that were there when they
+ * were told. */
 #include "private.h"
 
-enum { NUMBER_BITS = 19, SLOTS_MIN = 1024 };
+enum { SLOTS_MIN = 1024 };
 static_assert(RUN_CLAIMS_MAX < 1 << NUMBER_BITS, "numbers fit into slots");
-#define NUMBER_MASK ((UINT32_C(1) << NUMBER_BITS) - 1)
 
 void extent_join(extent *e, const extent *more) {
     if (more->claims == 0)
@@ -75,13 +74,11 @@ void run_destroy(run *r) {
     sl_free(r);
 }
 
-static uint32_t tag_of(uint64_t high) { return (uint32_t)(high >> 20) & ~NUMBER_MASK; }
-
-static void enter(run *r, uint64_t high, uint32_t number) {
-    uint32_t at = (uint32_t)high & r->slot_mask;
-    while (r->slots[at] != 0)
-        at = (at + 1) & r->slot_mask;
-    r->slots[at] = tag_of(high) | (number + 1);
+static uint32_t free_slot(const run *r, uint64_t high) {
+    uint32_t at = run_line(r, high), free;
+    while ((free = line_look(r->slots + at, 0).free) == 0)
+        at = (at + LINE_SLOTS) & r->slot_mask;
+    return at + (uint32_t)__builtin_ctz(free);
 }
 
 static bool take(run *r, uint64_t bytes) {
@@ -97,18 +94,19 @@ static bool grow_slots(run *r) {
         size *= 2;
     if (!take(r, size * sizeof *r->slots))
         return false;
-    uint32_t *slots = sl_zeroed(size * sizeof *slots);
+    uint32_t *slots = sl_aligned_alloc(LINE_SLOTS * sizeof *slots, size * sizeof *slots);
     if (slots == NULL) {
         memory_give(r->memory, size * sizeof *slots);
         return false;
     }
+    memset(slots, 0, size * sizeof *slots);
     if (r->slots != NULL)
         memory_give(r->memory, ((uint64_t)r->slot_mask + 1) * sizeof *slots);
     sl_free(r->slots);
     r->slots = slots;
     r->slot_mask = size - 1;
     for (uint32_t i = 0; i < r->count; i++)
-        enter(r, run_claim(r, i)->high, i);
+        r->slots[free_slot(r, run_claim(r, i)->high)] = run_tag(run_claim(r, i)->high) | (i + 1);
     return true;
 }
 
@@ -125,34 +123,31 @@ static bool grow_chunks(run *r) {
     return true;
 }
 
-sl_status run_add(run *r, uint64_t high, uint32_t low, uint64_t position, int64_t time_us) {
+static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+/* @return false: there is no memory for one more. */
+static bool grow(run *r) {
     uint32_t chunk = r->count >> r->chunk_bits;
     if (r->chunks[chunk] == NULL && !grow_chunks(r))
-        return SL_EFULL;
+        return false;
     if ((r->slots == NULL || 2 * (r->count + 1) > r->slot_mask + 1) && !grow_slots(r))
+        return false;
+    r->room = least(least(r->limit, (r->slot_mask + 1) / 2), (chunk + 1) << r->chunk_bits);
+    return true;
+}
+
+sl_status run_add(run *r, uint64_t high, uint32_t low, uint64_t position, int64_t time_us) {
+    if (r->count >= r->room && !grow(r))
         return SL_EFULL;
     if (r->count == 0) /* Times may also lie before the first one. */
         r->base = (claim_base){position, (int64_t)((uint64_t)time_us - (DELTA_MAX >> 1))};
-    claim *c = &r->chunks[chunk][r->count & ((1u << r->chunk_bits) - 1)];
-    c->high = high;
-    c->low = low;
-    claim_place(c, &r->base, position, time_us);
-    enter(r, high, r->count);
-    r->count++;
+    run_put(r, free_slot(r, high), high, low, position, time_us);
     extent_add(&r->extent, position, time_us);
     return SL_OK;
 }
 
-void run_search(const run *r, question *q) {
-    if (r->slots == NULL)
-        return;
-    uint32_t tag = tag_of(q->high), slot;
-    for (uint32_t at = (uint32_t)q->high & r->slot_mask; (slot = r->slots[at]) != 0;
-         at = (at + 1) & r->slot_mask) {
-        if ((slot & ~NUMBER_MASK) != tag)
-            continue;
-        const claim *c = run_claim(r, (slot & NUMBER_MASK) - 1);
-        if (c->high == q->high && c->low == q->low)
-            question_meet(q, c, &r->base, r->valid_below);
-    }
+void run_meet(const run *r, uint32_t slot, question *q) {
+    const claim *c = run_claim(r, (slot & NUMBER_MASK) - 1);
+    if (c->high == q->high && c->low == q->low)
+        question_meet(q, c, &r->base, r->valid_below);
 }

@@ -4,7 +4,7 @@
 
 #include <inttypes.h>
 
-enum { SLICES_MERGED_LEAST = 4 };
+enum { SLICES_MERGED_LEAST = 4, SLICE_RUNS_LEAST = 4 };
 
 typedef enum work_kind { WORK_SPILL, WORK_MERGE, WORK_REMOVE } work_kind;
 
@@ -32,8 +32,8 @@ struct sl_dedupe_work {
     key_writer writer;
     key_file *result; /* NULL: no claim was left. */
     uint32_t partition;
-    claim *sorted;
-    uint64_t sorted_bytes;
+    uint32_t *order; /* Of the run's claims, by partitions, which begin at `begins`. */
+    uint64_t order_bytes;
     uint32_t *begins;
     sl_buffer gathered, scratch;
     uint64_t *doomed;
@@ -61,9 +61,9 @@ static void work_free(sl_dedupe_work *w) {
     sl_buffer_fini(&w->gathered);
     sl_buffer_fini(&w->scratch);
     sl_free(w->inputs);
-    if (w->sorted != NULL)
-        memory_give(&w->store->memory, w->sorted_bytes);
-    sl_free(w->sorted);
+    if (w->order != NULL)
+        memory_give(&w->store->memory, w->order_bytes);
+    sl_free(w->order);
     sl_free(w->begins);
     sl_free(w->doomed);
     sl_free(w->doomed_tail);
@@ -96,8 +96,10 @@ static void choose_slice(sl_dedupe *s, sl_dedupe_work *w) {
         open->closed = true;
         s->quiet = false;
     }
-    uint64_t live = store_claims(s);
-    w->limit = live < s->slice_claims ? live : s->slice_claims;
+    /* As many claims again as there are; few, large slices while there aren't many. */
+    uint64_t live = store_claims(s), least = w->run->count == s->run_claims ? SLICE_RUNS_LEAST * (uint64_t)s->run_claims : 0;
+    w->limit = live > least ? live : least;
+    w->limit = w->limit < s->slice_claims ? w->limit : s->slice_claims;
     bool alone = w->limit < 2 * (uint64_t)s->run_claims || !span_ok(s, w->run->begin_watermark, e->time_max);
     w->limit = alone ? 0 : w->limit;
     w->bits_per_claim = alone ? FILTER_BITS : FILTER_BITS_SMALL;
@@ -271,7 +273,7 @@ static extent measure_run(const sl_dedupe_work *w, uint32_t *begins, bool all) {
     return left;
 }
 
-/* The run's claims in the order of partitions, by the base of the file. */
+/* Which claims of the run go to the file, in the order of partitions: their numbers, as they are a sixth of the bytes. */
 static sl_status sort_run(sl_dedupe_work *w, sl_error *error) {
     const run *r = w->run;
     bool all = w->run_valid_below > r->extent.position_max && w->floor <= r->extent.time_min;
@@ -281,24 +283,41 @@ static sl_status sort_run(sl_dedupe_work *w, sl_error *error) {
     extent left = measure_run(w, begins, all);
     if (left.claims == 0)
         return SL_OK;
-    w->sorted_bytes = left.claims * sizeof *w->sorted;
-    w->sorted = sl_malloc(w->sorted_bytes);
-    if (w->sorted == NULL)
+    w->order_bytes = left.claims * sizeof *w->order;
+    w->order = sl_malloc(w->order_bytes);
+    if (w->order == NULL)
         return no_memory(error);
-    memory_force(&w->store->memory, w->sorted_bytes);
-    sl_status status = open_writer(w, &left, error);
-    if (status != SL_OK)
-        return status;
-    claim_base from = r->base, to = w->writer.file->base;
+    memory_force(&w->store->memory, w->order_bytes);
     for (uint32_t i = 0; i < r->count; i++) { /* begins[p + 1] moves from p's beginning to its end. */
         const claim *c = run_claim(r, i);
-        if (!all && !counts(w, c, &from, w->run_valid_below))
-            continue;
-        claim *at = &w->sorted[begins[partition_of(c) + 1]++];
-        *at = *c;
-        claim_place(at, &to, claim_position(c, &from), claim_time(c, &from));
+        if (all || counts(w, c, &r->base, w->run_valid_below))
+            w->order[begins[partition_of(c) + 1]++] = i;
     }
-    return SL_EAGAIN;
+    sl_status status = open_writer(w, &left, error);
+    return status == SL_OK ? SL_EAGAIN : status;
+}
+
+/* The `at`-th claim by the order of partitions. */
+static inline const claim *ordered_claim(const sl_dedupe_work *w, uint32_t at) {
+    enum { AHEAD = 16 };
+    if (at + AHEAD < w->begins[PARTITIONS])
+        __builtin_prefetch(run_claim(w->run, w->order[at + AHEAD]));
+    return run_claim(w->run, w->order[at]);
+}
+
+static sl_status spill_partition(sl_dedupe_work *w, uint32_t p, sl_error *error) {
+    uint32_t first = w->begins[p], count = w->begins[p + 1] - first;
+    claim_base from = w->run->base, to = w->writer.file->base;
+    sl_buffer_clear(&w->gathered);
+    if (!sl_buffer_reserve(&w->gathered, count * sizeof(claim)))
+        return no_memory(error);
+    claim *claims = (claim *)(void *)w->gathered.bytes;
+    for (uint32_t i = 0; i < count; i++) {
+        const claim *c = ordered_claim(w, first + i);
+        claims[i] = *c;
+        claim_place(&claims[i], &to, claim_position(c, &from), claim_time(c, &from));
+    }
+    return key_writer_add(&w->writer, claims, count, error);
 }
 
 static sl_status spill_step(sl_dedupe_work *w, sl_error *error) {
@@ -306,9 +325,7 @@ static sl_status spill_step(sl_dedupe_work *w, sl_error *error) {
         return sort_run(w, error);
     uint64_t before = w->writer.offset;
     while (w->partition < PARTITIONS) {
-        uint32_t p = w->partition++;
-        sl_status status = key_writer_add(&w->writer, w->sorted + w->begins[p],
-                                          w->begins[p + 1] - w->begins[p], error);
+        sl_status status = spill_partition(w, w->partition++, error);
         if (status != SL_OK)
             return status;
         if (w->writer.offset != before)
@@ -406,8 +423,10 @@ sl_status sl_dedupe_work_run(sl_dedupe_work *w, sl_error *error) {
 
 /* The open slice's filter gets the keys of the new file. */
 static void enter_keys(slice *to, const sl_dedupe_work *w) {
-    if (to->filter.words != NULL)
-        filter_add_all(&to->filter, w->sorted, w->begins[PARTITIONS]);
+    for (uint32_t i = 0; to->filter.words != NULL && i < w->begins[PARTITIONS]; i++) {
+        const claim *c = ordered_claim(w, i);
+        filter_add(&to->filter, c->high, c->low);
+    }
 }
 
 static slice *new_slice(sl_dedupe *s, const sl_dedupe_work *w) {
