@@ -89,6 +89,16 @@ SL_CHECKED sl_status sl_aws_sign(sl_aws_signer *signer, const sl_aws_keys *keys,
 const char *sl_aws_signed_canonical(sl_aws_signed *out);
 void sl_aws_signed_fini(sl_aws_signed *out);
 
+/**
+ * The other end: is `signature` the one of a request that came? `fields` are those its SignedHeaders names, all of them but
+ * Host, in any order; `host` as the Host header says. The time is the request's own, and the caller's to judge.
+ * @param signer Its service and region are the credential scope's.
+ * @param[out] same Whether it is; told in a time that doesn't depend on the bytes.
+ * @return SL_OK, SL_EINVAL, SL_ENOMEM.
+ */
+SL_CHECKED sl_status sl_aws_verify(sl_aws_signer *signer, const char *secret, const sl_aws_request *request,
+                                   const char *signature, bool *same, sl_error *error);
+
 /* ---- Credentials and region ---- */
 
 /**

@@ -132,6 +132,8 @@ typedef struct sl_config {
         bool auth_none;
         char **tokens;
         uint32_t token_count;
+        struct sl_aws_intake_key *aws_keys; /**< aws_intake.h */
+        uint32_t aws_key_count;
         char *tls_cert, *tls_key;
         uint64_t max_body, max_event;
         uint32_t max_connections;

@@ -10,8 +10,11 @@
 #include "sluice/intake.h"
 
 typedef struct sl_http_intake sl_http_intake;
-/** @param tokens Bearer tokens (compared in constant time), borrowed until destroy; none: no authentication. */
-sl_http_intake *sl_http_intake_create(sl_intake *intake, const char *const *tokens, size_t count);
+/**
+ * @param tokens Bearer tokens (compared in constant time), borrowed until destroy.
+ * @param guarded Whoever has none of them stays outside; without tokens, everybody does.
+ */
+sl_http_intake *sl_http_intake_create(sl_intake *intake, const char *const *tokens, size_t count, bool guarded);
 void sl_http_intake_destroy(sl_http_intake *routes);
 /** For sl_http_options.admit: 401, 404, 405 before a body is read; 0 also for paths that aren't its own. */
 int sl_http_intake_admit(sl_http_intake *routes, const char *method, const char *path,

@@ -13,6 +13,7 @@
 #include "threads.h"
 
 #include "sluice/admin.h"
+#include "sluice/aws_intake.h"
 #include "sluice/data.h"
 #include "sluice/http_intake.h"
 #include "sluice/http_server.h"
@@ -77,6 +78,7 @@ typedef struct daemon {
     sl_sources *sources;  /**< NULL: no files are read. */
     asked_flush *flushes; /**< Asked again of the next engine. */
     sl_http_intake *intake;
+    sl_aws_intake *aws; /**< The same port, for producers of Kinesis and Firehose. */
     sl_http_server *server, *admin_server;
     sl_admin_port port;
     bool one_port, drain, stopping, engine_stopping, at_once;
@@ -134,13 +136,15 @@ static void measure(const daemon_state *d) {
 static int admit_intake(void *context, const char *method, const char *path,
                         sl_http_exchange *exchange) {
     daemon_state *d = context;
+    if (sl_aws_intake_is(method, path, exchange))
+        return sl_aws_intake_admit(d->aws, method, path, exchange);
     int status = sl_admin_admit(d->one_port, method, path, exchange);
     return status != 404 ? status : sl_http_intake_admit(d->intake, method, path, exchange);
 }
 
 static void handle_intake(void *context, const sl_http_request *request) {
     daemon_state *d = context;
-    if (sl_admin_handle(&d->port, d->one_port, request) ||
+    if (sl_aws_intake_handle(d->aws, request) || sl_admin_handle(&d->port, d->one_port, request) ||
         sl_http_intake_handle(d->intake, request))
         return;
     sl_http_reply_error(request->exchange, 404, "not_found",
@@ -359,13 +363,34 @@ static sl_status make_refresh(daemon_state *d, const sl_config *c, sl_data_refre
     return sl_data_refresh_create(&options, out, error);
 }
 
+static const char *stream_name(void *context, uint32_t index) {
+    const sl_config *c = context;
+    return index < c->stream_count ? c->streams[index].name : NULL;
+}
+
 static sl_status make_routes(daemon_state *d, const sl_config *c, sl_error *error) {
-    sl_http_intake *routes = sl_http_intake_create(
-        sl_gate_intake(d->gate), (const char *const *)c->http.tokens, c->http.token_count);
-    if (routes == NULL)
+    const bool guarded = c->http.token_count != 0 || c->http.aws_key_count != 0;
+    const sl_aws_intake_options options = {.intake = sl_gate_intake(d->gate),
+                                           .keys = c->http.aws_keys,
+                                           .key_count = c->http.aws_key_count,
+                                           .guarded = guarded,
+                                           .stream = stream_name,
+                                           .context = (void *)(uintptr_t)c,
+                                           .any_stream = c->embedded,
+                                           .clock = d->clock,
+                                           .budget = &d->budget};
+    sl_http_intake *routes = sl_http_intake_create(sl_gate_intake(d->gate), (const char *const *)c->http.tokens,
+                                                   c->http.token_count, guarded);
+    sl_aws_intake *aws = sl_aws_intake_create(&options);
+    if (routes == NULL || aws == NULL) {
+        sl_http_intake_destroy(routes);
+        sl_aws_intake_destroy(aws);
         return sl_error_set(error, SL_ENOMEM, "http: out of memory");
+    }
     sl_http_intake_destroy(d->intake);
+    sl_aws_intake_destroy(d->aws);
     d->intake = routes;
+    d->aws = aws;
     return SL_OK;
 }
 
@@ -745,6 +770,7 @@ static void finish(daemon_state *d) {
         sl_loop_destroy(d->loop);
     sl_admin_taps_destroy(d->port.taps);
     sl_http_intake_destroy(d->intake);
+    sl_aws_intake_destroy(d->aws);
     sl_engine_destroy(d->engine);
     sl_gate_destroy(d->gate);
     sl_metrics_destroy(d->metrics);

@@ -22,6 +22,7 @@ TOP = Path(os.environ.get("SLUICE_TOP") or Path(__file__).resolve().parents[2])
 OWNERS = {
     "core": "buffer csv files hash memory message metrics power ring status text_cache time utf8",
     "event": "batch enrich messages schema value",
+    "intake/aws": "aws_intake",
     "intake/http": "http http_intake",
     "intake/file": "tail",
     "log/journal": "journal",
@@ -61,6 +62,9 @@ KNOWS = {
     ("window", "expression.h"): "conditions and arguments of measures are expressions, used as a library",
     ("intake/http", "intake.h"): "the port through which requests reach the engine",
     ("intake/http", "decode.h"): "a CloudEvent's data is JSON by the rules that events obey",
+    ("intake/aws", "intake.h"): "the port through which requests reach the engine",
+    ("intake/aws", "http.h"): "its requests come by HTTP",
+    ("intake/aws", "aws.h"): "signatures are checked as they are made",
     ("intake/file", "io_files.h"): "who a file of others is, and which there are",
     ("io", "http.h"): "the server moves bytes for the connection's state machine",
     ("io", "value.h"): "SQL cells are values",
@@ -95,7 +99,7 @@ KNOWS = {
 # Third-party header -> folders, and why there.
 LIBRARIES = {
     "uv.h": (["io"], "I/O"),
-    "openssl/": (["io", "steps/pipeline/digest.c"], "I/O; and a hash of personal data"),
+    "openssl/": (["io", "steps/pipeline/digest.c", "intake/aws/kpl.c"], "I/O; a hash of personal data; the checksum of aggregated records"),
     "sqlite3.h": (["io"], "I/O"),
     "curl/": (["io"], "I/O"),
     "libpq-fe.h": (["io"], "I/O"),

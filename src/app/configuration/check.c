@@ -21,7 +21,7 @@ static void check_auth(sl_loader *l) {
     static const struct {
         const char *path, *words;
     } doors[] = {{"http.listen", "http.listen"}, {"admin.listen", "admin.listen"}};
-    bool open = c->http.auth_none || c->http.token_count;
+    bool open = c->http.auth_none || c->http.token_count || c->http.aws_key_count;
     const char *listen[] = {c->http.listen, c->admin.listen};
     for (size_t i = 0; i < 2 && !open; i++)
         if (!sl_address_is_loopback(listen[i])) {

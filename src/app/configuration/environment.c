@@ -59,7 +59,7 @@ static void put_variable(sl_loader *l, const sl_parameter *p, const char *name) 
         return;
     const char *origin = sl_arena_strndup(&l->tree.arena, name, strlen(name));
     bool list = p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_SECRETS ||
-                p->type == SL_PARAMETER_TAGS;
+                p->type == SL_PARAMETER_TAGS || p->type == SL_PARAMETER_AWS_KEYS;
     sl_node *node = !origin ? NULL
                     : list  ? split(l, value, origin)
                             : sl_yaml_scalar(&l->tree, value, origin);
@@ -79,6 +79,7 @@ static void check_auth(sl_loader *l) {
                                          "SLUICE_HTTP_AUTH_TOKEN",
                                          "SLUICE_HTTP_AUTH_TOKENS_FILE",
                                          "SLUICE_HTTP_AUTH_TOKEN_FILE",
+                                         "SLUICE_HTTP_AUTH_AWS_KEYS",
                                          "SLUICE_TOKEN",
                                          "SLUICE_TOKEN_FILE"};
     if (!value_of(l, "SLUICE_HTTP_AUTH"))

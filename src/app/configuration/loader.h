@@ -58,6 +58,8 @@ void sl_loader_walk(sl_loader *l);
 /** check.c: the fixed sections, filled up and compared. */
 void sl_loader_check_root(sl_loader *l);
 bool sl_address_is_loopback(const char *address);
+/** aws_keys.c: http.auth.aws_keys. */
+void sl_loader_aws_keys(sl_loader *l, const sl_parameter *parameter, const sl_node *node, void *base);
 /** s3.c: @return false after a problem at `node`, whose text begins with s3://. */
 bool sl_loader_check_s3(sl_loader *l, const char *path, const sl_node *node);
 void sl_loader_tags(sl_loader *l, const sl_parameter *parameter, const sl_node *node,

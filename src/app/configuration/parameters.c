@@ -103,6 +103,11 @@ const sl_parameter sl_parameters[] = {
     {"http.auth.token_file", SL_PARAMETER_SECRETS_FILE, ROOT(http.tokens),
      offsetof(sl_config, http.token_count), NULL, NULL, 0, 0, NULL,
      "The same under the name that suits a file with one token."},
+    {"http.auth.aws_keys", SL_PARAMETER_AWS_KEYS, ROOT(http.aws_keys),
+     offsetof(sl_config, http.aws_key_count), NULL, NULL, 0, 100, NULL,
+     "Key pairs that producers of Kinesis and Firehose sign their requests with: a list of `{ access_key_id, "
+     "secret_access_key }`, or `secret_access_key_file` in its place. Where `http.auth` has only tokens, those calls are "
+     "off; where it has only key pairs, `/v1/events` is. In the variable: ID:SECRET, separated by commas."},
     {"http.tls.cert", SL_PARAMETER_PATH, ROOT(http.tls_cert), 0, NULL, NULL, 0, 0, NULL,
      "Certificate chain, PEM. With `key`: HTTPS."},
     {"http.tls.key", SL_PARAMETER_PATH, ROOT(http.tls_key), 0, NULL, NULL, 0, 0, NULL,
@@ -373,7 +378,6 @@ const sl_later sl_later_keys[] = {
     {"sources.NAME.kinesis", "Kinesis sources", false},
     {"alerts", "alerts", false},
     {"ingest", "a Kafka topic as its log", true},
-    {"http.auth.aws_keys", "the Kinesis and Firehose producer APIs", true},
     {"journal.compression", "a compressed journal", true},
     {"windows.NAME.final", "final rows", false},
 };

@@ -30,6 +30,7 @@ typedef enum sl_parameter_type {
     SL_PARAMETER_SECRET_FILE,  /**< The file's line becomes the SECRET. Read by
                                   warehouse.c. */
     SL_PARAMETER_TAGS,         /**< sl_config_tag *, and uint32_t at `count_offset`. */
+    SL_PARAMETER_AWS_KEYS,     /**< sl_aws_intake_key *, and uint32_t at `count_offset`. */
     SL_PARAMETER_AUTH,         /**< The word `none` in place of a section: a bool. */
     SL_PARAMETER_SCHEMA,       /**< A path or a map; read with its stream. */
     SL_PARAMETER_MEASURES,     /**< Names and texts; read with its window. */

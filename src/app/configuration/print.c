@@ -35,6 +35,7 @@ static const char *type_name(const sl_parameter *p) {
     case SL_PARAMETER_LIST:
         return "list";
     case SL_PARAMETER_SECRETS:
+    case SL_PARAMETER_AWS_KEYS:
         return "secrets";
     case SL_PARAMETER_SECRET:
         return "secret";
@@ -72,7 +73,7 @@ static void limits(const sl_parameter *p, sl_buffer *out) {
     }
     if (*a)
         sl_buffer_printf(out, "%s to %s", a, b);
-    else if ((p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_TAGS) && p->maximum)
+    else if ((p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_TAGS || p->type == SL_PARAMETER_AWS_KEYS) && p->maximum)
         sl_buffer_printf(out, "at most %llu", (unsigned long long)p->maximum);
 }
 

@@ -2,6 +2,8 @@
  * (secrets apart), with every default filled in. */
 #include "loader.h"
 
+#include "sluice/aws_intake.h"
+
 #include <stdio.h>
 
 /** A text that needs no quotes, means itself, and isn't empty. */
@@ -37,6 +39,20 @@ static void show_list(const sl_parameter *p, const char *base, sl_buffer *out) {
         if (i)
             sl_buffer_text(out, ", ");
         show_text(p->type == SL_PARAMETER_SECRETS ? "***" : list[i], out);
+    }
+    sl_buffer_text(out, "]");
+}
+
+static void show_aws_keys(const sl_parameter *p, const char *base, sl_buffer *out) {
+    const sl_aws_intake_key *keys;
+    uint32_t count;
+    memcpy(&keys, base + p->offset, sizeof keys);
+    memcpy(&count, base + p->count_offset, sizeof count);
+    sl_buffer_text(out, "[");
+    for (uint32_t i = 0; i < count; i++) {
+        sl_buffer_text(out, i ? ", {access_key_id: " : "{access_key_id: ");
+        show_text(keys[i].access_key_id, out);
+        sl_buffer_text(out, ", secret_access_key: \"***\"}");
     }
     sl_buffer_text(out, "]");
 }
@@ -134,6 +150,7 @@ static bool has_value(const sl_parameter *p, const char *base) {
         memcpy(&count, base + p->count_offset, sizeof count);
         return count && strcmp(p->path, "http.auth.token");
     case SL_PARAMETER_TAGS:
+    case SL_PARAMETER_AWS_KEYS:
         memcpy(&count, base + p->count_offset, sizeof count);
         return count;
     case SL_PARAMETER_FLAGS:
@@ -176,6 +193,9 @@ static void show_value(const sl_parameter *p, const char *base, sl_buffer *out) 
         break;
     case SL_PARAMETER_FLAGS:
         show_flags(p, at, out);
+        break;
+    case SL_PARAMETER_AWS_KEYS:
+        show_aws_keys(p, base, out);
         break;
     case SL_PARAMETER_TAGS:
         show_tags(p, base, out);

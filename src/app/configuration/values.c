@@ -21,6 +21,8 @@ static const char *type_hint(sl_parameter_type type) {
         return "a list such as [a, b]";
     case SL_PARAMETER_BOOL:
         return "true or false";
+    case SL_PARAMETER_AWS_KEYS:
+        return "a list of key pairs such as [{ access_key_id: AKIA…, secret_access_key: … }]";
     case SL_PARAMETER_TAGS:
         return "tags such as { team: data } or [team=data]";
     case SL_PARAMETER_TEXT:
@@ -349,7 +351,7 @@ void sl_loader_value(sl_loader *l, const sl_parameter *p, const sl_node *node,
         return; /* "" is "not given", so that ${VAR:-} works. */
     bool list = p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_SECRETS ||
                 p->type == SL_PARAMETER_FLAGS;
-    if (p->type != SL_PARAMETER_AUTH && p->type != SL_PARAMETER_TAGS &&
+    if (p->type != SL_PARAMETER_AUTH && p->type != SL_PARAMETER_TAGS && p->type != SL_PARAMETER_AWS_KEYS &&
         (node->kind == SL_NODE_MAP || (node->kind == SL_NODE_LIST && !list))) {
         expected(l, p, node);
         return;
@@ -375,6 +377,9 @@ void sl_loader_value(sl_loader *l, const sl_parameter *p, const sl_node *node,
     case SL_PARAMETER_ADDRESS:
     case SL_PARAMETER_SECRET:
         set_text(l, p, node, at);
+        break;
+    case SL_PARAMETER_AWS_KEYS:
+        sl_loader_aws_keys(l, p, node, base);
         break;
     case SL_PARAMETER_TAGS:
         sl_loader_tags(l, p, node, base);

@@ -127,7 +127,7 @@ int main(int argc, char **argv) {
     sl_budget budget;
     sl_budget_init(&budget, 256u << 20);
     bool serving = argc > 1;
-    b.routes = sl_http_intake_create(&b.port, tokens, serving ? 0 : 1);
+    b.routes = sl_http_intake_create(&b.port, tokens, serving ? 0 : 1, !serving);
     sl_http_options options = {.body_bytes_max = 10 << 20,
                                .budget = &budget,
                                .handler = handle,

@@ -17,18 +17,20 @@ struct sl_http_intake {
     sl_intake *intake;
     const char *const *tokens;
     size_t token_count;
+    bool guarded;
     sl_buffer reply; /**< Reused by each; as is this: */
     sl_buffer event; /**< A CloudEvent that came in binary mode. */
 };
 
 sl_http_intake *sl_http_intake_create(sl_intake *intake, const char *const *tokens,
-                                      size_t count) {
+                                      size_t count, bool guarded) {
     sl_http_intake *routes = sl_calloc(1, sizeof *routes);
     if (routes == NULL)
         return NULL;
     routes->intake = intake;
     routes->tokens = tokens;
     routes->token_count = count;
+    routes->guarded = guarded;
     return routes;
 }
 
@@ -68,7 +70,7 @@ static bool same_token(const char *text, size_t length, const char *token) {
 /** Authorization: Bearer TOKEN (RFC 6750 section 2.1); the scheme's name in any case (RFC
  * 9110 section 11.1). */
 static bool authorized(const sl_http_intake *routes, const sl_http_exchange *exchange) {
-    if (routes->token_count == 0)
+    if (!routes->guarded)
         return true;
     const char *value = sl_http_header(exchange, "authorization");
     const char *scheme = "bearer ";

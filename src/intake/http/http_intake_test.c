@@ -50,7 +50,7 @@ static void handle(void *context, const sl_http_request *request) {
 
 static void open_with(fixture *f, const char *const *tokens, size_t count, bool hooked) {
     *f = (fixture){.engine.port.submit = submit};
-    f->routes = sl_http_intake_create(&f->engine.port, tokens, count);
+    f->routes = sl_http_intake_create(&f->engine.port, tokens, count, count > 0);
     assert_non_null(f->routes);
     f->peer.options = (sl_http_options){
         .handler = handle, .context = f, .admit = hooked ? admit : NULL};
@@ -411,7 +411,7 @@ static void every_allocation_may_fail(void **state) {
         assert_true(n < 1000);
         fixture f = {.engine.port.submit = submit};
         sl_memory_fail_at(n);
-        f.routes = sl_http_intake_create(&f.engine.port, NULL, 0);
+        f.routes = sl_http_intake_create(&f.engine.port, NULL, 0, false);
         f.peer.options =
             (sl_http_options){.handler = handle, .context = &f, .admit = admit};
         if (f.routes != NULL && peer_open(&f.peer)) {

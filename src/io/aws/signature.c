@@ -452,6 +452,39 @@ sl_status sl_aws_sign(sl_aws_signer *signer, const sl_aws_keys *keys, const sl_a
     return status == SL_OK ? SL_OK : sl_error_set(error, status, "sign: out of memory");
 }
 
+sl_status sl_aws_verify(sl_aws_signer *signer, const char *secret, const sl_aws_request *request, const char *signature,
+                        bool *same, sl_error *error) {
+    char expected[SL_AWS_HASH_TEXT];
+    sl_buffer canonical = SL_BUFFER_EMPTY;
+    work w = {.query = SL_BUFFER_EMPTY};
+    *same = false;
+    sl_status status = check(request, error);
+    if (status != SL_OK)
+        return status;
+    stamp(request->time_us, w.stamp);
+    memcpy(w.day, w.stamp, DAY_TEXT - 1);
+    status = encode_query(request, &w.query);
+    if (status == SL_OK)
+        status = canonical_fields(request, NULL, 0, &w.lines, &w.names);
+    if (status == SL_OK)
+        status = refresh_key(signer, secret, w.day);
+    if (status == SL_OK) {
+        write_canonical(signer, request, request->payload_hash, &w, &canonical);
+        if (w.query.failed || w.lines.failed || w.names.failed || canonical.failed ||
+            !sign_canonical(signer, &w, &canonical, expected))
+            status = SL_ENOMEM;
+    }
+    if (status == SL_OK)
+        *same = strlen(signature) == sizeof expected - 1 &&
+                CRYPTO_memcmp(signature, expected, sizeof expected - 1) == 0;
+    OPENSSL_cleanse(expected, sizeof expected);
+    sl_buffer_fini(&w.query);
+    sl_buffer_fini(&w.lines);
+    sl_buffer_fini(&w.names);
+    sl_buffer_fini(&canonical);
+    return status == SL_OK ? SL_OK : sl_error_set(error, status, "verify: out of memory");
+}
+
 const char *sl_aws_signed_canonical(sl_aws_signed *out) {
     static const char name[] = "\nx-amz-security-token:";
     (void)sl_buffer_cstr(&out->canonical);
