@@ -77,6 +77,8 @@ typedef struct sl_config_stream {
 /** Whether records of the source may be the stream's, by its `from`. */
 static inline bool sl_config_takes(const sl_config_stream *stream, const char *source) {
     bool takes = stream->from_count == 0;
+    if (strcmp(source, "firehose") == 0)
+        source = "http"; /* It comes to the same port. */
     for (uint32_t i = 0; i < stream->from_count && !takes; i++)
         takes = strcmp(stream->from[i], source) == 0;
     return takes;

@@ -49,6 +49,11 @@ unsigned sl_http_header_count(const sl_http_exchange *exchange, const char *name
  */
 typedef void sl_http_handler_fn(void *context, const sl_http_request *request);
 
+/** Is `text` one of the tokens? The time doesn't tell which, nor how much of one it is. */
+bool sl_http_token_listed(const char *text, const char *const *tokens, size_t count);
+/** Can a path end in it as a stream's name? [A-Za-z_][A-Za-z0-9_.-]{0,62} */
+bool sl_http_stream_name(const char *name);
+
 /** A note from admit() to the handler, such as that the token was checked; NULL at first. */
 void sl_http_set_mark(sl_http_exchange *exchange, const void *mark);
 const void *sl_http_mark(const sl_http_exchange *exchange);

@@ -15,6 +15,7 @@
 #include "sluice/admin.h"
 #include "sluice/aws_intake.h"
 #include "sluice/data.h"
+#include "sluice/firehose_intake.h"
 #include "sluice/http_intake.h"
 #include "sluice/http_server.h"
 #include "sluice/io_files.h"
@@ -79,6 +80,7 @@ typedef struct daemon {
     asked_flush *flushes; /**< Asked again of the next engine. */
     sl_http_intake *intake;
     sl_aws_intake *aws; /**< The same port, for producers of Kinesis and Firehose. */
+    sl_firehose_intake *firehose; /**< The same port, for Firehose's deliveries. */
     sl_http_server *server, *admin_server;
     sl_admin_port port;
     bool one_port, drain, stopping, engine_stopping, at_once;
@@ -139,13 +141,15 @@ static int admit_intake(void *context, const char *method, const char *path,
     if (sl_aws_intake_is(method, path, exchange))
         return sl_aws_intake_admit(d->aws, method, path, exchange);
     int status = sl_admin_admit(d->one_port, method, path, exchange);
-    return status != 404 ? status : sl_http_intake_admit(d->intake, method, path, exchange);
+    if (status == 404)
+        status = sl_http_intake_admit(d->intake, method, path, exchange);
+    return status != 0 ? status : sl_firehose_intake_admit(d->firehose, method, path, exchange);
 }
 
 static void handle_intake(void *context, const sl_http_request *request) {
     daemon_state *d = context;
     if (sl_aws_intake_handle(d->aws, request) || sl_admin_handle(&d->port, d->one_port, request) ||
-        sl_http_intake_handle(d->intake, request))
+        sl_http_intake_handle(d->intake, request) || sl_firehose_intake_handle(d->firehose, request))
         return;
     sl_http_reply_error(request->exchange, 404, "not_found",
                         "no such path; events go to POST /v1/events");
@@ -382,15 +386,25 @@ static sl_status make_routes(daemon_state *d, const sl_config *c, sl_error *erro
     sl_http_intake *routes = sl_http_intake_create(sl_gate_intake(d->gate), (const char *const *)c->http.tokens,
                                                    c->http.token_count, guarded);
     sl_aws_intake *aws = sl_aws_intake_create(&options);
-    if (routes == NULL || aws == NULL) {
+    sl_firehose_intake *firehose =
+        sl_firehose_intake_create(&(sl_firehose_intake_options){.intake = sl_gate_intake(d->gate),
+                                                                .tokens = (const char *const *)c->http.tokens,
+                                                                .token_count = c->http.token_count,
+                                                                .guarded = guarded,
+                                                                .clock = d->clock,
+                                                                .budget = &d->budget});
+    if (routes == NULL || aws == NULL || firehose == NULL) {
         sl_http_intake_destroy(routes);
         sl_aws_intake_destroy(aws);
+        sl_firehose_intake_destroy(firehose);
         return sl_error_set(error, SL_ENOMEM, "http: out of memory");
     }
     sl_http_intake_destroy(d->intake);
     sl_aws_intake_destroy(d->aws);
+    sl_firehose_intake_destroy(d->firehose);
     d->intake = routes;
     d->aws = aws;
+    d->firehose = firehose;
     return SL_OK;
 }
 
@@ -771,6 +785,7 @@ static void finish(daemon_state *d) {
     sl_admin_taps_destroy(d->port.taps);
     sl_http_intake_destroy(d->intake);
     sl_aws_intake_destroy(d->aws);
+    sl_firehose_intake_destroy(d->firehose);
     sl_engine_destroy(d->engine);
     sl_gate_destroy(d->gate);
     sl_metrics_destroy(d->metrics);

@@ -22,7 +22,7 @@ TOP = Path(os.environ.get("SLUICE_TOP") or Path(__file__).resolve().parents[2])
 OWNERS = {
     "core": "buffer csv files hash memory message metrics power ring status text_cache time utf8",
     "event": "batch enrich messages schema value",
-    "intake/aws": "aws_intake",
+    "intake/aws": "aws_intake firehose_intake",
     "intake/http": "http http_intake",
     "intake/file": "tail",
     "log/journal": "journal",

@@ -338,7 +338,7 @@ static void check_sources(sl_loader *l, const sl_config_stream *stream,
 /** A source's name stands in keys, labels and a file's name. */
 static bool is_source_name(const char *name) {
     size_t length = strlen(name);
-    return length && length <= 64 && strcmp(name, "http") && strcmp(name, "replay") && strcmp(name, "file") && *name != '.' &&
+    return length && length <= 64 && strcmp(name, "http") && strcmp(name, "firehose") && strcmp(name, "replay") && strcmp(name, "file") && *name != '.' &&
            strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") == length;
 }
 
@@ -350,7 +350,7 @@ void sl_loader_check_files(sl_loader *l) {
         const sl_config_file *f = &c->files[i];
         if (!is_source_name(f->name))
             sl_problem_add(&l->problems, node, true, SL_EINVAL,
-                           "source '%.140s': a name is up to 64 letters, digits, '_', '-' and '.', and not http, file or replay", f->name);
+                           "source '%.140s': a name is up to 64 letters, digits, '_', '-' and '.', and not http, firehose, file or replay", f->name);
         else if (!f->path)
             sl_problem_add(&l->problems, node, true, SL_EINVAL, "source %s: needs file: { path: … }", f->name);
         else if (c->stream_count && !sl_config_file_stream(c, f->name))

@@ -67,6 +67,15 @@ static bool same_token(const char *text, size_t length, const char *token) {
     return result == 0;
 }
 
+bool sl_http_token_listed(const char *text, const char *const *tokens, size_t count) {
+    size_t length = strlen(text);
+    bool found = false;
+    for (size_t i = 0; i < count; i++)
+        if (same_token(text, length, tokens[i]))
+            found = true; /* And go on: the time doesn't tell which. */
+    return found && length > 0;
+}
+
 /** Authorization: Bearer TOKEN (RFC 6750 section 2.1); the scheme's name in any case (RFC
  * 9110 section 11.1). */
 static bool authorized(const sl_http_intake *routes, const sl_http_exchange *exchange) {
@@ -82,20 +91,15 @@ static bool authorized(const sl_http_intake *routes, const sl_http_exchange *exc
         return false;
     while (*value == ' ')
         value++;
-    size_t length = strlen(value);
-    bool found = false;
-    for (size_t i = 0; i < routes->token_count; i++)
-        if (same_token(value, length, routes->tokens[i]))
-            found = true; /* And go on: the time doesn't tell which. */
-    return found && length > 0;
+    return sl_http_token_listed(value, routes->tokens, routes->token_count);
 }
 
 static bool letter(char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
 }
 
-/** [A-Za-z_][A-Za-z0-9_.-]{0,62} */
-static bool valid_stream(const char *name, size_t length) {
+bool sl_http_stream_name(const char *name) {
+    size_t length = strlen(name);
     if (length == 0 || length > STREAM_BYTES_MAX || !letter(name[0]))
         return false;
     for (size_t i = 1; i < length; i++)
@@ -210,7 +214,7 @@ static int check(sl_http_intake *routes, const char *method, const char *stream,
                       sizeof body - 1);
         return 405;
     }
-    if (*stream == '/' && !valid_stream(stream + 1, strlen(stream + 1))) {
+    if (*stream == '/' && !sl_http_stream_name(stream + 1)) {
         sl_http_reply_error(
             exchange, 400, "stream_name",
             "a stream's name is a letter or _, then up to 62 letters, digits, _ . -");
