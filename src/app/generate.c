@@ -23,7 +23,8 @@ static const char usage[] =
     "Make test events. KIND is " KINDS ";\n"
     "the same seed and count give the same bytes.\n"
     "\n"
-    "  --to URL|FILE|-   http://HOST:PORT[/PATH] (path: /v1/events), a file, or stdout [-]\n"
+    "  --to URL|FILE|-   http://HOST:PORT[/PATH] (path: /v1/events), kinesis://HOST:PORT/STREAM (PutRecords,\n"
+    "                    signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), a file, or stdout [-]\n"
     "  --count N         events in all [rate x duration, else until stopped]\n"
     "  --rate N          events a second, kept by the clock [0: as fast as taken]\n"
     "  --duration D      such as 30s, 5m [none]\n"
@@ -35,7 +36,7 @@ static const char usage[] =
     "  --duplicates F    share of events that are one of the last 100 again, such as 0.05 [0]\n"
     "  --invalid F       share of events without their id, with a wrong type, or cut off [0]\n"
     "  --connections N   keep-alive connections [1]\n"
-    "  --batch N         events in a request's body [100]\n"
+    "  --batch N         events in a request's body [100; to kinesis://, where 500 is the most: 500]\n"
     "  --token T         bearer token [$SLUICE_TOKEN]\n"
     "  --idempotent      send an Idempotency-Key, so that a lost reply can be tried again\n"
     "  --retry-for D     how long a body is tried again after 429, 503 or a lost reply [60s]\n"
@@ -183,12 +184,19 @@ static sl_status check_options(sl_generate_options *o, sl_error *error) {
     if (o->has_kind == (o->file != NULL))
         return sl_error_set(error, SL_EINVAL, "give a KIND (" KINDS ") or --file");
     if (o->file != NULL && !is_url(o->to))
-        return sl_error_set(error, SL_EINVAL, "--file needs --to http://…");
+        return sl_error_set(error, SL_EINVAL, "--file needs --to http://… or kinesis://…");
     if (o->file != NULL && (o->csv || o->tables != NULL || o->duplicates + o->invalid > 0))
         return sl_error_set(error, SL_EINVAL, "a file is sent as it is: --format, --duplicates, "
                                               "--invalid and --tables go with a KIND");
     if (o->rows > 0 && o->tables == NULL)
         return sl_error_set(error, SL_EINVAL, "--rows goes with --tables; events: --count");
+    const bool kinesis = strncmp(o->to, "kinesis://", 10) == 0;
+    if (o->batch == 0)
+        o->batch = kinesis ? SL_KINESIS_RECORDS_MAX : 100;
+    if (kinesis && o->batch > SL_KINESIS_RECORDS_MAX)
+        return sl_error_set(error, SL_EINVAL, "--batch: PutRecords takes up to 500 records");
+    if (kinesis && o->idempotent)
+        return sl_error_set(error, SL_EINVAL, "--idempotent: the Kinesis API has no Idempotency-Key");
     if (o->count == 0 && o->duration_us > 0 && o->rate > 0)
         o->count = (uint64_t)(o->rate * (double)o->duration_us / 1e6 + 0.5);
     return SL_OK;
@@ -200,7 +208,6 @@ static sl_status parse_options(int argc, char **argv, sl_generate_options *o, sl
                                .token = getenv("SLUICE_TOKEN"),
                                .progress = true,
                                .connections = 1,
-                               .batch = 100,
                                .start_ms = SL_GENERATE_START_MS,
                                .span_ms = SL_HOUR_US / 1000,
                                .retry_for_us = SL_MINUTE_US};

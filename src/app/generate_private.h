@@ -5,6 +5,7 @@
 #pragma once
 
 #include "sluice/buffer.h"
+#include "sluice/aws.h"
 #include "sluice/generate.h"
 
 /* --- Events ------------------------------------------------------------------------------ */
@@ -93,6 +94,7 @@ typedef struct sl_reply {
     double retry_after_s; /* Negative: the reply has none. */
     char body[SL_REPLY_BODY_KEPT + 1];
     size_t body_length;
+    sl_buffer *whole; /* Gets all of the body, if there is one; sl_reply_reset() forgets it. */
 } sl_reply;
 
 void sl_reply_reset(sl_reply *reply);
@@ -130,10 +132,45 @@ typedef struct sl_generate_summary {
 
 typedef struct sl_url {
     char host[256], port[8], path[512];
+    bool kinesis; /* The path is the stream's name. */
 } sl_url;
 
-/** http://HOST[:PORT][/PATH]; no path is /v1/events. @return SL_OK, SL_EINVAL, SL_EUNSUPPORTED. */
+/** http://HOST[:PORT][/PATH], no path is /v1/events; kinesis://HOST[:PORT]/STREAM. @return SL_OK, SL_EINVAL, SL_EUNSUPPORTED. */
 SL_CHECKED sl_status sl_url_parse(const char *text, sl_url *url, sl_error *error);
+
+/* --- The Kinesis API --------------------------------------------------------------------- */
+
+#define SL_KINESIS_RECORDS_MAX 500
+
+/** The body of a PutRecords request. */
+typedef struct sl_kinesis_body {
+    sl_buffer text;
+    size_t starts[SL_KINESIS_RECORDS_MAX]; /* Of its records in the text. */
+    uint32_t count;
+} sl_kinesis_body;
+
+/** Lines as records, whose partition keys count on from `first`. @return false: out of memory. */
+bool sl_kinesis_wrap(sl_kinesis_body *body, const char *stream, const uint8_t *lines, size_t length, uint64_t first);
+/** Whether all were taken, told from how the usual reply begins or ends. */
+bool sl_kinesis_none_failed(const sl_buffer *reply);
+/** Leave what a reply says was not taken. @return false: it is no reply to this body. */
+bool sl_kinesis_failed(sl_kinesis_body *body, const sl_buffer *reply);
+/** Is what an error says over after a while? */
+bool sl_kinesis_may_retry(int status, const char *body);
+
+typedef struct sl_kinesis_signer {
+    sl_aws_signer signer;
+    sl_aws_keys keys; /* The environment's. */
+    sl_aws_signed outcome;
+    bool signs;
+    char host[272]; /* As the Host header says. */
+} sl_kinesis_signer;
+
+void sl_kinesis_signer_init(sl_kinesis_signer *signer, const sl_url *url);
+void sl_kinesis_signer_fini(sl_kinesis_signer *signer);
+/** Request line and header fields, to the empty line, 0-terminated. */
+SL_CHECKED sl_status sl_kinesis_head(sl_kinesis_signer *signer, const void *body, size_t length, char *out, size_t room,
+                                     sl_error *error);
 
 /** A generator as the options want it. */
 sl_generator sl_generate_options_generator(const sl_generate_options *options);

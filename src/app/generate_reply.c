@@ -45,13 +45,21 @@ uint64_t sl_histogram_at(const sl_histogram *histogram, double share) {
     return histogram->max;
 }
 
+/* "/" and a stream's name: [a-zA-Z0-9_.-]{1,128} */
+static bool is_stream(const char *path) {
+    size_t length = *path == '/' ? strlen(path + 1) : 0;
+    return length > 0 && length <= 128 &&
+           strspn(path + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") == length;
+}
+
 sl_status sl_url_parse(const char *text, sl_url *url, sl_error *error) {
-    static const char scheme[] = "http://";
+    static const char scheme[] = "http://", kinesis[] = "kinesis://";
+    url->kinesis = strncmp(text, kinesis, sizeof kinesis - 1) == 0;
     if (strncmp(text, "https://", 8) == 0)
         return sl_error_set(error, SL_EUNSUPPORTED, "%s: generate sends without TLS", text);
-    if (strncmp(text, scheme, sizeof scheme - 1) != 0)
-        return sl_error_set(error, SL_EINVAL, "%s: not an http:// URL", text);
-    const char *host = text + sizeof scheme - 1;
+    if (!url->kinesis && strncmp(text, scheme, sizeof scheme - 1) != 0)
+        return sl_error_set(error, SL_EINVAL, "%s: not an http:// or kinesis:// URL", text);
+    const char *host = text + (url->kinesis ? sizeof kinesis : sizeof scheme) - 1;
     size_t host_length = strcspn(host, *host == '[' ? "]" : ":/?");
     const char *after = host + host_length;
     if (*host == '[') { /* RFC 3986, section 3.2.2: an IPv6 address stands in brackets. */
@@ -70,6 +78,8 @@ sl_status sl_url_parse(const char *text, sl_url *url, sl_error *error) {
     } else
         port_length = 2;
     const char *path = *after == '\0' || strcmp(after, "/") == 0 ? "/v1/events" : after;
+    if (url->kinesis && !is_stream(after))
+        return sl_error_set(error, SL_EINVAL, "%s: not kinesis://HOST[:PORT]/STREAM", text);
     if (host_length == 0 || host_length >= sizeof url->host || port_length == 0 ||
         port_length > 5 || *path != '/' || strlen(path) >= sizeof url->path ||
         strpbrk(path, " \r\n#") != NULL)
@@ -89,6 +99,7 @@ void sl_reply_reset(sl_reply *reply) {
     reply->body_left = 0;
     reply->retry_after_s = -1;
     reply->body[0] = '\0';
+    reply->whole = NULL;
 }
 
 static sl_status take_field(sl_reply *reply, const char *name, const char *value,
@@ -174,7 +185,9 @@ static sl_status feed_head(sl_reply *reply, const char *bytes, size_t length, si
     if (status != SL_OK)
         return status;
     if (reply->status / 100 == 1) { /* An interim reply: the real one follows. */
+        sl_buffer *whole = reply->whole;
         sl_reply_reset(reply);
+        reply->whole = whole;
         return SL_OK;
     }
     reply->head_done = true;
@@ -202,6 +215,8 @@ sl_status sl_reply_feed(sl_reply *reply, const char *bytes, size_t length, size_
             keep = n;
         memcpy(reply->body + reply->body_length, bytes + at, keep);
         reply->body_length += keep;
+        if (reply->whole != NULL)
+            sl_buffer_append(reply->whole, bytes + at, n);
         reply->body[reply->body_length] = '\0';
         reply->body_left -= n;
         reply->done = reply->body_left == 0;

@@ -10,6 +10,7 @@
  *   2xx          taken; the reply tells how many were accepted and how many rejected
  *   429, 503     not taken: again after Retry-After, with the same key where there is one
  *   other        refused for good; 5xx is tried again where there is a key
+ *   of the Kinesis API: records that failed come again alone; so does all after errors that pass
  *   none         the body is whole or void, and only a key makes it safe to send it again:
  *                without --idempotent its events count as unknown */
 #include "generate_private.h"
@@ -46,7 +47,7 @@ typedef struct body {
 /* Where bodies come from: the generator, or a mapped file cut at line ends. */
 typedef struct source {
     sl_generator generator;
-    bool now, ended;
+    bool now, ended, single; /* Single: each event stands alone. */
     uint64_t next, end, batch;
     const uint8_t *map;
     size_t map_length, map_at;
@@ -59,7 +60,9 @@ typedef struct connection {
     int fd; /* -1: closed. */
     body body;
     uint8_t *buffer; /* Of generated bodies. */
-    char head[1536];
+    sl_kinesis_body *records; /* What `body` is made into for the Kinesis API; else NULL. */
+    sl_buffer answer;         /* To them. */
+    char head[4096];
     size_t head_length, sent; /* `sent` counts head and body. */
     int64_t from_us;          /* Latency counts from here. */
     int64_t try_us, again_us, give_up_us;
@@ -72,6 +75,7 @@ typedef struct sender {
     sl_generate_summary *summary;
     source source;
     sl_url url;
+    sl_kinesis_signer signer;
     struct sockaddr_storage address;
     socklen_t address_length;
     char fields[768]; /* The header fields that every request has. */
@@ -141,7 +145,7 @@ static void next_lines(source *s, body *b) {
 static void next_events(source *s, uint8_t *buffer, body *b) {
     if (s->now)
         s->generator.now_ms = (int64_t)time(NULL) * 1000;
-    if (s->generator.csv)
+    if (s->generator.csv && !s->single)
         b->length = sl_generate_header(&s->generator, buffer);
     for (; b->events < s->batch && s->next + b->events < s->end; b->events++)
         b->length += sl_generate_event(&s->generator, s->next + b->events, buffer + b->length);
@@ -208,6 +212,13 @@ static void broken(sender *s, connection *c, const char *what) {
 }
 
 static void build_head(sender *s, connection *c) {
+    if (c->records != NULL) {
+        sl_status status = sl_kinesis_head(&s->signer, c->body.bytes, c->body.length, c->head, sizeof c->head, s->error);
+        if (status != SL_OK && s->failed == SL_OK)
+            s->failed = status;
+        c->head_length = strlen(c->head);
+        return;
+    }
     int n = snprintf(c->head, sizeof c->head, "POST %s HTTP/1.1\r\n%sContent-Length: %zu\r\n",
                      s->url.path, s->fields, c->body.length);
     if (s->options->idempotent) {
@@ -271,7 +282,10 @@ static void try_body(sender *s, connection *c) {
     s->summary->requests++;
     c->sent = 0;
     c->try_us = s->now_us;
+    build_head(s, c); /* For each try: a signature ages, and records that failed may be fewer. */
     sl_reply_reset(&c->reply);
+    sl_buffer_clear(&c->answer);
+    c->reply.whole = c->records != NULL ? &c->answer : NULL;
     c->phase = BUSY;
     if (c->fd < 0)
         open_socket(s, c); /* Sends when it is connected. */
@@ -305,12 +319,40 @@ static void count_reply(sender *s, connection *c) {
     become_idle(s, c);
 }
 
+/* What was taken is counted, and the rest comes again. @return false: it is a reply as others are. */
+static bool finish_records(sender *s, connection *c) {
+    int64_t wait = 100000 << (c->tries < 5 ? c->tries : 5);
+    if (c->records == NULL || c->reply.status / 100 != 2) {
+        bool again = c->records != NULL && sl_kinesis_may_retry(c->reply.status, c->reply.body);
+        if (again)
+            pause_for(s, c, wait);
+        return again;
+    }
+    if (sl_kinesis_none_failed(&c->answer))
+        return false;
+    if (!sl_kinesis_failed(c->records, &c->answer)) {
+        s->summary->lost += c->body.events; /* Whatever it means. */
+        become_idle(s, c);
+        return true;
+    }
+    if (c->records->count == 0)
+        return false;
+    s->summary->accepted += c->body.events - c->records->count;
+    c->body.events = c->records->count;
+    c->body.bytes = c->records->text.bytes;
+    c->body.length = c->records->text.length;
+    pause_for(s, c, wait);
+    return true;
+}
+
 static void finish_reply(sender *s, connection *c) {
     int status = c->reply.status;
     s->reached = true;
     /* Answered before all was sent: what is left would be read as the next request. */
     if (c->reply.close || c->sent < c->head_length + c->body.length)
         drop_socket(c);
+    if (finish_records(s, c))
+        return;
     if (status == 429 || status == 503) {
         double wait_s = c->reply.retry_after_s >= 0 ? c->reply.retry_after_s : 1;
         pause_for(s, c, (int64_t)(wait_s * 1e6));
@@ -381,6 +423,19 @@ static int64_t next_due(const sender *s) {
     return s->start_us + (int64_t)((double)s->source.next / s->options->rate * 1e6);
 }
 
+/* As records of the Kinesis API. */
+static bool wrap_body(sender *s, connection *c) {
+    if (!sl_kinesis_wrap(c->records, s->url.path + 1, c->body.bytes, c->body.length, c->body.first)) {
+        s->failed = sl_error_set(s->error, SL_ENOMEM, "out of memory");
+        become_idle(s, c);
+        return false;
+    }
+    c->body.bytes = c->records->text.bytes;
+    c->body.length = c->records->text.length;
+    c->body.events = c->records->count;
+    return true;
+}
+
 static void assign_bodies(sender *s) {
     if (sl_generate_stopped() || s->failed != SL_OK ||
         (s->options->duration_us > 0 && s->now_us - s->start_us >= s->options->duration_us &&
@@ -392,12 +447,13 @@ static void assign_bodies(sender *s) {
             return;
         connection *c = s->idle[--s->idle_count];
         next_body(&s->source, c->buffer, &c->body);
+        if (c->records != NULL && !wrap_body(s, c))
+            return;
         s->summary->sent += c->body.events;
         s->summary->bytes += c->body.length;
         c->from_us = due == INT64_MIN ? s->now_us : due;
         c->give_up_us = s->now_us + s->options->retry_for_us;
         c->tries = 0;
-        build_head(s, c);
         try_body(s, c);
     }
 }
@@ -557,6 +613,11 @@ static sl_status make_connections(sender *s) {
             if (s->connections[i].buffer == NULL)
                 return sl_error_set(s->error, SL_ENOMEM, "out of memory");
         }
+        if (s->url.kinesis) {
+            s->connections[i].records = sl_calloc(1, sizeof(sl_kinesis_body));
+            if (s->connections[i].records == NULL)
+                return sl_error_set(s->error, SL_ENOMEM, "out of memory");
+        }
         become_idle(s, &s->connections[i]);
     }
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -572,7 +633,12 @@ static void release(sender *s) {
     for (unsigned i = 0; s->connections != NULL && i < s->options->connections; i++) {
         drop_socket(&s->connections[i]);
         sl_free(s->connections[i].buffer);
+        sl_buffer_fini(&s->connections[i].answer);
+        if (s->connections[i].records != NULL)
+            sl_buffer_fini(&s->connections[i].records->text);
+        sl_free(s->connections[i].records);
     }
+    sl_kinesis_signer_fini(&s->signer);
     sl_free(s->connections);
     sl_free(s->idle);
     if (s->timer >= 0)
@@ -586,6 +652,8 @@ sl_status sl_generate_send(const sl_generate_options *options, sl_generate_summa
                            sl_error *error) {
     sender s = {.options = options, .summary = summary, .error = error, .epoll = -1, .timer = -1};
     sl_status status = sl_url_parse(options->to, &s.url, error);
+    sl_kinesis_signer_init(&s.signer, &s.url);
+    s.source.single = s.url.kinesis;
     if (status == SL_OK)
         status = make_fields(&s);
     if (status == SL_OK)

@@ -173,6 +173,13 @@ static void urls_are_taken_apart(void **state) {
     assert_string_equal(url.host, "::1");
     assert_string_equal(url.port, "90");
     assert_int_equal(sl_url_parse("https://h", &url, NULL), SL_EUNSUPPORTED);
+    assert_false(url.kinesis);
+    assert_int_equal(sl_url_parse("kinesis://h:4567/my.stream-1", &url, NULL), SL_OK);
+    assert_true(url.kinesis);
+    assert_string_equal(url.host, "h");
+    assert_string_equal(url.path, "/my.stream-1");
+    assert_int_equal(sl_url_parse("kinesis://h:4567", &url, NULL), SL_EINVAL);
+    assert_int_equal(sl_url_parse("kinesis://h/a/b", &url, NULL), SL_EINVAL);
     static const char *const bad[] = {"",          "ftp://h",     "http://",      "http://h:",
                                       "http://[h", "http://h:x/", "http://h/a b", "http://h?x"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -232,7 +239,7 @@ static void broken_replies_are_refused(void **state) {
 
 /* --- Against a server ---------------------------------------------------------------------- */
 
-enum { ANSWER_200, ANSWER_503, ANSWER_400, ANSWER_CLOSE };
+enum { ANSWER_200, ANSWER_503, ANSWER_400, ANSWER_CLOSE, ANSWER_PARTLY, ANSWER_THROTTLED };
 
 /* Accepts one connection after the other; request number n (from 0) gets answers[n], and 200
  * after the last. Keeps the bodies that it took and the keys that it saw. */
@@ -244,6 +251,8 @@ typedef struct server {
     sl_buffer taken;
     char keys[16][64];
     bool authorized, is_csv;
+    bool kinesis; /* Takes PutRecords; `taken` has a line "KEY DATA" for each. */
+    bool is_put, is_signed;
     pthread_t thread;
 } server;
 
@@ -268,8 +277,44 @@ static void note_request(server *s, const char *head, unsigned number) {
     const char *key = strstr(head, "Idempotency-Key: ");
     if (key != NULL && number < 16)
         snprintf(s->keys[number], sizeof s->keys[0], "%.*s", (int)strcspn(key + 17, "\r"), key + 17);
+    s->is_put = strncmp(head, "POST / HTTP", 11) == 0 && strstr(head, "x-amz-target: Kinesis_20131202.PutRecords\r\n") != NULL;
+    s->is_signed = strstr(head, "Credential=key/") != NULL && strstr(head, "/us-east-1/kinesis/aws4_request") != NULL;
     s->authorized = strstr(head, "Authorization: Bearer secret\r\n") != NULL;
     s->is_csv = strstr(head, "Content-Type: text/csv; header=present\r\n") != NULL;
+}
+
+/* PutRecords: every second record fails, or none. */
+static bool answer_records(server *s, int fd, const uint8_t *body, size_t length) {
+    unsigned number = s->requests++;
+    int kind = number < s->answer_count ? s->answers[number] : ANSWER_200;
+    sl_buffer reply = SL_BUFFER_EMPTY, all = SL_BUFFER_EMPTY;
+    json_t *root = json_loadb((const char *)body, length, 0, NULL), *records = json_object_get(root, "Records");
+    size_t failed = 0;
+    for (size_t i = 0; i < json_array_size(records) && kind != ANSWER_THROTTLED; i++) {
+        const json_t *record = json_array_get(records, i);
+        bool fails = kind == ANSWER_PARTLY && i % 2 == 1;
+        failed += fails;
+        sl_buffer_printf(&reply, "%s%s", i > 0 ? "," : "",
+                         fails ? "{\"ErrorCode\":\"ProvisionedThroughputExceededException\",\"ErrorMessage\":\"slow\"}"
+                               : "{\"SequenceNumber\":\"1\",\"ShardId\":\"s\",\"ErrorCode\":null}");
+        if (!fails)
+            sl_buffer_printf(&s->taken, "%s %s %s\n", json_string_value(json_object_get(root, "StreamName")),
+                             json_string_value(json_object_get(record, "PartitionKey")),
+                             json_string_value(json_object_get(record, "Data")));
+    }
+    json_decref(root);
+    sl_buffer content = SL_BUFFER_EMPTY;
+    if (kind == ANSWER_THROTTLED)
+        sl_buffer_text(&content, "{\"__type\":\"ProvisionedThroughputExceededException\"}");
+    else
+        sl_buffer_printf(&content, "{\"Records\":[%s],\"FailedRecordCount\":%zu}", sl_buffer_cstr(&reply), failed);
+    sl_buffer_printf(&all, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n%s", kind == ANSWER_THROTTLED ? "400 Bad Request" : "200 OK",
+                     content.length, sl_buffer_cstr(&content));
+    bool sent = send(fd, all.bytes, all.length, MSG_NOSIGNAL) == (ssize_t)all.length;
+    sl_buffer_fini(&reply);
+    sl_buffer_fini(&content);
+    sl_buffer_fini(&all);
+    return sent;
 }
 
 /* @return false when the connection is to be closed. */
@@ -304,7 +349,7 @@ static void *serve(void *context) {
         size_t head = 0, length = 0;
         while (read_request(fd, &in, &head, &length)) {
             note_request(s, (const char *)in.bytes, s->requests);
-            bool open = answer(s, fd, in.bytes + head, length);
+            bool open = (s->kinesis ? answer_records : answer)(s, fd, in.bytes + head, length);
             memmove(in.bytes, in.bytes + head + length, in.length - head - length);
             in.length -= head + length;
             if (!open)
@@ -334,6 +379,12 @@ static void start_server(server *s, const int *answers, unsigned count) {
     assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
 }
 
+static void start_kinesis(server *s, const int *answers, unsigned count) {
+    start_listener(s, answers, count);
+    s->kinesis = true;
+    assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
+}
+
 static void stop_server(server *s) {
     shutdown(s->listener, SHUT_RDWR);
     pthread_join(s->thread, NULL);
@@ -345,7 +396,7 @@ static int generate_to(const server *s, const char *const *more, size_t more_cou
     char url[64], *argv[24] = {0};
     int argc = 0;
     static char name[] = "generate", to[] = "--to", quiet[] = "--no-progress";
-    snprintf(url, sizeof url, "http://127.0.0.1:%u", s->port);
+    snprintf(url, sizeof url, s->kinesis ? "kinesis://127.0.0.1:%u/clicks" : "http://127.0.0.1:%u", s->port);
     argv[argc++] = name;
     argv[argc++] = quiet;
     argv[argc++] = to;
@@ -470,6 +521,95 @@ static void busy_for_longer_than_retry_for_is_exit_1(void **state) {
     stop_server(&s);
 }
 
+/* What a server of the Kinesis API has of events `first`, first + step …, in this order. */
+static void put_expected(sl_buffer *out, uint64_t first, uint64_t step, uint64_t end, uint64_t count) {
+    uint8_t line[SL_GENERATE_EVENT_BYTES_MAX];
+    sl_generator g;
+    sl_generator_init(&g, SL_GENERATE_CLICKSTREAM, 5, count);
+    for (uint64_t i = first; i < end; i += step) {
+        size_t length = sl_generate_event(&g, i, line);
+        sl_buffer_printf(out, "clicks %llu ", (unsigned long long)i);
+        sl_buffer_base64(out, line, length - 1);
+        sl_buffer_byte(out, '\n');
+    }
+}
+
+static void assert_records(const server *s, sl_buffer *expected) {
+    assert_true(s->is_put);
+    assert_int_equal(s->taken.length, expected->length);
+    assert_memory_equal(s->taken.bytes, expected->bytes, expected->length);
+    sl_buffer_fini(expected);
+}
+
+static void kinesis_gets_a_record_for_each_event(void **state) {
+    (void)state;
+    sl_buffer expected = SL_BUFFER_EMPTY;
+    server s;
+    unsetenv("AWS_ACCESS_KEY_ID");
+    start_kinesis(&s, NULL, 0);
+    assert_int_equal(GENERATE(&s, "clickstream", "--seed=5", "--count=1001"), 0);
+    assert_int_equal(s.requests, 3);
+    assert_false(s.is_signed);
+    put_expected(&expected, 0, 1, 1001, 1001);
+    assert_records(&s, &expected);
+    stop_server(&s);
+}
+
+static void records_that_failed_come_again_alone_and_signed(void **state) {
+    (void)state;
+    static const int answers[] = {ANSWER_PARTLY, ANSWER_THROTTLED, ANSWER_PARTLY};
+    sl_buffer expected = SL_BUFFER_EMPTY;
+    server s;
+    setenv("AWS_ACCESS_KEY_ID", "key", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
+    unsetenv("AWS_REGION");
+    unsetenv("AWS_DEFAULT_REGION");
+    start_kinesis(&s, answers, 3);
+    assert_int_equal(GENERATE(&s, "clickstream", "--seed=5", "--count=25", "--batch=20"), 0);
+    assert_int_equal(s.requests, 5);
+    assert_true(s.is_signed);
+    put_expected(&expected, 0, 2, 20, 25);
+    put_expected(&expected, 1, 4, 20, 25);
+    put_expected(&expected, 3, 4, 20, 25);
+    put_expected(&expected, 20, 1, 25, 25);
+    assert_records(&s, &expected);
+    stop_server(&s);
+    unsetenv("AWS_ACCESS_KEY_ID");
+}
+
+static void replies_of_kinesis_are_read_as_it_writes_them(void **state) {
+    (void)state;
+    static const struct {
+        const char *reply;
+        bool none, good;
+        uint32_t left;
+    } cases[] = {{"{\"FailedRecordCount\":0,\"Records\":[]}", true, true, 0},
+                 {"{\"Records\":[],\"FailedRecordCount\":0}", true, true, 0},
+                 {"{ \"FailedRecordCount\" : 0 }", false, true, 0},
+                 {"{\"FailedRecordCount\":01}", false, false, 2},
+                 {"{\"FailedRecordCount\":1,\"Records\":[{},{\"ErrorCode\":\"x\"}]}", false, true, 1},
+                 {"{\"FailedRecordCount\":1,\"Records\":[{}]}", false, false, 2},
+                 {"{}", false, false, 2},
+                 {"", false, false, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sl_kinesis_body body = {.text = SL_BUFFER_EMPTY};
+        sl_buffer reply = SL_BUFFER_EMPTY;
+        sl_buffer_text(&reply, cases[i].reply);
+        assert_true(sl_kinesis_wrap(&body, "s", (const uint8_t *)"{}\n[]", 5, 7));
+        assert_int_equal(body.count, 2);
+        assert_int_equal(sl_kinesis_none_failed(&reply), cases[i].none);
+        assert_int_equal(sl_kinesis_failed(&body, &reply), cases[i].good);
+        assert_int_equal(body.count, cases[i].left);
+        if (cases[i].left == 1)
+            assert_string_equal(sl_buffer_cstr(&body.text),
+                                "{\"StreamName\":\"s\",\"Records\":[{\"Data\":\"W10=\",\"PartitionKey\":\"8\"}]}");
+        sl_buffer_fini(&reply);
+        sl_buffer_fini(&body.text);
+    }
+    assert_true(sl_kinesis_may_retry(500, "") && sl_kinesis_may_retry(400, "{\"__type\":\"LimitExceededException\"}"));
+    assert_false(sl_kinesis_may_retry(400, "{\"__type\":\"ResourceNotFoundException\"}"));
+}
+
 static void lines_of_a_file_arrive_whole(void **state) {
     (void)state;
     char path[] = "generate_test_XXXXXX", option[64];
@@ -500,16 +640,17 @@ static void nobody_listening_is_exit_1(void **state) {
 
 static void mistakes_are_exit_64(void **state) {
     (void)state;
-    static const char *const wrong[][2] = {
+    static const char *const wrong[][3] = {
         {"clikstream", "--count=1"},   {"clickstream", "--cuont=1"}, {"clickstream", "--count=x"},
         {"clickstream", "--count"},    {"clickstream", "orders"},    {"--file=x", "--to=-"},
         {"clickstream", "--rate=-1"},  {"clickstream", "--batch=0"}, {"clickstream", "--start=now"},
         {"clickstream", "--token=a\nb"},
+        {"iot", "--to=kinesis://h/s", "--batch=501"}, {"iot", "--to=kinesis://h/s", "--idempotent"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char name[] = "generate";
-        char *argv[] = {name, (char *)(uintptr_t)wrong[i][0], (char *)(uintptr_t)wrong[i][1], NULL};
-        assert_int_equal(sl_generate_main(3, argv), 64);
+        char *argv[] = {name, (char *)(uintptr_t)wrong[i][0], (char *)(uintptr_t)wrong[i][1], (char *)(uintptr_t)wrong[i][2], NULL};
+        assert_int_equal(sl_generate_main(3 + (wrong[i][2] != NULL), argv), 64);
     }
 }
 
@@ -555,6 +696,9 @@ int main(void) {
         cmocka_unit_test(refusal_of_all_is_exit_1_and_of_what_was_broken_on_purpose_isnt),
         cmocka_unit_test(refusal_for_good_is_exit_1),
         cmocka_unit_test(busy_for_longer_than_retry_for_is_exit_1),
+        cmocka_unit_test(kinesis_gets_a_record_for_each_event),
+        cmocka_unit_test(records_that_failed_come_again_alone_and_signed),
+        cmocka_unit_test(replies_of_kinesis_are_read_as_it_writes_them),
         cmocka_unit_test(lines_of_a_file_arrive_whole),
         cmocka_unit_test(nobody_listening_is_exit_1),
         cmocka_unit_test(mistakes_are_exit_64),
