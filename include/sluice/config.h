@@ -9,6 +9,7 @@
 
 #include "sluice/contract.h"
 #include "sluice/decode.h"
+#include "sluice/kafka.h"
 #include "sluice/parquet.h"
 #include "sluice/schema.h"
 #include "sluice/steps.h"
@@ -101,6 +102,19 @@ typedef struct sl_config_file {
     uint32_t line;
 } sl_config_file;
 
+/** Topics of Kafka that a consumer group reads. */
+typedef struct sl_config_kafka {
+    char *name;
+    sl_kafka_options options; /**< Brokers, group, topics, login, TLS and properties, text owned by the config; `security` is said.
+                                   memory_bytes and timeout_ms are 0: the daemon's to say. */
+    bool latest;          /**< A partition without a position begins at its end; else with the first that it has. */
+    char *metadata;       /**< Member that events get, of what their message says beside its value; NULL: none. */
+    char **brokers;       /**< As they were written; joined in `options`. */
+    uint32_t broker_count;
+    bool tls;             /**< The word `true`, and no certificates are named. */
+    uint32_t line;
+} sl_config_kafka;
+
 /** A table that streams look up in: read at the start, and with each reload. */
 typedef struct sl_config_lookup {
     char *name;
@@ -188,6 +202,8 @@ typedef struct sl_config {
     uint32_t window_count;
     sl_config_file *files;
     uint32_t file_count;
+    sl_config_kafka *kafkas;
+    uint32_t kafka_count;
     sl_config_lookup *lookups;
     uint32_t lookup_count;
     sl_trial *tests;      /**< `tests`: what `sluice test` runs. */
@@ -205,8 +221,11 @@ typedef struct sl_config {
 typedef sl_status sl_config_lookup_fn(void *context, const struct sl_config *config, const sl_config_lookup *lookup,
                                       sl_lookup **out, sl_error *error);
 
-/** The stream that the lines of a file source go to, or with a `when` the one that is asked first; NULL: none. */
-static inline const sl_config_stream *sl_config_file_stream(const sl_config *config, const char *source) {
+/** What a configuration asks of a property of Kafka's client: sl_kafka_property_check(). */
+typedef sl_status sl_config_property_fn(const char *name, const char *value, sl_error *error);
+
+/** The stream that what a source reads goes to, or with a `when` the one that is asked first; NULL: none. */
+static inline const sl_config_stream *sl_config_taker(const sl_config *config, const char *source) {
     for (uint32_t i = 0; i < config->stream_count; i++)
         if (sl_config_takes(&config->streams[i], source))
             return &config->streams[i];
@@ -228,6 +247,7 @@ typedef struct sl_config_source {
     bool fixed_only;
     sl_config_lookup_fn *lookup;  /**< Reads lookup tables. NULL: files are read, other sources are refused. */
     void *lookup_context;
+    sl_config_property_fn *kafka_property; /**< NULL: properties of Kafka sources aren't checked. */
 } sl_config_source;
 
 /** Called for warnings, such as an unknown SLUICE_… variable with its nearest name. */

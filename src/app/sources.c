@@ -214,7 +214,7 @@ static void metrics(file_source *f) {
 }
 
 static sl_status start_one(file_source *f, const sl_config *c, const sl_config_file *from, sl_error *error) {
-    const sl_config_stream *taker = sl_config_file_stream(c, from->name);
+    const sl_config_stream *taker = sl_config_taker(c, from->name);
     sl_buffer state = SL_BUFFER_EMPTY;
     sl_buffer_printf(&state, "%s/sources/%s", c->data_dir, from->name);
     f->name = sl_strdup(from->name);

@@ -13,9 +13,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char *const environment[] = {"USER_NAME=someone", "EMPTY=", "DOLLAR=$${x}",
                                           NULL};
 
+/** Librdkafka isn't asked. */
+static sl_status any_property(const char *name, const char *value, sl_error *error) {
+    return *name == 'x' ? sl_error_set(error, SL_EINVAL, "no property %s (%s)", name, value) : SL_OK;
+}
+
 /** @param same What it must be shown as, or NULL: it may be refused. */
 static void load(const char *text, const char *same) {
-    sl_config_source source = {.text = text, .environment = environment};
+    sl_config_source source = {.text = text, .environment = environment, .kafka_property = any_property};
     sl_config *config = NULL;
     sl_error error = {0};
     sl_status status = sl_config_load(&source, NULL, NULL, &config, &error);
@@ -30,7 +35,7 @@ static void load(const char *text, const char *same) {
 
 /** As `sluice test` loads it, and its values as it reads stored JSON. */
 static void for_a_test(const char *text) {
-    sl_config_source source = {.text = text, .environment = environment, .trial = 1};
+    sl_config_source source = {.text = text, .environment = environment, .trial = 1, .kafka_property = any_property};
     sl_config *config = NULL;
     sl_error error = {0};
     sl_status status = sl_config_load(&source, NULL, NULL, &config, &error);

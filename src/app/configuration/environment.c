@@ -3,10 +3,9 @@
  * variable's name. */
 #include "loader.h"
 
-/** Put `node` at a dotted path below the root, making sections (and replacing what is
+/** Put `node` at a dotted path below `map`, making sections (and replacing what is
  * none). */
-static void put_at(sl_loader *l, const char *path, sl_node *node) {
-    sl_node *map = l->tree.root;
+static void put_below(sl_loader *l, sl_node *map, const char *path, sl_node *node) {
     while (node) {
         size_t length = strcspn(path, ".");
         char *key = sl_arena_strndup(&l->tree.arena, path, length);
@@ -27,6 +26,10 @@ static void put_at(sl_loader *l, const char *path, sl_node *node) {
         path += length + 1;
     }
     l->problems.out_of_memory = true;
+}
+
+static void put_at(sl_loader *l, const char *path, sl_node *node) {
+    put_below(l, l->tree.root, path, node);
 }
 
 /** "a, b" as a list. */
@@ -53,17 +56,22 @@ static const char *value_of(sl_loader *l, const char *name) {
     return value && *value ? value : NULL;
 }
 
-static void put_variable(sl_loader *l, const sl_parameter *p, const char *name) {
+/** @param path Of the parameter, below `map`. */
+static void put_variable(sl_loader *l, sl_node *map, const char *path, const sl_parameter *p, const char *name) {
     const char *value = value_of(l, name);
     if (!value)
         return;
     const char *origin = sl_arena_strndup(&l->tree.arena, name, strlen(name));
     bool list = p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_SECRETS ||
-                p->type == SL_PARAMETER_TAGS || p->type == SL_PARAMETER_AWS_KEYS;
+                p->type == SL_PARAMETER_TAGS || p->type == SL_PARAMETER_AWS_KEYS || p->type == SL_PARAMETER_PROPERTIES;
     sl_node *node = !origin ? NULL
                     : list  ? split(l, value, origin)
                             : sl_yaml_scalar(&l->tree, value, origin);
-    put_at(l, p->path, node);
+    put_below(l, map, path, node);
+}
+
+static void put_root(sl_loader *l, const sl_parameter *p, const char *name) {
+    put_variable(l, l->tree.root, p->path, p, name);
 }
 
 static const sl_parameter *parameter_at(const char *path) {
@@ -139,6 +147,64 @@ static void put_schema(sl_loader *l) {
     }
 }
 
+/* ---- Kafka ---- */
+
+static const char kafka_prefix[] = "sources.NAME.kafka.";
+
+/** @return The name of a variable that is set, in the tree's arena; NULL: none is. */
+static const char *any_kafka(sl_loader *l) {
+    char name[128];
+    for (size_t i = 0; i < sl_parameter_count; i++) {
+        sl_parameter_variable(sl_parameters[i].path, name);
+        if (sl_parameters[i].scope == SL_SCOPE_KAFKA && value_of(l, name)) {
+            const char *kept = sl_arena_strndup(&l->tree.arena, name, strlen(name));
+            l->problems.out_of_memory |= kept == NULL;
+            return kept;
+        }
+    }
+    return NULL;
+}
+
+/** The section of the one Kafka source; where there is none, that of the source `kafka`. @return NULL after a problem. */
+static sl_node *kafka_section(sl_loader *l, const char *origin) {
+    const sl_node *sources = sl_yaml_child(l->tree.root, "sources");
+    sl_node *found = NULL;
+    uint32_t count = 0;
+    for (sl_node *source = sources && sources->kind == SL_NODE_MAP ? sources->first : NULL; source; source = source->next)
+        if (sl_loader_is_kafka(source)) {
+            found = sl_yaml_child(source, "kafka");
+            count++;
+        }
+    if (count > 1) {
+        const sl_node at = {.origin = origin};
+        sl_problem_add(&l->problems, &at, false, SL_EINVAL,
+                       "the configuration has %u Kafka sources: say it in each of them, for instance by ${VAR}", count);
+        return NULL;
+    }
+    if (found && found->kind == SL_NODE_SCALAR && sl_yaml_is_empty(found)) {
+        found->kind = SL_NODE_MAP; /* `kafka:` alone. */
+        found->text = NULL;
+    }
+    if (!found) {
+        found = sl_yaml_node(&l->tree, SL_NODE_MAP, origin);
+        put_at(l, "sources.kafka.kafka", found);
+    }
+    return found && found->kind == SL_NODE_MAP ? found : NULL; /* What is no map is refused later. */
+}
+
+static void put_kafka(sl_loader *l) {
+    const char *origin = any_kafka(l);
+    sl_node *section = origin ? kafka_section(l, origin) : NULL;
+    char name[128];
+    for (size_t i = 0; section && i < sl_parameter_count; i++) {
+        const sl_parameter *p = &sl_parameters[i];
+        if (p->scope != SL_SCOPE_KAFKA)
+            continue;
+        sl_parameter_variable(p->path, name);
+        put_variable(l, section, p->path + strlen(kafka_prefix), p, name);
+    }
+}
+
 static void refuse_later(sl_loader *l, const char *name, const char *what) {
     const sl_node at = {.origin = name};
     sl_problem_add(&l->problems, &at, false, SL_EUNSUPPORTED,
@@ -146,9 +212,6 @@ static void refuse_later(sl_loader *l, const char *name, const char *what) {
 }
 
 static void check_later(sl_loader *l) {
-    for (size_t i = 0; i < sl_variable_count; i++)
-        if (sl_variables[i].later && value_of(l, sl_variables[i].name))
-            refuse_later(l, sl_variables[i].name, sl_variables[i].later);
     for (size_t i = 0; l->environment.variables && l->environment.variables[i]; i++) {
         const char *variable = l->environment.variables[i];
         const char *equals = strchr(variable, '=');
@@ -174,19 +237,20 @@ static void check_later(sl_loader *l) {
 void sl_loader_environment(sl_loader *l) {
     char name[128];
     if (!value_of(l, "SLUICE_LAKE_TO"))
-        put_variable(l, parameter_at("lake.to"), "SLUICE_LAKE");
+        put_root(l, parameter_at("lake.to"), "SLUICE_LAKE");
     for (size_t i = 0; i < sl_parameter_count; i++) {
-        if (!sl_parameter_has_variable(&sl_parameters[i]))
+        if (sl_parameters[i].scope != SL_SCOPE_ROOT || !sl_parameter_has_variable(&sl_parameters[i]))
             continue;
         sl_parameter_variable(sl_parameters[i].path, name);
-        put_variable(l, &sl_parameters[i], name);
+        put_root(l, &sl_parameters[i], name);
     }
     if (!value_of(l, "SLUICE_HTTP_AUTH_TOKEN"))
-        put_variable(l, parameter_at("http.auth.token"), "SLUICE_TOKEN");
+        put_root(l, parameter_at("http.auth.token"), "SLUICE_TOKEN");
     if (!value_of(l, "SLUICE_HTTP_AUTH_TOKEN_FILE"))
-        put_variable(l, parameter_at("http.auth.token_file"), "SLUICE_TOKEN_FILE");
+        put_root(l, parameter_at("http.auth.token_file"), "SLUICE_TOKEN_FILE");
     check_auth(l);
     put_schema(l);
+    put_kafka(l);
     check_later(l);
 }
 

@@ -84,8 +84,7 @@ static void a_mistake_in_a_variable_is_reported_under_its_name(void **state) {
         {"SLUICE_S3_TAGS=a", "SLUICE_S3_TAGS: s3.tags: expected NAME=VALUE, such as { "
                              "team: data } or [team=data]"},
         {"SLUICE_KAFKA_BROKERS=b:9092",
-         "SLUICE_KAFKA_BROKERS: this build doesn't have Kafka sources "
-         "yet"},
+         "SLUICE_KAFKA_BROKERS: sources.kafka.kafka: this build doesn't have Kafka sources yet"},
         {"SLUICE_INGEST_LOG=kafka://x",
          "SLUICE_INGEST_LOG: this build doesn't have a Kafka topic as its log yet"},
         {"SLUICE_SCHEMA=/nowhere.json",

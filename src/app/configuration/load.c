@@ -157,7 +157,7 @@ static void finish(sl_loader *l) {
     }
     c->embedded = !c->stream_count;
     if (!stop(l) && !l->source->fixed_only)
-        sl_loader_check_files(l);
+        sl_loader_check_sources(l);
     if (stop(l) || l->source->fixed_only) /* A window's message would only repeat its stream's. */
         return;
     node = sl_yaml_child(l->tree.root, "windows");

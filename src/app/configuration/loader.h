@@ -64,11 +64,16 @@ void sl_loader_aws_keys(sl_loader *l, const sl_parameter *parameter, const sl_no
 bool sl_loader_check_s3(sl_loader *l, const char *path, const sl_node *node);
 void sl_loader_tags(sl_loader *l, const sl_parameter *parameter, const sl_node *node,
                     void *base);
+/** One child of a map, or "NAME=VALUE" of a list. @return false after a problem. */
+bool sl_loader_pair(sl_loader *l, const sl_parameter *parameter, const sl_node *node, bool map, const char *examples,
+                    sl_config_tag *pair);
 void sl_loader_check_region(sl_loader *l, const char *path, const char *region);
 void sl_loader_check_s3_section(sl_loader *l);
 void sl_loader_check_stage(sl_loader *l); /**< When the streams have their lakes. */
 /** warehouse.c */
 void sl_loader_check_warehouse(sl_loader *l);
+/** The line of the file that `KEY_file` names, where that goes before what `KEY` says (which `out` holds). @param node The section's. */
+void sl_loader_password(sl_loader *l, const char *section, const char *key, const sl_node *node, char **out);
 /** The server of a lookup: URL and password. @return false after a problem. */
 bool sl_loader_lookup_server(sl_loader *l, sl_config_lookup *lookup, const sl_node *node);
 /** A URL with "***" for its password; for anything else, the text. */
@@ -80,8 +85,12 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream, const sl_no
 void sl_loader_check_tables(sl_loader *l);
 /** data.c: a path as it stands in the file is relative to that. */
 const char *sl_loader_path(sl_loader *l, const sl_node *node);
-/** streams.c: the files that are read, and whose lines are. */
-void sl_loader_check_files(sl_loader *l);
+/** streams.c: what is read, and whose it is. */
+void sl_loader_check_sources(sl_loader *l);
+/** kafka.c */
+bool sl_loader_is_kafka(const sl_node *source);
+void sl_loader_properties(sl_loader *l, const sl_parameter *parameter, const sl_node *node, void *base);
+void sl_loader_check_kafka(sl_loader *l, sl_config_kafka *kafka, const sl_node *source);
 /** data.c: what steps ask. @return NULL after a problem; the lookup is the configuration's, the others are the caller's. */
 void sl_loader_lookups(sl_loader *l);
 const sl_lookup *sl_loader_lookup(sl_loader *l, const sl_node *node);

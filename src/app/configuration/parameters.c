@@ -7,6 +7,7 @@
 #define STREAM(member) SL_SCOPE_STREAM, offsetof(sl_config_stream, member)
 #define WINDOW(member) SL_SCOPE_WINDOW, offsetof(sl_config_window, member)
 #define SOURCE(member) SL_SCOPE_FILE, offsetof(sl_config_file, member)
+#define KAFKA(member) SL_SCOPE_KAFKA, offsetof(sl_config_kafka, member)
 #define LOOKUP(member) SL_SCOPE_LOOKUP, offsetof(sl_config_lookup, member)
 #define KIB(n) (UINT64_C(n) << 10)
 #define MIB(n) (UINT64_C(n) << 20)
@@ -322,6 +323,42 @@ const sl_parameter sl_parameters[] = {
     {"sources.NAME.file.line_timeout", SL_PARAMETER_DURATION, SOURCE(partial_us), 0, "0s", "0s: never", 0, DAYS(1), NULL,
      "When a last line without its end is taken as it is. It is, anyhow, 5 seconds after its file was renamed to what doesn't match, or removed."},
 
+    {"sources.NAME.kafka.brokers", SL_PARAMETER_LIST, KAFKA(brokers), offsetof(sl_config_kafka, broker_count), NULL, "needed", 0, 100,
+     NULL, "Brokers that are asked first, HOST:PORT (9092 by default); the others are learnt from them."},
+    {"sources.NAME.kafka.topics", SL_PARAMETER_LIST, KAFKA(options.topics), offsetof(sl_config_kafka, options.topic_count), NULL,
+     "needed", 0, 1000, NULL,
+     "Topics that are read: names, and regular expressions that begin with `^` and are compared with the names that there are, now and "
+     "later. Each message is an event of the first stream whose `from` takes NAME and that has no `when`."},
+    {"sources.NAME.kafka.group", SL_PARAMETER_TEXT, KAFKA(options.group), 0, "sluice", NULL, 0, 0, NULL,
+     "Consumer group. Daemons with the same group share the topics' partitions."},
+    {"sources.NAME.kafka.start", SL_PARAMETER_SWITCH, KAFKA(latest), 0, "earliest", NULL, 0, 0, "earliest|latest",
+     "Where a partition begins that has no position yet: with the first message that it holds, or with the next that comes."},
+    {"sources.NAME.kafka.metadata", SL_PARAMETER_TEXT, KAFKA(metadata), 0, NULL, "none", 0, 0, NULL,
+     "Name of a member that each event is given: `{topic, partition, offset, timestamp, key, headers}` of its message."},
+    {"sources.NAME.kafka.sasl.mechanism", SL_PARAMETER_TEXT, KAFKA(options.mechanism), 0, NULL, "`PLAIN` with a user", 0, 0,
+     "PLAIN|SCRAM-SHA-256|SCRAM-SHA-512",
+     "How the user logs in. Kafka 4 refuses SCRAM of a librdkafka before 2.6.1, Debian 12's among them."},
+    {"sources.NAME.kafka.sasl.user", SL_PARAMETER_TEXT, KAFKA(options.user), 0, NULL, NULL, 0, 0, NULL, "User, or API key."},
+    {"sources.NAME.kafka.sasl.password", SL_PARAMETER_SECRET, KAFKA(options.password), 0, NULL, NULL, 0, 0, NULL,
+     "Password, or API secret."},
+    {"sources.NAME.kafka.sasl.password_file", SL_PARAMETER_SECRET_FILE, KAFKA(options.password), 0, NULL, NULL, 0, 0, NULL,
+     PASSWORD_FILE_TEXT},
+    {"sources.NAME.kafka.tls", SL_PARAMETER_BOOL, KAFKA(tls), 0, NULL, "false", 0, 0, NULL,
+     "`true`: by TLS, and the brokers' certificates are checked by the system's. Otherwise a section with the keys below."},
+    {"sources.NAME.kafka.tls.ca", SL_PARAMETER_PATH, KAFKA(options.ca_file), 0, NULL, "the system's", 0, 0, NULL,
+     "Certificates, PEM, that the brokers' are checked by."},
+    {"sources.NAME.kafka.tls.cert", SL_PARAMETER_PATH, KAFKA(options.cert_file), 0, NULL, NULL, 0, 0, NULL,
+     "Certificate that sluice shows to the brokers (mutual TLS), PEM. With `key`."},
+    {"sources.NAME.kafka.tls.key", SL_PARAMETER_PATH, KAFKA(options.key_file), 0, NULL, NULL, 0, 0, NULL, "Its private key, PEM."},
+    {"sources.NAME.kafka.tls.key_password", SL_PARAMETER_SECRET, KAFKA(options.key_password), 0, NULL, NULL, 0, 0, NULL,
+     "Password that the private key is encrypted with."},
+    {"sources.NAME.kafka.tls.key_password_file", SL_PARAMETER_SECRET_FILE, KAFKA(options.key_password), 0, NULL, NULL, 0, 0, NULL,
+     PASSWORD_FILE_TEXT},
+    {"sources.NAME.kafka.properties", SL_PARAMETER_PROPERTIES, KAFKA(options.properties),
+     offsetof(sl_config_kafka, options.property_count), NULL, "none", 0, 200, NULL,
+     "Further properties of librdkafka, such as `{ session.timeout.ms: 30000 }`, but those that have a key here and those that sluice "
+     "sets itself."},
+
     {"lookups.NAME.csv", SL_PARAMETER_TARGET, LOOKUP(csv), 0, NULL, "none", 0, 0, NULL,
      "A table that the step `lookup` asks: CSV (RFC 4180), whose first row names the columns; a file or `s3://BUCKET/KEY`. Read at "
      "the start and with each reload; a reload that can't read it leaves the old one in use."},
@@ -374,7 +411,6 @@ const sl_parameter sl_parameters[] = {
 const size_t sl_parameter_count = sizeof sl_parameters / sizeof *sl_parameters;
 
 const sl_later sl_later_keys[] = {
-    {"sources.NAME.kafka", "Kafka sources", false},
     {"sources.NAME.kinesis", "Kinesis sources", false},
     {"alerts", "alerts", false},
     {"ingest", "a Kafka topic as its log", true},
@@ -384,24 +420,22 @@ const sl_later sl_later_keys[] = {
 const size_t sl_later_count = sizeof sl_later_keys / sizeof *sl_later_keys;
 
 const sl_variable sl_variables[] = {
-    {"SLUICE_CONFIG_YAML", "The whole configuration as text, where no file is given.",
-     NULL},
+    {"SLUICE_CONFIG_YAML", "The whole configuration as text, where no file is given."},
     {"SLUICE_SCHEMA",
      "Schema of the one stream: a path, or the JSON Schema itself. Without streams in "
      "the file it makes the stream `events`, with the window `events_per_minute` and, "
      "where `SLUICE_WAREHOUSE_URL` (or `SLUICE_WAREHOUSE_POSTGRES_URL`, "
-     "`SLUICE_WAREHOUSE_REDSHIFT_URL`) is set, its rows in the table `events`.",
-     NULL},
-    {"SLUICE_LAKE", "The same as `SLUICE_LAKE_TO`.", NULL},
-    {"SLUICE_TOKEN", "A bearer token, added to those of the file.", NULL},
-    {"SLUICE_TOKEN_FILE", "A file with a token, as containers are handed secrets.", NULL},
-    {"SLUICE_KAFKA_BROKERS", NULL, "Kafka sources"},
-    {"SLUICE_KAFKA_TOPICS", NULL, "Kafka sources"},
-    {"SLUICE_KAFKA_GROUP", NULL, "Kafka sources"},
+     "`SLUICE_WAREHOUSE_REDSHIFT_URL`) is set, its rows in the table `events`."},
+    {"SLUICE_LAKE", "The same as `SLUICE_LAKE_TO`."},
+    {"SLUICE_TOKEN", "A bearer token, added to those of the file."},
+    {"SLUICE_TOKEN_FILE", "A file with a token, as containers are handed secrets."},
 };
 const size_t sl_variable_count = sizeof sl_variables / sizeof *sl_variables;
 
 void sl_parameter_variable(const char *path, char *out) {
+    const char *source = "sources.NAME.";
+    if (!strncmp(path, source, strlen(source)))
+        path += strlen(source);
     size_t length = (size_t)snprintf(out, 128, "SLUICE_%s", path);
     assert(length < 128);
     for (size_t i = 7; i < length; i++) {
@@ -413,7 +447,7 @@ void sl_parameter_variable(const char *path, char *out) {
 }
 
 bool sl_parameter_has_variable(const sl_parameter *parameter) {
-    return parameter->scope == SL_SCOPE_ROOT && parameter->type != SL_PARAMETER_TESTS &&
+    return (parameter->scope == SL_SCOPE_ROOT || parameter->scope == SL_SCOPE_KAFKA) && parameter->type != SL_PARAMETER_TESTS &&
            parameter->type != SL_PARAMETER_VARIABLES;
 }
 

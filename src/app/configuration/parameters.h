@@ -31,6 +31,8 @@ typedef enum sl_parameter_type {
                                   warehouse.c. */
     SL_PARAMETER_TAGS,         /**< sl_config_tag *, and uint32_t at `count_offset`. */
     SL_PARAMETER_AWS_KEYS,     /**< sl_aws_intake_key *, and uint32_t at `count_offset`. */
+    SL_PARAMETER_PROPERTIES,   /**< sl_kafka_property *, and uint32_t at `count_offset`; what
+                                  looks like a secret is "***" in what is shown. */
     SL_PARAMETER_AUTH,         /**< The word `none` in place of a section: a bool. */
     SL_PARAMETER_SCHEMA,       /**< A path or a map; read with its stream. */
     SL_PARAMETER_MEASURES,     /**< Names and texts; read with its window. */
@@ -46,6 +48,7 @@ typedef enum sl_parameter_scope {
     SL_SCOPE_WINDOW,
     SL_SCOPE_LOOKUP,
     SL_SCOPE_FILE,
+    SL_SCOPE_KAFKA,
     SL_SCOPES
 } sl_parameter_scope;
 
@@ -58,7 +61,7 @@ typedef struct sl_parameter {
         *fallback; /**< As it would be written in the file; NULL: none, or computed. */
     const char *fallback_text; /**< What people read in its place. */
     uint64_t minimum, maximum; /**< In the type's unit; 0: no limit. */
-    const char *choices;       /**< "fsync|os" */
+    const char *choices;       /**< "fsync|os"; a TEXT with some is one of them. */
     const char *text;          /**< One or two sentences. */
 } sl_parameter;
 
@@ -77,14 +80,13 @@ extern const size_t sl_later_count;
 /** Variables beside those that follow from the table. */
 typedef struct sl_variable {
     const char *name, *text;
-    const char *later; /**< Set: refused, because this build lacks it. */
 } sl_variable;
 extern const sl_variable sl_variables[];
 extern const size_t sl_variable_count;
 
-/** "http.listen" → "SLUICE_HTTP_LISTEN". `out` takes 128 bytes. */
+/** "http.listen" → "SLUICE_HTTP_LISTEN", "sources.NAME.kafka.group" → "SLUICE_KAFKA_GROUP". `out` takes 128 bytes. */
 void sl_parameter_variable(const char *path, char *out);
-/** Has it a variable? Those of the fixed sections have. */
+/** Has it a variable? Those of the fixed sections have, and those of a Kafka source. */
 bool sl_parameter_has_variable(const sl_parameter *parameter);
 
 /** How a key path relates to a pattern of the tables. */

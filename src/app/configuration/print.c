@@ -6,6 +6,7 @@
 static const char *type_name(const sl_parameter *p) {
     switch (p->type) {
     case SL_PARAMETER_TEXT:
+        return p->choices ? "choice" : "text";
     case SL_PARAMETER_AUTH:
         return "text";
     case SL_PARAMETER_PATH:
@@ -40,6 +41,7 @@ static const char *type_name(const sl_parameter *p) {
     case SL_PARAMETER_SECRET:
         return "secret";
     case SL_PARAMETER_TAGS:
+    case SL_PARAMETER_PROPERTIES:
         return "map or list";
     case SL_PARAMETER_SCHEMA:
         return "path or map";
@@ -73,7 +75,7 @@ static void limits(const sl_parameter *p, sl_buffer *out) {
     }
     if (*a)
         sl_buffer_printf(out, "%s to %s", a, b);
-    else if ((p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_TAGS || p->type == SL_PARAMETER_AWS_KEYS) && p->maximum)
+    else if ((p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_TAGS || p->type == SL_PARAMETER_AWS_KEYS || p->type == SL_PARAMETER_PROPERTIES) && p->maximum)
         sl_buffer_printf(out, "at most %llu", (unsigned long long)p->maximum);
 }
 
@@ -134,13 +136,13 @@ static void print_text(sl_buffer *out) {
         sl_buffer_text(out, ")\n");
         wrapped_plain(p->text, out);
     }
-    sl_buffer_text(out, "\nEnvironment: every key outside streams and windows, such as "
-                        "http.listen, is SLUICE_HTTP_LISTEN; and\n");
-    for (size_t i = 0; i < sl_variable_count; i++)
-        if (!sl_variables[i].later) {
-            sl_buffer_printf(out, "  %s\n", sl_variables[i].name);
-            wrapped_plain(sl_variables[i].text, out);
-        }
+    sl_buffer_text(out, "\nEnvironment: every key of the fixed sections, such as http.listen, is "
+                        "SLUICE_HTTP_LISTEN; those of the one Kafka source, such as "
+                        "sources.NAME.kafka.brokers, are SLUICE_KAFKA_BROKERS; and\n");
+    for (size_t i = 0; i < sl_variable_count; i++) {
+        sl_buffer_printf(out, "  %s\n", sl_variables[i].name);
+        wrapped_plain(sl_variables[i].text, out);
+    }
 }
 
 /* ---- Markdown ---- */
@@ -165,11 +167,12 @@ static const char introduction[] =
     "are expanded after parsing, so that their content can't\n  change the file's "
     "structure; "
     "keys are not expanded.\n"
-    "- Environment variables go before the file: every key outside `streams` and "
-    "`windows` has "
+    "- Environment variables go before the file: every key of the fixed sections has "
     "one, listed below. An empty\n  variable counts as unset. An unknown `SLUICE_…` is a "
     "warning "
     "with the nearest name.\n"
+    "- `SLUICE_KAFKA_…` is said of the one Kafka source that the file has; where it has "
+    "none they make the source `kafka`.\n  Lists are separated by commas.\n"
     "- An empty value (`key:`, `key: \"\"`) means the default.\n"
     "- Anchors, aliases and `<<` work. A duplicate key, an unknown key and a second "
     "document are "
@@ -230,26 +233,22 @@ static void print_markdown(sl_buffer *out) {
                    "A stream that names neither `lake` nor `warehouse` goes to the lake. "
                    "Without streams, each name that events are sent\nto (`POST "
                    "/v1/events/NAME`) makes a stream whose schema is inferred.\n\n");
-    markdown_table("Sources", SL_SCOPE_FILE, out);
+    markdown_table("File sources", SL_SCOPE_FILE, out);
+    markdown_table("Kafka sources", SL_SCOPE_KAFKA, out);
     markdown_table("Lookups", SL_SCOPE_LOOKUP, out);
     markdown_table("Windows", SL_SCOPE_WINDOW, out);
     sl_buffer_text(out, "## Further variables\n\n| variable | meaning |\n|---|---|\n");
-    for (size_t i = 0; i < sl_variable_count; i++)
-        if (!sl_variables[i].later) {
-            sl_buffer_printf(out, "| `%s` | ", sl_variables[i].name);
-            markdown_cell(sl_variables[i].text, out);
-            sl_buffer_text(out, " |\n");
-        }
+    for (size_t i = 0; i < sl_variable_count; i++) {
+        sl_buffer_printf(out, "| `%s` | ", sl_variables[i].name);
+        markdown_cell(sl_variables[i].text, out);
+        sl_buffer_text(out, " |\n");
+    }
     sl_buffer_text(
         out, "\n## Known, and not built yet\n\nThese keys are refused with a message, "
              "never ignored.\n\n| key | what it will be |\n|---|---|\n");
     for (size_t i = 0; i < sl_later_count; i++)
         sl_buffer_printf(out, "| `%s` | %s |\n", sl_later_keys[i].path,
                          sl_later_keys[i].what);
-    for (size_t i = 0; i < sl_variable_count; i++)
-        if (sl_variables[i].later)
-            sl_buffer_printf(out, "| `%s` | %s |\n", sl_variables[i].name,
-                             sl_variables[i].later);
 }
 
 /* ---- man ---- */
@@ -282,12 +281,11 @@ static void print_man(sl_buffer *out) {
         roff(fallback(p), out);
         sl_buffer_text(out, ".\n");
     }
-    for (size_t i = 0; i < sl_variable_count; i++)
-        if (!sl_variables[i].later) {
-            sl_buffer_printf(out, ".TP\n.B %s\n", sl_variables[i].name);
-            roff(sl_variables[i].text, out);
-            sl_buffer_text(out, "\n");
-        }
+    for (size_t i = 0; i < sl_variable_count; i++) {
+        sl_buffer_printf(out, ".TP\n.B %s\n", sl_variables[i].name);
+        roff(sl_variables[i].text, out);
+        sl_buffer_text(out, "\n");
+    }
 }
 
 void sl_config_print_parameters(const char *form, sl_buffer *out) {

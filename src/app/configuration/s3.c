@@ -101,14 +101,12 @@ static void add_tag(sl_loader *l, const sl_parameter *p, const sl_node *node,
         list[(*count)++] = *tag;
 }
 
-/** One child of a map, or "NAME=VALUE" of a list. @return false after a problem. */
-static bool read_tag(sl_loader *l, const sl_parameter *p, const sl_node *node, bool map,
-                     sl_config_tag *tag) {
+bool sl_loader_pair(sl_loader *l, const sl_parameter *p, const sl_node *node, bool map,
+                    const char *examples, sl_config_tag *tag) {
     const char *equals = node->kind == SL_NODE_SCALAR ? strchr(node->text, '=') : NULL;
     if (node->kind != SL_NODE_SCALAR || (!map && !equals)) {
         sl_problem_add(&l->problems, node, false, SL_EINVAL,
-                       "%s: expected %s, such as { team: data } or [team=data]", p->path,
-                       map ? "a text" : "NAME=VALUE");
+                       "%s: expected %s, such as %s", p->path, map ? "a text" : "NAME=VALUE", examples);
         return false;
     }
     const char *value = !map                     ? equals + 1
@@ -134,7 +132,7 @@ void sl_loader_tags(sl_loader *l, const sl_parameter *p, const sl_node *node,
     sl_config_tag *list = sl_loader_get(l, more, sizeof *list), tag;
     for (const sl_node *child = one ? node : node->first; list && child;
          child = one ? NULL : child->next)
-        if (read_tag(l, p, child, map, &tag))
+        if (sl_loader_pair(l, p, child, map, "{ team: data } or [team=data]", &tag))
             add_tag(l, p, child, &tag, list, &count);
     memcpy((char *)base + p->offset, &list, sizeof list);
     memcpy((char *)base + p->count_offset, &count, sizeof count);

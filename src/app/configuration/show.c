@@ -57,8 +57,17 @@ static void show_aws_keys(const sl_parameter *p, const char *base, sl_buffer *ou
     sl_buffer_text(out, "]");
 }
 
+/** Properties of librdkafka hold passwords, keys and tokens, too. */
+static bool is_secret(const char *name) {
+    static const char *const parts[] = {"password", "secret", ".pem", "oauthbearer.config", "token", "credential"};
+    bool secret = false;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && !secret; i++)
+        secret = strstr(name, parts[i]) != NULL;
+    return secret;
+}
+
 /** As a map: names may hold '='. */
-static void show_tags(const sl_parameter *p, const char *base, sl_buffer *out) {
+static void show_pairs(const sl_parameter *p, const char *base, sl_buffer *out) {
     const sl_config_tag *tags;
     uint32_t count;
     memcpy(&tags, base + p->offset, sizeof tags);
@@ -69,7 +78,7 @@ static void show_tags(const sl_parameter *p, const char *base, sl_buffer *out) {
             sl_buffer_text(out, ", ");
         sl_buffer_json_string(out, tags[i].name, strlen(tags[i].name));
         sl_buffer_text(out, ": ");
-        show_text(tags[i].value, out);
+        show_text(p->type == SL_PARAMETER_PROPERTIES && is_secret(tags[i].name) ? "***" : tags[i].value, out);
     }
     sl_buffer_text(out, "}");
 }
@@ -151,6 +160,7 @@ static bool has_value(const sl_parameter *p, const char *base) {
         return count && strcmp(p->path, "http.auth.token");
     case SL_PARAMETER_TAGS:
     case SL_PARAMETER_AWS_KEYS:
+    case SL_PARAMETER_PROPERTIES:
         memcpy(&count, base + p->count_offset, sizeof count);
         return count;
     case SL_PARAMETER_FLAGS:
@@ -169,9 +179,10 @@ static bool has_value(const sl_parameter *p, const char *base) {
     case SL_PARAMETER_SIZE:
     case SL_PARAMETER_DURATION:
     case SL_PARAMETER_CHOICE:
-    case SL_PARAMETER_BOOL:
     case SL_PARAMETER_SWITCH:
         break;
+    case SL_PARAMETER_BOOL: /* Where it is false, or certificates are named, that says nothing. */
+        return strcmp(p->path, "sources.NAME.kafka.tls") || base[p->offset];
     }
     return true;
 }
@@ -198,7 +209,8 @@ static void show_value(const sl_parameter *p, const char *base, sl_buffer *out) 
         show_aws_keys(p, base, out);
         break;
     case SL_PARAMETER_TAGS:
-        show_tags(p, base, out);
+    case SL_PARAMETER_PROPERTIES:
+        show_pairs(p, base, out);
         break;
     case SL_PARAMETER_SECRET:
         show_text("***", out);
@@ -360,11 +372,15 @@ void sl_loader_show(sl_loader *l, sl_buffer *out) {
                    c->streams[i].warehouse.name, out);
         show_steps(&c->streams[i], out);
     }
-    if (c->file_count)
+    if (c->file_count + c->kafka_count)
         sl_buffer_text(out, "sources:\n");
     for (uint32_t i = 0; i < c->file_count; i++) {
         show_key(c->files[i].name, out);
         show_scope(SL_SCOPE_FILE, &c->files[i], 2, true, true, out);
+    }
+    for (uint32_t i = 0; i < c->kafka_count; i++) {
+        show_key(c->kafkas[i].name, out);
+        show_scope(SL_SCOPE_KAFKA, &c->kafkas[i], 2, true, true, out);
     }
     if (c->lookup_count)
         sl_buffer_text(out, "lookups:\n");

@@ -312,22 +312,23 @@ static void check_partitions(sl_loader *l, const sl_config_stream *stream,
 static void check_sources(sl_loader *l, const sl_config_stream *stream,
                           const sl_node *section) {
     const sl_config *c = l->config;
-    const char **known = sl_loader_get(l, c->file_count + 1, sizeof *known);
+    const uint32_t count = 1 + c->file_count + c->kafka_count;
+    const char **known = sl_loader_get(l, count, sizeof *known);
     char all[256] = "http";
-    for (uint32_t i = 0; known && i < c->file_count; i++) {
-        known[i + 1] = c->files[i].name;
+    for (uint32_t i = 1; known && i < count; i++) {
+        known[i] = i <= c->file_count ? c->files[i - 1].name : c->kafkas[i - 1 - c->file_count].name;
         size_t used = strlen(all);
-        (void)snprintf(all + used, sizeof all - used, ", %s", c->files[i].name);
+        (void)snprintf(all + used, sizeof all - used, ", %s", known[i]);
     }
     if (known)
         known[0] = "http";
     for (uint32_t i = 0; known && i < stream->from_count; i++) {
         bool found = false;
-        for (uint32_t k = 0; k <= c->file_count; k++)
+        for (uint32_t k = 0; k < count; k++)
             found |= !strcmp(stream->from[i], known[k]);
         if (found)
             continue;
-        const char *near = sl_config_nearest(stream->from[i], known, c->file_count + 1);
+        const char *near = sl_config_nearest(stream->from[i], known, count);
         sl_problem_add(&l->problems, sl_yaml_child(section, "from"), false, SL_ENOTFOUND,
                        "from: no source '%.100s'%s%s%s", stream->from[i],
                        near ? " (did you mean '" : " (there are: ", near ? near : all,
@@ -342,20 +343,26 @@ static bool is_source_name(const char *name) {
            strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") == length;
 }
 
-void sl_loader_check_files(sl_loader *l) {
+void sl_loader_check_sources(sl_loader *l) {
     const sl_config *c = l->config;
     const sl_node *node = sl_yaml_child(l->tree.root, "sources");
-    node = node ? node->first : NULL;
-    for (uint32_t i = 0; node && i < c->file_count; i++, node = node->next) {
-        const sl_config_file *f = &c->files[i];
-        if (!is_source_name(f->name))
+    uint32_t files = 0, kafkas = 0;
+    for (node = node && c->file_count + c->kafka_count ? node->first : NULL; node; node = node->next) {
+        bool kafka = sl_loader_is_kafka(node);
+        const char *name = node->key;
+        if (!is_source_name(name))
             sl_problem_add(&l->problems, node, true, SL_EINVAL,
-                           "source '%.140s': a name is up to 64 letters, digits, '_', '-' and '.', and not http, firehose, file or replay", f->name);
-        else if (!f->path)
-            sl_problem_add(&l->problems, node, true, SL_EINVAL, "source %s: needs file: { path: … }", f->name);
-        else if (c->stream_count && !sl_config_file_stream(c, f->name))
+                           "source '%.140s': a name is up to 64 letters, digits, '_', '-' and '.', and not http, firehose, file or replay", name);
+        else if (!kafka && !c->files[files].path)
             sl_problem_add(&l->problems, node, true, SL_EINVAL,
-                           "source %s: no stream takes its lines: one needs from: [%s]", f->name, f->name);
+                           "source %s: needs file: { path: … } or kafka: { brokers: …, topics: … }", name);
+        else if (c->stream_count && !sl_config_taker(c, name))
+            sl_problem_add(&l->problems, node, true, SL_EINVAL, "source %s: no stream takes its %s: one needs from: [%s]", name,
+                           kafka ? "messages" : "lines", name);
+        if (kafka)
+            sl_loader_check_kafka(l, &c->kafkas[kafkas++], node);
+        else
+            files++;
     }
 }
 

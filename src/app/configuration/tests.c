@@ -570,10 +570,26 @@ static void forget_tables(sl_loader *l) {
     }
 }
 
+/** A test brings the messages along: of a source only what they are given is left. */
+static void forget_kafka(sl_loader *l, sl_node *kafka) {
+    static const char *const login[] = {"sasl", "tls", "properties", "start", "group"};
+    sl_node *brokers = sl_yaml_scalar(&l->tree, "nowhere", "sluice test"), *topics = sl_yaml_scalar(&l->tree, "nowhere", "sluice test");
+    if (!kafka || kafka->kind != SL_NODE_MAP)
+        return;
+    for (size_t i = 0; i < sizeof login / sizeof *login; i++)
+        sl_yaml_drop(kafka, login[i]);
+    l->problems.out_of_memory |= !brokers || !topics;
+    if (brokers && child_of(kafka, "brokers"))
+        sl_yaml_put(kafka, "brokers", brokers);
+    if (topics && child_of(kafka, "topics"))
+        sl_yaml_put(kafka, "topics", topics);
+}
+
 /** A test brings the lines of files along. */
-static void forget_files(sl_loader *l) {
+static void forget_sources(sl_loader *l) {
     sl_node *sources = child_of(l->tree.root, "sources");
     for (sl_node *n = sources && sources->kind == SL_NODE_MAP ? sources->first : NULL; n; n = n->next) {
+        forget_kafka(l, child_of(n, "kafka"));
         sl_node *file = child_of(n, "file"), *path = sl_yaml_scalar(&l->tree, "/nowhere", "sluice test");
         if (!path)
             l->problems.out_of_memory = true;
@@ -598,7 +614,7 @@ static void forget_places(sl_loader *l) {
             sl_yaml_drop(child_of(n, "lake"), "to");
     replace_warehouse(l);
     forget_tables(l);
-    forget_files(l);
+    forget_sources(l);
 }
 
 void sl_loader_prepare_tests(sl_loader *l) {

@@ -25,6 +25,8 @@ static const char *type_hint(sl_parameter_type type) {
         return "a list of key pairs such as [{ access_key_id: AKIA…, secret_access_key: … }]";
     case SL_PARAMETER_TAGS:
         return "tags such as { team: data } or [team=data]";
+    case SL_PARAMETER_PROPERTIES:
+        return "properties such as { session.timeout.ms: 30000 }";
     case SL_PARAMETER_TEXT:
     case SL_PARAMETER_PATH:
     case SL_PARAMETER_TARGET:
@@ -179,6 +181,10 @@ static bool is_place(sl_loader *l, const sl_parameter *p, const sl_node *node) {
 }
 
 static void set_text(sl_loader *l, const sl_parameter *p, const sl_node *node, char *at) {
+    if (p->choices && sl_choice_find(p->choices, node->text) < 0) {
+        unknown_choice(l, p, node);
+        return;
+    }
     if (p->type == SL_PARAMETER_ADDRESS && !is_address(node->text)) {
         expected(l, p, node);
         return;
@@ -351,7 +357,8 @@ void sl_loader_value(sl_loader *l, const sl_parameter *p, const sl_node *node,
         return; /* "" is "not given", so that ${VAR:-} works. */
     bool list = p->type == SL_PARAMETER_LIST || p->type == SL_PARAMETER_SECRETS ||
                 p->type == SL_PARAMETER_FLAGS;
-    if (p->type != SL_PARAMETER_AUTH && p->type != SL_PARAMETER_TAGS && p->type != SL_PARAMETER_AWS_KEYS &&
+    bool pairs = p->type == SL_PARAMETER_TAGS || p->type == SL_PARAMETER_AWS_KEYS || p->type == SL_PARAMETER_PROPERTIES;
+    if (p->type != SL_PARAMETER_AUTH && !pairs &&
         (node->kind == SL_NODE_MAP || (node->kind == SL_NODE_LIST && !list))) {
         expected(l, p, node);
         return;
@@ -383,6 +390,9 @@ void sl_loader_value(sl_loader *l, const sl_parameter *p, const sl_node *node,
         break;
     case SL_PARAMETER_TAGS:
         sl_loader_tags(l, p, node, base);
+        break;
+    case SL_PARAMETER_PROPERTIES:
+        sl_loader_properties(l, p, node, base);
         break;
     case SL_PARAMETER_FLAGS:
         set_flags(l, p, node, at);

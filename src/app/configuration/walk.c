@@ -191,17 +191,39 @@ static void walk_lookups(walk *w, const sl_node *lookups) {
     }
 }
 
+static void begin_file(walk *w, const sl_node *node) {
+    sl_config_file *file = &w->loader->config->files[w->loader->config->file_count++];
+    sl_loader_defaults(w->loader, SL_SCOPE_FILE, file);
+    file->name = sl_loader_keep(w->loader, node->key, strlen(node->key));
+    file->line = node->key_line;
+    w->bases[SL_SCOPE_FILE] = file;
+}
+
+static void begin_kafka(walk *w, const sl_node *node) {
+    sl_config_kafka *kafka = &w->loader->config->kafkas[w->loader->config->kafka_count++];
+    sl_loader_defaults(w->loader, SL_SCOPE_KAFKA, kafka);
+    kafka->name = sl_loader_keep(w->loader, node->key, strlen(node->key));
+    kafka->line = node->key_line;
+    w->bases[SL_SCOPE_KAFKA] = kafka;
+}
+
 static void walk_sources(walk *w, const sl_node *sources) {
     sl_loader *l = w->loader;
     sl_config *c = l->config;
     c->files = sl_loader_get(l, sources->count, sizeof *c->files);
+    c->kafkas = sl_loader_get(l, sources->count, sizeof *c->kafkas);
     w->keys[0] = "sources";
-    for (const sl_node *node = sources->first; node && c->files; node = node->next) {
-        sl_config_file *file = &c->files[c->file_count++];
-        sl_loader_defaults(l, SL_SCOPE_FILE, file);
-        file->name = sl_loader_keep(l, node->key, strlen(node->key));
-        file->line = node->key_line;
-        w->bases[SL_SCOPE_FILE] = file;
+    for (const sl_node *node = sources->first; node && c->files && c->kafkas; node = node->next) {
+        const sl_node *file = sl_yaml_child(node, "file");
+        bool kafka = sl_loader_is_kafka(node);
+        if (kafka && file) {
+            sl_problem_add(&l->problems, file, true, SL_EINVAL, "source %.100s: is `kafka` already: a source is one of them", node->key);
+            continue;
+        }
+        if (kafka)
+            begin_kafka(w, node);
+        else
+            begin_file(w, node);
         w->keys[1] = node->key;
         w->depth = 2;
         visit(w, node);

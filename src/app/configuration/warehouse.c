@@ -179,17 +179,15 @@ static void read_password_file(sl_loader *l, const char *name, const sl_node *no
         *out = sl_loader_keep(l, text, line);
 }
 
-/** @param section "warehouse.postgres" @param out Holds what `password` says. */
-static void read_password(sl_loader *l, const char *section, const sl_node *node,
-                          char **out) {
-    const sl_node *password = sl_yaml_child(node, "password"),
-                  *file = sl_yaml_child(node, "password_file");
-    char path[64];
-    snprintf(path, sizeof path, "%s.password_file", section);
+void sl_loader_password(sl_loader *l, const char *section, const char *key, const sl_node *node,
+                        char **out) {
+    char file_key[32], path[128];
+    snprintf(file_key, sizeof file_key, "%s_file", key);
+    snprintf(path, sizeof path, "%s.%s", section, file_key);
+    const sl_node *password = sl_yaml_child(node, key), *file = sl_yaml_child(node, file_key);
     if (rank(file) && rank(file) == rank(password))
         sl_problem_add(&l->problems, file, false, SL_EINVAL,
-                       "%s and %s.password name two passwords: remove one", path,
-                       section);
+                       "%s and %s.%s name two passwords: remove one", path, section, key);
     else if (rank(file) > rank(password))
         read_password_file(l, path, file, out);
 }
@@ -199,7 +197,7 @@ bool sl_loader_lookup_server(sl_loader *l, sl_config_lookup *lookup, const sl_no
     uint32_t before = l->problems.count;
     const char *section = sl_loader_printf(l, "lookups.%.40s", lookup->name);
     lookup->postgres = read_url(l, section, node, false, &s);
-    read_password(l, section, sl_yaml_child(sl_yaml_child(l->tree.root, "lookups"), lookup->name),
+    sl_loader_password(l, section, "password", sl_yaml_child(sl_yaml_child(l->tree.root, "lookups"), lookup->name),
                   &lookup->password);
     return lookup->postgres != NULL && l->problems.count == before;
 }
@@ -367,12 +365,12 @@ static void fill(sl_loader *l, const sl_node *section, const sl_node *node, int 
     if (postgres) {
         c->warehouse.sqlite = NULL;
         c->warehouse.postgres.url = read_url(l, paths[best], node, false, &s);
-        read_password(l, "warehouse.postgres", sl_yaml_child(section, "postgres"),
+        sl_loader_password(l, "warehouse.postgres", "password", sl_yaml_child(section, "postgres"),
                       &c->warehouse.postgres.password);
     } else if (redshift) {
         c->warehouse.sqlite = NULL;
         c->warehouse.redshift.url = read_url(l, paths[best], node, true, &s);
-        read_password(l, "warehouse.redshift", sl_yaml_child(section, "redshift"),
+        sl_loader_password(l, "warehouse.redshift", "password", sl_yaml_child(section, "redshift"),
                       &c->warehouse.redshift.password);
         check_redshift(l, &s);
     } else if (best == URL) {

@@ -1,0 +1,232 @@
+/* Kafka sources: what their brokers, topics, login and TLS say is checked and put together. */
+#include "loader.h"
+
+#include <assert.h>
+#include <regex.h>
+#include <stdlib.h>
+
+enum { TOPIC_LONGEST = 249, PATTERN_LONGEST = 1000 };
+#define ALPHANUMERICS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+static_assert(sizeof(sl_kafka_property) == sizeof(sl_config_tag) &&
+                  offsetof(sl_kafka_property, value) == offsetof(sl_config_tag, value),
+              "properties are read and shown as pairs");
+
+bool sl_loader_is_kafka(const sl_node *source) { return sl_yaml_child(source, "kafka") != NULL; }
+
+/* ---- properties ---- */
+
+/** Librdkafka's names are lower case; the last word on them is its own. @return whether it may be set. */
+static bool check_property(sl_loader *l, const sl_parameter *p, const sl_node *node, const sl_config_tag *pair) {
+    sl_error error = {0};
+    size_t length = strlen(pair->name);
+    if (!length || strspn(pair->name, ALPHANUMERICS "._-") != length)
+        sl_error_set(&error, SL_EINVAL, "'%.100s' is no name of a property", pair->name);
+    else if (!l->source->kafka_property || l->source->kafka_property(pair->name, pair->value, &error) == SL_OK)
+        return true;
+    sl_problem_add(&l->problems, node, node->key != NULL, SL_EINVAL, "%s: %s", p->path, error.text);
+    return false;
+}
+
+void sl_loader_properties(sl_loader *l, const sl_parameter *p, const sl_node *node, void *base) {
+    bool map = node->kind == SL_NODE_MAP, one = node->kind == SL_NODE_SCALAR;
+    uint32_t more = one ? 1 : node->count, count = 0;
+    if (more > p->maximum) {
+        sl_problem_add(&l->problems, node, false, SL_ELIMIT, "%s: more than %llu entries", p->path, (unsigned long long)p->maximum);
+        return;
+    }
+    sl_kafka_property *list = sl_loader_get(l, more, sizeof *list);
+    sl_config_tag pair;
+    for (const sl_node *child = one ? node : node->first; list && child; child = one ? NULL : child->next)
+        if (sl_loader_pair(l, p, child, map, "{ session.timeout.ms: 30000 } or [session.timeout.ms=30000]", &pair) &&
+            check_property(l, p, child, &pair))
+            list[count++] = (sl_kafka_property){pair.name, pair.value};
+    memcpy((char *)base + p->offset, &list, sizeof list);
+    memcpy((char *)base + p->count_offset, &count, sizeof count);
+}
+
+/* ---- brokers and topics ---- */
+
+/** "host", "host:9092", "[::1]:9092". */
+static bool is_broker(const char *text, size_t length) {
+    const char *end = text + length, *host_end = text;
+    if (length && *text == '[') {
+        host_end += 1 + strspn(text + 1, "0123456789abcdefABCDEF:.%");
+        host_end += host_end < end && *host_end == ']';
+    } else {
+        host_end += strspn(text, ALPHANUMERICS "._-");
+    }
+    if (host_end == text || host_end > end || (*text == '[' && host_end[-1] != ']'))
+        return false;
+    if (host_end == end)
+        return true;
+    size_t digits = strspn(host_end + 1, "0123456789");
+    return *host_end == ':' && digits && digits < 6 && host_end + 1 + digits == end && strtoul(host_end + 1, NULL, 10) - 1 < 65535;
+}
+
+/** The entry itself where `node` is a list whose entries were all good. */
+static const sl_node *entry_of(const sl_node *node, uint32_t index) {
+    if (!node || node->kind != SL_NODE_LIST)
+        return node;
+    const sl_node *entry = node->first;
+    for (; entry && index; index--)
+        entry = entry->next;
+    return entry ? entry : node;
+}
+
+/** "a:9092,b" for a list of such texts. */
+static void join_brokers(sl_loader *l, sl_config_kafka *k, const sl_node *node) {
+    sl_buffer all = SL_BUFFER_EMPTY;
+    for (uint32_t i = 0; i < k->broker_count; i++)
+        for (const char *at = k->brokers[i]; *at;) {
+            size_t length = strcspn(at, ","), begin = strspn(at, " "), end = length;
+            while (end > begin && at[end - 1] == ' ')
+                end--;
+            if (begin >= end || !is_broker(at + begin, end - begin)) {
+                sl_problem_add(&l->problems, entry_of(sl_yaml_child(node, "brokers"), i), false, SL_EINVAL,
+                               "source %s: brokers: '%.100s': expected HOST:PORT, several separated by commas or as a list", k->name,
+                               k->brokers[i]);
+                break;
+            }
+            if (all.length)
+                sl_buffer_text(&all, ",");
+            sl_buffer_append(&all, at + begin, end - begin);
+            at += length + (at[length] == ',');
+        }
+    k->options.brokers = sl_loader_keep(l, sl_buffer_cstr(&all), all.length);
+    l->problems.out_of_memory |= all.failed;
+    sl_buffer_fini(&all);
+}
+
+/** As librdkafka compiles it. Repetitions are left to it: what they unfold to can be large. */
+static const char *pattern_problem(const char *pattern) {
+    regex_t compiled;
+    if (strlen(pattern) > PATTERN_LONGEST)
+        return "is longer than 1000 bytes";
+    if (strchr(pattern, '{'))
+        return NULL;
+    if (regcomp(&compiled, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+        return "is no regular expression (POSIX, extended)";
+    regfree(&compiled);
+    return NULL;
+}
+
+/** Kafka's own rule: org.apache.kafka.common.internals.Topic. */
+static bool is_topic(const char *name) {
+    size_t length = strlen(name);
+    return length && length <= TOPIC_LONGEST && strspn(name, ALPHANUMERICS "._-") == length && strcmp(name, ".") && strcmp(name, "..");
+}
+
+static void check_topics(sl_loader *l, const sl_config_kafka *k, const sl_node *node) {
+    for (uint32_t i = 0; i < k->options.topic_count; i++) {
+        const char *topic = k->options.topics[i];
+        const sl_node *at = entry_of(sl_yaml_child(node, "topics"), i);
+        const char *wrong = *topic == '^' ? pattern_problem(topic) : NULL;
+        if (wrong)
+            sl_problem_add(&l->problems, at, false, SL_EINVAL, "source %s: topics: '%.100s' %s", k->name, topic, wrong);
+        else if (*topic != '^' && !is_topic(topic))
+            sl_problem_add(&l->problems, at, false, SL_EINVAL,
+                           "source %s: topics: '%.100s' is no topic's name, which is up to 249 letters, digits, '.', '_' and '-'; several "
+                           "are a list, and a pattern begins with '^' (^orders-.*)",
+                           k->name, topic);
+    }
+}
+
+/** Two sources of one group: each would be given a part of what both name. */
+static void check_others(sl_loader *l, const sl_config_kafka *k, const sl_node *node) {
+    for (const sl_config_kafka *other = l->config->kafkas; other < k; other++) {
+        bool same = !strcmp(other->options.group, k->options.group) && !strcmp(other->options.brokers, k->options.brokers);
+        for (uint32_t i = 0; same && i < k->options.topic_count; i++)
+            for (uint32_t o = 0; o < other->options.topic_count; o++)
+                if (!strcmp(k->options.topics[i], other->options.topics[o]))
+                    sl_problem_add(&l->problems, entry_of(sl_yaml_child(node, "topics"), i), false, SL_EEXIST,
+                                   "source %s: topics: source %s reads '%.100s' in the same group, so each would get a part of it: give one "
+                                   "of them another group",
+                                   k->name, other->name, k->options.topics[i]);
+    }
+}
+
+/* ---- login and TLS ---- */
+
+static void check_sasl(sl_loader *l, const sl_config_kafka *k, const sl_node *node) {
+    const sl_node *section = sl_yaml_child(node, "sasl");
+    const sl_kafka_options *o = &k->options;
+    if ((o->user == NULL) != (o->password == NULL) || (o->mechanism && !o->user))
+        sl_problem_add(&l->problems, section, true, SL_EINVAL, "source %s: sasl: needs %s", k->name,
+                       o->user       ? "password, or password_file"
+                       : o->password ? "user"
+                                     : "user, and password or password_file");
+}
+
+static void check_tls(sl_loader *l, const sl_config_kafka *k, const sl_node *node) {
+    const sl_node *section = sl_yaml_child(node, "tls");
+    if (!k->options.cert_file != !k->options.key_file)
+        sl_problem_add(&l->problems, section, true, SL_EINVAL, "source %s: tls: needs both cert and key", k->name);
+    else if (k->options.key_password && !k->options.key_file)
+        sl_problem_add(&l->problems, section, true, SL_EINVAL, "source %s: tls: key_password is that of `key`, which isn't named", k->name);
+}
+
+/** A password that everybody on the way can read. */
+static void warn_plain(const sl_loader *l, const sl_config_kafka *k, bool tls) {
+    const sl_kafka_options *o = &k->options;
+    if (tls || !o->user || (o->mechanism && strcmp(o->mechanism, "PLAIN")) || !l->warn || sl_address_is_loopback(o->brokers))
+        return;
+    sl_error text;
+    sl_error_set(&text, SL_OK, "source %s: with PLAIN and without tls the password goes over the network as it is: tls: true", k->name);
+    l->warn(l->context, text.text);
+}
+
+static void settle_security(sl_loader *l, sl_config_kafka *k, const sl_node *node) {
+    sl_kafka_options *o = &k->options;
+    char *password, *key_password;
+    memcpy(&password, &o->password, sizeof password);
+    memcpy(&key_password, &o->key_password, sizeof key_password);
+    const sl_node *tls = sl_yaml_child(node, "tls");
+    uint32_t before = l->problems.count;
+    sl_loader_password(l, "sources.NAME.kafka.sasl", "password", sl_yaml_child(node, "sasl"), &password);
+    sl_loader_password(l, "sources.NAME.kafka.tls", "key_password", tls, &key_password);
+    o->password = password;
+    o->key_password = key_password;
+    bool section = tls && tls->kind == SL_NODE_MAP, secure = k->tls || section;
+    k->tls = secure && !o->ca_file && !o->cert_file && !o->key_file;
+    o->security = o->user ? secure ? "sasl_ssl" : "sasl_plaintext" : secure ? "ssl" : "plaintext";
+    if (l->problems.count != before) /* What couldn't be read isn't missing. */
+        return;
+    check_sasl(l, k, node);
+    check_tls(l, k, node);
+    warn_plain(l, k, secure);
+}
+
+/* ---- the whole ---- */
+
+static void check_metadata(sl_loader *l, const sl_config_kafka *k, const sl_node *node) {
+    const char *name = k->metadata;
+    if (!name)
+        return;
+    bool taken = !strcmp(name, "_rest") || !strcmp(name, "processed_at") || !strcmp(name, "source");
+    if (taken || !sl_name_is_identifier(name))
+        sl_problem_add(&l->problems, sl_yaml_child(node, "metadata"), false, SL_EINVAL,
+                       taken ? "source %s: metadata: '%.100s' is the name of a member that sluice adds itself"
+                             : "source %s: metadata: '%.100s': a name is letters, digits and '_', begins with a letter or '_', and has at most 63 "
+                               "characters",
+                       k->name, name);
+}
+
+void sl_loader_check_kafka(sl_loader *l, sl_config_kafka *k, const sl_node *source) {
+    const sl_node *node = sl_yaml_child(source, "kafka");
+    if (!l->source->kafka_property) { /* Until this build reads from Kafka. */
+        sl_problem_add(&l->problems, node, true, SL_EUNSUPPORTED, "sources.%s.kafka: this build doesn't have Kafka sources yet", k->name);
+        return;
+    }
+    uint32_t before = l->problems.count;
+    if (!k->broker_count)
+        sl_problem_add(&l->problems, node, true, SL_EINVAL, "source %s: needs brokers, such as broker:9092 (SLUICE_KAFKA_BROKERS)", k->name);
+    if (!k->options.topic_count)
+        sl_problem_add(&l->problems, node, true, SL_EINVAL, "source %s: needs topics (SLUICE_KAFKA_TOPICS)", k->name);
+    join_brokers(l, k, node);
+    check_topics(l, k, node);
+    check_metadata(l, k, node);
+    settle_security(l, k, node);
+    if (l->problems.count == before && !l->source->trial)
+        check_others(l, k, node);
+}

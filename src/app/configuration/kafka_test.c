@@ -1,0 +1,307 @@
+// Kafka sources: what they say, what is made of it, and what is said of mistakes.
+
+#include "loader.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "configuration_test_help.h"
+
+/** In librdkafka's place: one property is refused. */
+static sl_status check_property(const char *name, const char *value, sl_error *error) {
+    return strcmp(name, "group.id") ? SL_OK : sl_error_set(error, SL_EINVAL, "Kafka property %s has a key of its own: group (not %s)", name, value);
+}
+
+static sl_config *load_all(const char *text, const char *const *environment, const char *path, uint32_t trial) {
+    sl_config_source source = {
+        .text = text, .path = path, .environment = environment, .kafka_property = check_property, .trial = trial};
+    sl_config *config = NULL;
+    memset(&last, 0, sizeof last);
+    memset(&wrong, 0, sizeof wrong);
+    sl_status status = sl_config_load(&source, on_warning, &last, &config, &wrong);
+    assert_true((status == SL_OK) == (config != NULL));
+    return config;
+}
+
+static sl_config *load_kafka(const char *text, const char *const *environment) {
+    sl_config *config = load_all(text, environment, NULL, 0);
+    if (!config)
+        fail_msg("%s", wrong.text);
+    return config;
+}
+
+static const char whole[] = "sources:\n"
+                            "  lines: { file: { path: /l } }\n"
+                            "  orders:\n"
+                            "    kafka:\n"
+                            "      brokers: [\"a:9092\", \"b, [::1]:1\"]\n"
+                            "      topics: [orders, ^eu-.*]\n"
+                            "      group: g\n"
+                            "      start: latest\n"
+                            "      metadata: kafka\n"
+                            "      sasl: { mechanism: SCRAM-SHA-256, user: u, password: hush-1 }\n"
+                            "      tls: { ca: ca.pem, cert: c.pem, key: k.pem, key_password: hush-2 }\n"
+                            "      properties: { session.timeout.ms: 30000, ssl.key.pem: hush-3 }\n"
+                            "streams:\n"
+                            "  s: { from: orders }\n"
+                            "  t: { from: [lines, http] }\n";
+
+static void a_kafka_source_says_all_that_a_client_needs(void **state) {
+    (void)state;
+    sl_config *c = load_kafka(whole, NULL);
+    assert_int_equal(c->file_count, 1);
+    assert_int_equal(c->kafka_count, 1);
+    const sl_config_kafka *k = &c->kafkas[0];
+    assert_string_equal(k->name, "orders");
+    assert_int_equal(k->line, 3);
+    assert_string_equal(k->options.brokers, "a:9092,b,[::1]:1");
+    assert_int_equal(k->options.topic_count, 2);
+    assert_string_equal(k->options.topics[1], "^eu-.*");
+    assert_string_equal(k->options.group, "g");
+    assert_true(k->latest);
+    assert_string_equal(k->metadata, "kafka");
+    assert_string_equal(k->options.mechanism, "SCRAM-SHA-256");
+    assert_string_equal(k->options.user, "u");
+    assert_string_equal(k->options.password, "hush-1");
+    assert_string_equal(k->options.ca_file, "ca.pem");
+    assert_string_equal(k->options.cert_file, "c.pem");
+    assert_string_equal(k->options.key_file, "k.pem");
+    assert_string_equal(k->options.key_password, "hush-2");
+    assert_string_equal(k->options.security, "sasl_ssl");
+    assert_int_equal(k->options.property_count, 2);
+    assert_string_equal(k->options.properties[0].name, "session.timeout.ms");
+    assert_string_equal(k->options.properties[0].value, "30000");
+    assert_ptr_equal(sl_config_taker(c, "orders"), &c->streams[0]);
+    assert_ptr_equal(sl_config_taker(c, "lines"), &c->streams[1]);
+    sl_config_destroy(c);
+}
+
+static void what_is_shown_has_no_secrets_and_loads_again(void **state) {
+    (void)state;
+    static const char *const texts[] = {whole, "sources: { k: { kafka: { brokers: b, topics: t, tls: true } } }",
+                                        "sources: { k: { kafka: { brokers: b, topics: t, tls: {} } } }",
+                                        "sources: { k: { kafka: { brokers: b, topics: t, tls: false } } }"};
+    static const char *const security[] = {"sasl_ssl", "ssl", "ssl", "plaintext"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        sl_config *c = load_kafka(texts[i], NULL);
+        assert_null(strstr(c->text, "hush"));
+        sl_config *again = load_kafka(c->text, NULL);
+        assert_string_equal(c->text, again->text);
+        assert_string_equal(c->kafkas[0].options.security, security[i]);
+        assert_string_equal(again->kafkas[0].options.security, security[i]);
+        assert_string_equal(again->kafkas[0].options.group, i ? "sluice" : "g");
+        assert_int_equal(again->kafkas[0].latest, !i);
+        sl_config_destroy(again);
+        sl_config_destroy(c);
+    }
+}
+
+#define SOURCE(more) "sources: { k: { kafka: {\n  brokers: b, topics: t,\n  " more " } } }\n"
+
+static void every_mistake_has_its_place_and_its_mend(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"sources: { k: { kafka: } }", "configuration:1:17: source k: needs brokers, such as broker:9092 (SLUICE_KAFKA_BROKERS)\n"
+                                       "configuration:1:17: source k: needs topics (SLUICE_KAFKA_TOPICS)"},
+        {"sources: { k: { kafka: b } }", "configuration:1:24: sources.k.kafka: expected a map with keys such as brokers, topics, group, start, "
+                                         "metadata, sasl, tls, properties"},
+        {"sources: { k: {} }", "configuration:1:12: source k: needs file: { path: … } or kafka: { brokers: …, topics: … }"},
+        {"sources: { k: { kafka: { brokers: b, topics: t }, file: { path: /l } } }",
+         "configuration:1:51: source k: is `kafka` already: a source is one of them"},
+        {SOURCE("topcs: t"), "configuration:3:3: unknown key 'topcs' (did you mean 'topics'?)"},
+        {SOURCE("sasl: { username: u }"), "configuration:3:11: unknown key 'username' (known here: mechanism, user, password, password_file)"},
+        {"sources: { k: { kafka: { topics: t, brokers: [b, \"kafka://h:1\"] } } }",
+         "configuration:1:50: source k: brokers: 'kafka://h:1': expected HOST:PORT, several separated by commas or as a list"},
+        {"sources: { k: { kafka: { topics: t, brokers: \"h:65536\" } } }",
+         "configuration:1:46: source k: brokers: 'h:65536': expected HOST:PORT, several separated by commas or as a list"},
+        {"sources: { k: { kafka: { brokers: b, topics: \"a,b\" } } }",
+         "configuration:1:46: source k: topics: 'a,b' is no topic's name, which is up to 249 letters, digits, '.', '_' and '-'; several are a "
+         "list, and a pattern begins with '^' (^orders-.*)"},
+        {"sources: { k: { kafka: { brokers: b, topics: [a, \"^(b\"] } } }",
+         "configuration:1:50: source k: topics: '^(b' is no regular expression (POSIX, extended)"},
+        {"sources: { k: { kafka: { brokers: b, topics: [a, a] } } }", "configuration:1:50: sources.NAME.kafka.topics: 'a' is there twice"},
+        {SOURCE("start: begin"), "configuration:3:10: sources.NAME.kafka.start: 'begin' is not one of earliest, latest"},
+        {SOURCE("metadata: source"), "configuration:3:13: source k: metadata: 'source' is the name of a member that sluice adds itself"},
+        {SOURCE("metadata: a.b"), "configuration:3:13: source k: metadata: 'a.b': a name is letters, digits and '_', begins with a letter or "
+                                  "'_', and has at most 63 characters"},
+        {SOURCE("sasl: { mechanism: plain, user: u, password: p }"),
+         "configuration:3:22: sources.NAME.kafka.sasl.mechanism: 'plain' is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 (did you mean "
+         "'PLAIN'?)"},
+        {SOURCE("sasl: { user: u }"), "configuration:3:3: source k: sasl: needs password, or password_file"},
+        {SOURCE("sasl: { password: u }"), "configuration:3:3: source k: sasl: needs user"},
+        {SOURCE("sasl: { mechanism: PLAIN }"), "configuration:3:3: source k: sasl: needs user, and password or password_file"},
+        {SOURCE("sasl: { user: u, password: p, password_file: f }"),
+         "configuration:3:48: sources.NAME.kafka.sasl.password_file and sources.NAME.kafka.sasl.password name two passwords: remove one"},
+        {SOURCE("sasl: { user: u, password_file: nowhere }"),
+         "configuration:3:35: sources.NAME.kafka.sasl.password_file: cannot read 'nowhere': No such file or directory"},
+        {SOURCE("tls: yes"), "configuration:3:8: sources.NAME.kafka.tls: 'yes' is not true or false"},
+        {SOURCE("tls: { cert: c }"), "configuration:3:3: source k: tls: needs both cert and key"},
+        {SOURCE("tls: { key_password: c }"), "configuration:3:3: source k: tls: key_password is that of `key`, which isn't named"},
+        {SOURCE("properties: { group.id: g }"), "configuration:3:17: sources.NAME.kafka.properties: Kafka property group.id has a key of its "
+                                                "own: group (not g)"},
+        {SOURCE("properties: { session: { timeout: 1 } }"),
+         "configuration:3:26: sources.NAME.kafka.properties: expected a text, such as { session.timeout.ms: 30000 } or "
+         "[session.timeout.ms=30000]"},
+        {SOURCE("properties: { \"a b\": 1 }"), "configuration:3:17: sources.NAME.kafka.properties: 'a b' is no name of a property"},
+        {"sources: { k: { kafka: { brokers: b, topics: t } }, l: { kafka: { brokers: b, topics: [x, t] } } }",
+         "configuration:1:91: source l: topics: source k reads 't' in the same group, so each would get a part of it: give one of them "
+         "another group"},
+        {"sources: { k: { kafka: { brokers: b, topics: t } } }\nstreams: { s: { from: http } }",
+         "configuration:1:12: source k: no stream takes its messages: one needs from: [k]"},
+        {"sources: { orders: { kafka: { brokers: b, topics: t } } }\nstreams: { s: { from: [order, orders] } }",
+         "configuration:2:23: from: no source 'order' (did you mean 'orders'?)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_null(load_all(cases[i].text, NULL, NULL, 0));
+        assert_string_equal(wrong.text, cases[i].message);
+    }
+}
+
+static void plain_without_tls_is_warned_of_beyond_loopback(void **state) {
+    (void)state;
+    sl_config_destroy(load_kafka(SOURCE("sasl: { user: u, password: p }"), NULL));
+    assert_string_equal(last.text, "source k: with PLAIN and without tls the password goes over the network as it is: tls: true");
+    sl_config_destroy(load_kafka(SOURCE("tls: true, sasl: { user: u, password: p }"), NULL));
+    assert_int_equal(last.count, 0);
+    sl_config_destroy(load_kafka("sources: { k: { kafka: { brokers: \"127.0.0.1:9\", topics: t, sasl: { user: u, password: p } } } }", NULL));
+    assert_int_equal(last.count, 0);
+}
+
+static const char *const variables[] = {"SLUICE_KAFKA_BROKERS=a:1,b:2",
+                                        "SLUICE_KAFKA_TOPICS=x, ^y",
+                                        "SLUICE_KAFKA_GROUP=$g",
+                                        "SLUICE_KAFKA_TLS_CA=/ca.pem",
+                                        "SLUICE_KAFKA_SASL_USER=u",
+                                        "SLUICE_KAFKA_SASL_PASSWORD=hush",
+                                        "SLUICE_KAFKA_SASL_MECHANISM=SCRAM-SHA-512",
+                                        "SLUICE_KAFKA_PROPERTIES=client.rack=r1,socket.nagle.disable=true",
+                                        NULL};
+
+static void a_container_reads_topics_by_variables_alone(void **state) {
+    (void)state;
+    sl_config *c = load_kafka("", variables);
+    assert_int_equal(last.count, 0);
+    const sl_config_kafka *k = &c->kafkas[0];
+    assert_int_equal(c->kafka_count, 1);
+    assert_string_equal(k->name, "kafka");
+    assert_string_equal(k->options.brokers, "a:1,b:2");
+    assert_int_equal(k->options.topic_count, 2);
+    assert_string_equal(k->options.topics[1], "^y");
+    assert_string_equal(k->options.group, "$g");
+    assert_string_equal(k->options.security, "sasl_ssl");
+    assert_string_equal(k->options.mechanism, "SCRAM-SHA-512");
+    assert_string_equal(k->options.password, "hush");
+    assert_string_equal(k->options.properties[1].value, "true");
+    assert_null(sl_config_taker(c, "kafka"));
+    sl_config_destroy(c);
+    static const char *const container[] = {"SLUICE_SCHEMA={\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"number\"}}}",
+                                            "SLUICE_KAFKA_BROKERS=a", "SLUICE_KAFKA_TOPICS=x", NULL};
+    c = load_kafka("", container);
+    assert_ptr_equal(sl_config_taker(c, "kafka"), &c->streams[0]);
+    sl_config_destroy(c);
+}
+
+static void variables_go_before_the_one_kafka_source_of_the_file(void **state) {
+    (void)state;
+    sl_config *c = load_kafka("sources:\n  l: { file: { path: /l } }\n  my.topic: { kafka: { topics: [z], group: h, start: latest } }\n", variables);
+    assert_int_equal(c->kafka_count, 1);
+    assert_string_equal(c->kafkas[0].name, "my.topic");
+    assert_string_equal(c->kafkas[0].options.topics[0], "x");
+    assert_string_equal(c->kafkas[0].options.group, "$g");
+    assert_true(c->kafkas[0].latest);
+    sl_config_destroy(c);
+    sl_config_destroy(load_kafka("sources: { k: { kafka: } }", variables));
+    assert_null(load_all("sources: { k: { kafka: {} }, l: { kafka: {} } }", variables, NULL, 0));
+    assert_non_null(strstr(wrong.text, "SLUICE_KAFKA_BROKERS: the configuration has 2 Kafka sources: say it in each of them, for instance by "
+                                       "${VAR}"));
+    static const char *const alone[] = {"SLUICE_KAFKA_GROUP=g", NULL};
+    assert_null(load_all("", alone, NULL, 0));
+    assert_non_null(strstr(wrong.text, "SLUICE_KAFKA_GROUP: source kafka: needs topics (SLUICE_KAFKA_TOPICS)"));
+}
+
+static void passwords_are_read_from_files(void **state) {
+    (void)state;
+    char directory[] = "kafka_test.XXXXXX", file[64], path[64], variable[128];
+    assert_non_null(mkdtemp(directory));
+    snprintf(file, sizeof file, "%s/p", directory);
+    snprintf(path, sizeof path, "%s/c.yaml", directory);
+    FILE *f = fopen(file, "w");
+    assert_non_null(f);
+    assert_true(fputs("from a file\n", f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    sl_config *c = load_all(SOURCE("sasl: { user: u, password_file: p }, tls: { cert: c, key: k, key_password_file: p }"), NULL, path, 0);
+    if (!c)
+        fail_msg("%s", wrong.text);
+    assert_string_equal(c->kafkas[0].options.password, "from a file");
+    assert_string_equal(c->kafkas[0].options.key_password, "from a file");
+    sl_config_destroy(c);
+    snprintf(variable, sizeof variable, "SLUICE_KAFKA_SASL_PASSWORD_FILE=%s", file);
+    const char *const environment[] = {variable, NULL};
+    c = load_kafka(SOURCE("sasl: { user: u, password: old }"), environment);
+    assert_string_equal(c->kafkas[0].options.password, "from a file");
+    assert_null(strstr(c->text, "from a file"));
+    sl_config_destroy(c);
+    assert_int_equal(remove(file), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+static void a_test_needs_neither_brokers_nor_secrets(void **state) {
+    (void)state;
+    static const char text[] = "sources: { k: { kafka: { brokers: \"${BROKERS:?set it}\", topics: t, metadata: m,\n"
+                               "  sasl: { user: u, password_file: /nowhere } } } }\n"
+                               "streams: { s: { from: k, schema: { properties: { a: { type: string } } } } }\n"
+                               "tests: [ { name: n, events: [ { stream: s, event: { a: b } } ], expect: { s: [ { a: b } ] } } ]\n";
+    assert_null(load_all(text, NULL, NULL, 0));
+    sl_config *c = load_all(text, NULL, NULL, 1);
+    if (!c)
+        fail_msg("%s", wrong.text);
+    assert_string_equal(c->kafkas[0].metadata, "m");
+    assert_null(c->kafkas[0].options.password);
+    sl_config_destroy(c);
+}
+
+static void a_failing_allocation_is_reported_or_changes_nothing(void **state) {
+    (void)state;
+    const struct {
+        const char *text;
+        const char *const *environment;
+    } cases[] = {{whole, NULL}, {"", variables}};
+    for (size_t i = 0; i < 2; i++) {
+        const sl_config_source source = {.text = cases[i].text, .environment = cases[i].environment, .kafka_property = check_property};
+        sl_config *good = load_kafka(cases[i].text, cases[i].environment);
+        unsigned refused = 0;
+        for (uint64_t n = 1, calls = 1; calls + 1 >= n; n++) {
+            sl_config *c = NULL;
+            sl_error error = {0};
+            sl_memory_fail_at(n);
+            sl_status status = sl_config_load(&source, NULL, NULL, &c, &error);
+            calls = sl_memory_calls();
+            sl_memory_fail_at(0);
+            assert_true(status == SL_ENOMEM || (status == SL_OK && !strcmp(c->text, good->text)));
+            refused += status == SL_ENOMEM;
+            sl_config_destroy(c);
+        }
+        assert_true(refused > 3);
+        sl_config_destroy(good);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_kafka_source_says_all_that_a_client_needs),
+        cmocka_unit_test(what_is_shown_has_no_secrets_and_loads_again),
+        cmocka_unit_test(every_mistake_has_its_place_and_its_mend),
+        cmocka_unit_test(plain_without_tls_is_warned_of_beyond_loopback),
+        cmocka_unit_test(a_container_reads_topics_by_variables_alone),
+        cmocka_unit_test(variables_go_before_the_one_kafka_source_of_the_file),
+        cmocka_unit_test(passwords_are_read_from_files),
+        cmocka_unit_test(a_test_needs_neither_brokers_nor_secrets),
+        cmocka_unit_test(a_failing_allocation_is_reported_or_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
