@@ -36,7 +36,7 @@ import urllib.error
 import urllib.request
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-PARTS = ["w1", "w2", "ack", "visibility", "partitions", "x4", "backlog", "w3", "drain", "steps"]
+PARTS = ["w1", "w2", "ack", "visibility", "partitions", "x4", "backlog", "w3", "drain", "steps", "kinesis"]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 SCHEMA = {
@@ -130,6 +130,7 @@ class Daemon:
         if options.workers:
             config["workers"] = options.workers
         config.update(more or {})
+        config["http"]["listen"] = f"127.0.0.1:{self.port}"
         if outside:
             config.update(outside.configuration())
             del config["streams"]["clicks"]["lake"]["to"]
@@ -220,11 +221,12 @@ class Daemon:
         return [p for p in self.lake.rglob("*.parquet") if p.is_file()]
 
 
-def generate(options, daemon, events, batch, connections, rate=0, file=None):
+def generate(options, daemon, events, batch, connections, rate=0, file=None, kinesis=False):
     """Sends events of the prepared file; the sender's own figures."""
     summary = daemon.directory / "sent.json"
     command = [options.sluice, "generate", "--file", str(file or options.file), "--count", str(events)]
-    command += ["--to", daemon.url + "/v1/events/clicks", "--batch", str(batch)]
+    path = f"kinesis://127.0.0.1:{daemon.port}/clicks" if kinesis else daemon.url + "/v1/events/clicks"
+    command += ["--to", path, "--batch", str(batch)]
     command += ["--connections", str(connections), "--no-progress", "--summary", str(summary)]
     if rate:
         command += ["--rate", str(rate)]
@@ -317,7 +319,7 @@ class Profile:
         print("\n".join(line for line in text.splitlines() if line and not line.startswith("#"))[:6000])
 
 
-def throughput(options, name, events, batch, connections, *, files=None, file_of=None, outside=None, **daemon_options):
+def throughput(options, name, events, batch, connections, *, files=None, file_of=None, outside=None, kinesis=False, **daemon_options):
     """Start, send, flush, stop: one line of figures."""
     daemon = Daemon(options, name, outside=outside, **daemon_options)
     cpu = daemon.cpu_s()
@@ -327,7 +329,7 @@ def throughput(options, name, events, batch, connections, *, files=None, file_of
     total = {"cpu_s": 0.0, "wall_s": 0.0}
     figures = {}
     for file, count in files or [(file_of or options.file, events)]:
-        figures = generate(options, daemon, count, batch, connections, file=file)
+        figures = generate(options, daemon, count, batch, connections, file=file, kinesis=kinesis)
         sent += figures["sent"]
         total["cpu_s"] += figures["cpu_s"]
         total["wall_s"] += figures["wall_s"]
@@ -627,6 +629,20 @@ def run_partitions(options):
     return result
 
 
+def run_kinesis(options, median):
+    """W1's events by the Kinesis API: PutRecords of 500 records in Base64, without signatures, and with them."""
+    keys = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
+
+    def one(name, **more):
+        return throughput(options, name, options.events, 500, 8, kinesis=True, **more)
+
+    result = median([one("kinesis") for _ in range(options.runs)])
+    os.environ.update(AWS_ACCESS_KEY_ID=keys["access_key_id"], AWS_SECRET_ACCESS_KEY=keys["secret_access_key"])
+    more = {"http": {"auth": {"tokens": ["bench"], "aws_keys": [keys]}}}
+    result["cpu_s_per_million_signed"] = median([one("kinesis", more=more) for _ in range(options.runs)])["cpu_s_per_million"]
+    return result
+
+
 def prepare(options):
     """The event file, made once."""
     options.work.mkdir(parents=True, exist_ok=True)
@@ -685,6 +701,8 @@ def targets(r):
     if "steps" in r:
         add("W1 with contract and all steps / without", r["steps"]["ratio_all"], 2)
         add("dedupe, ns per event", r["steps"]["dedupe_ns_per_event"], 150)
+    if "kinesis" in r:
+        add("PutRecords of 500, CPU, s per million", r["kinesis"]["cpu_s_per_million"], 2.0)
     if "backlog" in r:
         add("start with a backlog, s", r["backlog"]["ready_s"], 2)
         add("memory then, MiB more than without", r["backlog"]["memory_mib"] - r["backlog"]["memory_mib_empty"], 16)
@@ -699,7 +717,7 @@ def main():
     parser.add_argument("--requests", type=int, default=500000, help="requests of W2 (%(default)s)")
     parser.add_argument("--probes", type=int, default=200, help="events of visibility (%(default)s)")
     parser.add_argument("--backlog", type=int, default=10, help="GB in the journal (%(default)s)")
-    parser.add_argument("--runs", type=int, default=1, help="runs of w1, w2 and w3; the one with the median CPU counts")
+    parser.add_argument("--runs", type=int, default=1, help="runs of w1, w2, w3 and kinesis; the one with the median CPU counts")
     parser.add_argument("--workers", type=int, help="the daemon's workers")
     parser.add_argument("--memory", default="256MiB", help="the daemon's budget (%(default)s)")
     parser.add_argument("--no-duckdb", action="store_true")
@@ -729,6 +747,7 @@ def main():
         "w3": lambda: run_w3(options, median),
         "drain": lambda: run_drain(options),
         "steps": lambda: run_steps(options),
+        "kinesis": lambda: run_kinesis(options, median),
     }
     results = {"load_average_before": os.getloadavg()[0], "processors": os.cpu_count()}
     print(f"{options.events:,} events in {options.file.name}, {options.file.stat().st_size / 1e9:.2f} GB; "
