@@ -189,6 +189,18 @@ static const struct {
      "file or "
      "directory",
      SL_ENOTFOUND},
+    {"http: { auth: { aws_keys: AKID } }\n", "configuration:1:27: http.auth.aws_keys: expected a list of { access_key_id, secret_access_key }", SL_EINVAL},
+    {"http: { auth: { aws_keys: [AKID] } }\n", "configuration:1:28: http.auth.aws_keys: expected { access_key_id, secret_access_key }, or ID:SECRET", SL_EINVAL},
+    {"http: { auth: { aws_keys: [{ access_key_id: A }] } }\n", "configuration:1:28: http.auth.aws_keys: secret_access_key (or secret_access_key_file) is missing", SL_EINVAL},
+    {"http: { auth: { aws_keys: [{ secret_access_key: A }] } }\n", "configuration:1:28: http.auth.aws_keys: access_key_id is missing", SL_EINVAL},
+    {"http: { auth: { aws_keys: [{ access_key_id: A, secret: A }] } }\n", "configuration:1:48: unknown key 'secret' (known here: access_key_id, secret_access_key, secret_access_key_file)", SL_EINVAL},
+    {"http: { auth: { aws_keys: [{ access_key_id: A-B, secret_access_key: c }] } }\n", "configuration:1:28: http.auth.aws_keys: an access_key_id has letters, digits and '_', at most 128", SL_EINVAL},
+    {"http: { auth: { aws_keys: [{ access_key_id: A, secret_access_key: a b }] } }\n", "configuration:1:28: http.auth.aws_keys: a secret_access_key has printable characters of ASCII, and no blanks", SL_EINVAL},
+    {"http: { auth: { aws_keys: [A:b, A:c] } }\n", "configuration:1:33: http.auth.aws_keys: an access_key_id is there twice", SL_EINVAL},
+    {"http: { auth: { aws_keys: [{ access_key_id: A, secret_access_key_file: /nowhere }] } }\n",
+     "configuration:1:72: http.auth.aws_keys: secret_access_key_file: cannot read '/nowhere': No such file or directory", SL_ENOTFOUND},
+    {"http: { auth: { aws_keys: [{ access_key_id: A, secret_access_key_file: x, secret_access_key: y }] } }\n",
+     "configuration:1:28: http.auth.aws_keys: secret_access_key and secret_access_key_file name two secrets: remove one", SL_EINVAL},
     {"http: { tls: { cert: a.pem } }\n",
      "configuration:1:14: http.tls: needs both cert and key", SL_EINVAL},
     /* sizes that must fit together */

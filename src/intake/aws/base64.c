@@ -1,25 +1,26 @@
 #include "base64.h"
 
-#include <stdbool.h>
-
-#define BAD 255u
+#define X 255 /* None of the alphabet. */
 
 /* What a character stands for. */
-static uint8_t value_of(uint8_t c) {
-    if (c >= 'A' && c <= 'Z')
-        return (uint8_t)(c - 'A');
-    if (c >= 'a' && c <= 'z')
-        return (uint8_t)(c - 'a' + 26);
-    if (c >= '0' && c <= '9')
-        return (uint8_t)(c - '0' + 52);
-    return c == '+' ? 62 : c == '/' ? 63 : (uint8_t)BAD;
-}
+static const uint8_t values[256] = {
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, 62, X, X, X, 63, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, X, X, X, X, X, X,
+    X, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, X, X, X, X, X,
+    X, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+};
+
+#undef X
 
 /* Whole groups, the last of which may be padded. */
 static size_t decode_scalar(const uint8_t *text, size_t length, uint8_t *out) {
     uint8_t *to = out;
     for (; length > 4; text += 4, length -= 4, to += 3) {
-        uint32_t a = value_of(text[0]), b = value_of(text[1]), c = value_of(text[2]), d = value_of(text[3]);
+        uint32_t a = values[text[0]], b = values[text[1]], c = values[text[2]], d = values[text[3]];
         if ((a | b | c | d) > 63)
             return AWS_BASE64_BAD;
         uint32_t bits = a << 18 | b << 12 | c << 6 | d;
@@ -30,8 +31,8 @@ static size_t decode_scalar(const uint8_t *text, size_t length, uint8_t *out) {
     if (length == 0)
         return 0;
     unsigned pads = text[3] != '=' ? 0u : text[2] != '=' ? 1u : 2u;
-    uint32_t a = value_of(text[0]), b = value_of(text[1]);
-    uint32_t c = pads == 2 ? 0 : value_of(text[2]), d = pads > 0 ? 0 : value_of(text[3]);
+    uint32_t a = values[text[0]], b = values[text[1]];
+    uint32_t c = pads == 2 ? 0 : values[text[2]], d = pads > 0 ? 0 : values[text[3]];
     if ((a | b | c | d) > 63)
         return AWS_BASE64_BAD;
     uint32_t bits = a << 18 | b << 12 | c << 6 | d;
@@ -97,9 +98,10 @@ static size_t decode_vectors(aws_base64_form form, const uint8_t *text, size_t l
         form = __builtin_cpu_supports("avx2")    ? AWS_BASE64_AVX2
                : __builtin_cpu_supports("ssse3") ? AWS_BASE64_SSSE3
                                                  : AWS_BASE64_SCALAR;
-    return length == 0 || form == AWS_BASE64_SCALAR ? 0
-           : form == AWS_BASE64_AVX2                ? decode_avx2(text, length, out)
-                                                    : decode_ssse3(text, length, out);
+    if (length == 0 || form == AWS_BASE64_SCALAR)
+        return 0;
+    size_t taken = form == AWS_BASE64_AVX2 ? decode_avx2(text, length, out) : 0;
+    return taken + decode_ssse3(text + taken, length - taken, out + taken / 4 * 3);
 }
 #else
 static size_t decode_vectors(aws_base64_form form, const uint8_t *text, size_t length, uint8_t *out) {

@@ -108,6 +108,42 @@ static void iam_example_of_the_documentation_comes_out_as_printed(void **state) 
     sl_aws_signer_fini(&signer);
 }
 
+/* What a service sees of the request: the date is one of its fields. */
+static void a_signature_is_told_from_any_other(void **state) {
+    (void)state;
+    sl_aws_signer signer = {.service = "iam", .region = "us-east-1", .flags = SL_AWS_SERVICE};
+    const sl_http_field fields[] = {iam_type, {"x-amz-date", "20150830T123600Z"}};
+    sl_aws_request request = list_users(iam_query, fields);
+    sl_error error;
+    char other[] = IAM_SIGNATURE;
+    bool same;
+    request.field_count = 2;
+    request.payload_hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_int_equal(sl_aws_verify(&signer, iam_keys.secret_access_key, &request, IAM_SIGNATURE, &same, &error), SL_OK);
+    assert_true(same);
+    for (size_t i = 0; i < sizeof other - 1; i++) {
+        other[i] ^= 1;
+        assert_int_equal(sl_aws_verify(&signer, iam_keys.secret_access_key, &request, other, &same, &error), SL_OK);
+        assert_false(same);
+        other[i] ^= 1;
+    }
+    assert_int_equal(sl_aws_verify(&signer, iam_keys.secret_access_key, &request, "", &same, &error), SL_OK);
+    assert_false(same);
+    assert_int_equal(sl_aws_verify(&signer, s3_keys.secret_access_key, &request, IAM_SIGNATURE, &same, &error), SL_OK);
+    assert_false(same);
+    for (uint64_t n = 1;; n++) {
+        sl_memory_fail_at(n);
+        sl_status status = sl_aws_verify(&signer, iam_keys.secret_access_key, &request, IAM_SIGNATURE, &same, &error);
+        bool all = sl_memory_calls() < n;
+        sl_memory_fail_at(0);
+        assert_int_equal(status, all ? SL_OK : SL_ENOMEM);
+        assert_true(same == all);
+        if (all)
+            break;
+    }
+    sl_aws_signer_fini(&signer);
+}
+
 static void cached_key_follows_day_and_secret(void **state) {
     (void)state;
     sl_aws_signer signer = {.service = "iam", .region = "us-east-1", .flags = SL_AWS_SERVICE};
@@ -288,6 +324,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(s3_examples_of_the_documentation_come_out_as_printed),
         cmocka_unit_test(iam_example_of_the_documentation_comes_out_as_printed),
+        cmocka_unit_test(a_signature_is_told_from_any_other),
         cmocka_unit_test(cached_key_follows_day_and_secret),
         cmocka_unit_test(s3_keys_are_encoded_once_and_never_folded),
         cmocka_unit_test(paths_of_other_services_are_folded_and_encoded_twice),
