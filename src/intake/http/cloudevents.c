@@ -25,7 +25,7 @@ static size_t header_text(const char *value, char *out) {
         if (quoted && *p == '\\' && p + 1 < end)
             p++;
         int high = *p == '%' && end - p > 2 ? hex(p[1]) : -1, low = high >= 0 ? hex(p[2]) : -1;
-        out[n++] = low >= 0 ? (char)(high << 4 | low) : *p;
+        out[n++] = (char)(low >= 0 ? high << 4 | low : *p);
         p += low >= 0 ? 2 : 0;
     }
     return sl_utf8_valid(out, n) == n ? n : SIZE_MAX;
