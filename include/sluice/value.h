@@ -31,3 +31,14 @@ void sl_value_json(const sl_value *value, sl_buffer *out);
 /** Cell of a batch as a value. */
 struct sl_batch;
 sl_value sl_value_of(const struct sl_batch *batch, uint32_t field, uint32_t row);
+
+typedef struct sl_value_key {
+    sl_hash128 hash; /**< sl_value_hash() of the cell; undefined where there is none. */
+    bool there;
+} sl_value_key;
+/**
+ * The hashes of a field of texts (STRING, JSON, BYTES), many rows side by side.
+ * @param[out] keys  [batch->rows]; there: the row is to be kept, and has the cell.
+ * @return false: out of memory, which only texts of more than 240 bytes need.
+ */
+bool sl_value_keys_of_texts(const struct sl_batch *batch, uint32_t field, sl_value_key *keys);

@@ -209,8 +209,47 @@ static void hash_is_that_of_the_canonical_bytes(void **state) {
     sl_memory_fail_at(0);
 }
 
+/* Texts of all lengths, rows that aren't kept and cells that aren't there, in a group that isn't always. */
+static void keys_of_texts_are_the_hashes_of_their_cells(void **state) {
+    (void)state;
+    enum { ROWS = 333 };
+    sl_schema *schema = sl_schema_create("s");
+    uint32_t group = sl_schema_add(schema, 0, "g", 1, SL_TYPE_GROUP);
+    uint32_t id = sl_schema_add(schema, group, "id", 2, SL_TYPE_BYTES);
+    static uint8_t raw[2 * ROWS + SL_PADDING];
+    for (size_t i = 0; i < sizeof raw; i++)
+        raw[i] = (uint8_t)(i * i + 3 * i / 7);
+    static const sl_record record = {0};
+    sl_batch *batch = sl_batch_create(NULL);
+    assert_int_equal(sl_batch_prepare(batch, schema, raw, &record), SL_OK);
+    batch->rows = ROWS;
+    for (uint32_t row = 0; row < ROWS; row++) {
+        batch->verdict[row] = row % 11 == 5 ? SL_VERDICT_DEAD : SL_VERDICT_KEEP;
+        batch->columns[group].valid[row] = row % 13 != 4;
+        batch->columns[id].valid[row] = row % 13 != 4 && row % 7 != 3;
+        batch->columns[id].values.span[row] = (sl_span){.offset = row, .length = row};
+    }
+    batch->columns[id].values.span[2] = sl_batch_keep_text(batch, "from elsewhere", 14);
+    sl_value_key keys[ROWS];
+    assert_true(sl_value_keys_of_texts(batch, id, keys));
+    for (uint32_t row = 0; row < ROWS; row++) {
+        const sl_value cell = sl_value_of(batch, id, row);
+        assert_int_equal(keys[row].there, batch->verdict[row] == SL_VERDICT_KEEP && !cell.null);
+        sl_hash128 wanted;
+        assert_true(sl_value_hash(&cell, &wanted));
+        if (keys[row].there)
+            assert_memory_equal(&keys[row].hash, &wanted, sizeof wanted);
+    }
+    sl_memory_fail_at(1); /* For the first one of more than 240 bytes. */
+    assert_false(sl_value_keys_of_texts(batch, id, keys));
+    sl_memory_fail_at(0);
+    sl_schema_unref(schema);
+    sl_batch_destroy(batch);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_of_texts_are_the_hashes_of_their_cells),
         cmocka_unit_test(hash_is_that_of_the_canonical_bytes),
         cmocka_unit_test(values_survive_their_bytes),
         cmocka_unit_test(cut_bytes_are_no_value),

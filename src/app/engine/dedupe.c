@@ -60,7 +60,7 @@ static void fill_events(dedupe_actor *a, const part *p) {
         if (kept && timed && limit != 0 && watermark != SL_NO_TIME && time < watermark - limit)
             b->verdict[row] = SL_VERDICT_LATE;
         else if (kept && p->ids[row].there)
-            a->events[a->event_count++] = (sl_dedupe_event){.key = p->ids[row].key,
+            a->events[a->event_count++] = (sl_dedupe_event){.key = p->ids[row].hash,
                                                             .position = sl_batch_logged(b, row),
                                                             .time_us = step,
                                                             .watermark_us = watermark,

@@ -220,18 +220,12 @@ typedef struct request {
     key_entry *key; /**< NULL: none. */
 } request;
 
-/** What tells an event from others. */
-typedef struct event_id {
-    sl_hash128 key;
-    bool there;
-} event_id;
-
 /** A batch of one stream out of a task. */
 typedef struct part {
     shape *shape;
     sl_batch *batch;
     const sl_batch *view;    /**< The batch as tables see it: itself, or what the steps made of it. */
-    struct event_id *ids;     /**< [rows] Where the stream has no duplicates; NULL: elsewhere. */
+    sl_value_key *ids;        /**< [rows] Where the stream has no duplicates; NULL: elsewhere. */
     uint32_t decoded_rejects; /**< Of its rejects, those that have no row: set before the steps add theirs. */
     int64_t watermark_after; /**< Highest min(event time, arrival) of the batch alone. */
     int64_t watermark_us;    /**< The stream's before its first row; set by its ticket. */

@@ -133,34 +133,30 @@ static sl_expression *id_expression(worker *w, const shape *s) {
     return *id;
 }
 
-/* The field's column where it holds texts, which were decoded a while ago and have left the cache since. */
-static const sl_column *texts_of(const sl_batch *b, uint32_t field) {
+static bool is_text(const sl_batch *b, uint32_t field) {
     sl_type type = field != SL_NO_FIELD ? b->schema->fields[field].type : SL_TYPE_BOOL;
-    return type == SL_TYPE_STRING || type == SL_TYPE_JSON || type == SL_TYPE_BYTES ? &b->columns[field] : NULL;
+    return type == SL_TYPE_STRING || type == SL_TYPE_JSON || type == SL_TYPE_BYTES;
 }
 
 bool worker_ids(worker *w, part *p) {
-    enum { AHEAD = 16 };
     const sl_batch *view = worker_view(w, p);
     sl_expression *expression = NULL;
-    const sl_column *made = NULL, *texts = texts_of(view, p->shape->id);
+    const sl_column *made = NULL;
     if (p->shape->id == SL_NO_FIELD && ((expression = id_expression(w, p->shape)) == NULL ||
                                         (made = sl_expression_run(expression, view, NULL)) == NULL))
         return false;
     p->ids = sl_malloc((view->rows + 1) * sizeof *p->ids);
-    bool good = p->ids != NULL;
+    if (p->ids == NULL)
+        return false;
+    if (is_text(view, p->shape->id))
+        return sl_value_keys_of_texts(view, p->shape->id, p->ids);
+    bool good = true;
     for (uint32_t row = 0; good && row < view->rows; row++) {
-        /* In a function of its own gcc 12 takes a prefetch for nothing, and leaves it out. */
-        if (texts != NULL && row + AHEAD < view->rows && texts->valid[row + AHEAD]) {
-            const uint8_t *next = sl_batch_text(view, texts->values.span[row + AHEAD]);
-            __builtin_prefetch(next);
-            __builtin_prefetch(next + texts->values.span[row + AHEAD].length); /* Ids are short: two lines at most. */
-        }
         sl_value value;
         p->ids[row].there =
             view->verdict[row] == SL_VERDICT_KEEP && id_of(expression, made, view, p->shape->id, row, &value);
         if (p->ids[row].there)
-            good = sl_value_hash(&value, &p->ids[row].key);
+            good = sl_value_hash(&value, &p->ids[row].hash);
     }
     return good;
 }
