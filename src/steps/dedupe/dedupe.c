@@ -245,13 +245,13 @@ static slice *send_for(sl_dedupe *s, const scope *all, uint32_t count) {
     slice *first = next_reached(s->slices, all);
     const filter *f = first != NULL ? slice_filter(first) : NULL;
     for (uint32_t i = 0; f != NULL && i < count; i++)
-        filter_prefetch(f, s->questions[i].high);
+        filter_touch(f, s->questions[i].high);
     for (const run *r = s->waiting; r != NULL; r = r->next)
         for (uint32_t i = 0; i < count; i++)
-            run_prefetch(r, s->questions[i].high);
+            run_touch(r, s->questions[i].high);
     const run *r = s->active != NULL && s->active->slots != NULL ? s->active : NULL;
     for (uint32_t i = 0; r != NULL && i < count; i++)
-        run_prefetch(r, s->questions[i].high);
+        run_touch(r, s->questions[i].high);
     for (uint32_t i = 0; first != NULL && i < count; i++)
         filter_mask(s->masks[i], s->questions[i].high, s->questions[i].low);
     return first;

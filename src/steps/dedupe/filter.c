@@ -63,7 +63,7 @@ uint32_t filter_sift(const filter *f, const filter *next, const question *questi
                      uint32_t count, uint32_t *hits) {
     uint32_t found = 0;
     for (uint32_t i = 0; next != NULL && i < count; i++)
-        filter_prefetch(next, questions[i].high);
+        filter_touch(next, questions[i].high);
     for (uint32_t i = 0; i < count; i++) {
         hits[found] = i;
         found += passes(filter_block(f, questions[i].high), masks[i]);

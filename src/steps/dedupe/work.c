@@ -297,12 +297,10 @@ static sl_status sort_run(sl_dedupe_work *w, sl_error *error) {
     return status == SL_OK ? SL_EAGAIN : status;
 }
 
-/* The `at`-th claim by the order of partitions. */
-static inline const claim *ordered_claim(const sl_dedupe_work *w, uint32_t at) {
-    enum { AHEAD = 16 };
-    if (at + AHEAD < w->begins[PARTITIONS])
-        __builtin_prefetch(run_claim(w->run, w->order[at + AHEAD]));
-    return run_claim(w->run, w->order[at]);
+/* The claims of a partition lie all over the run: first they come into the cache side by side. */
+static void touch_partition(const sl_dedupe_work *w, uint32_t p) {
+    for (uint32_t i = w->begins[p]; i < w->begins[p + 1]; i++)
+        touch(run_claim(w->run, w->order[i]));
 }
 
 static sl_status spill_partition(sl_dedupe_work *w, uint32_t p, sl_error *error) {
@@ -312,8 +310,9 @@ static sl_status spill_partition(sl_dedupe_work *w, uint32_t p, sl_error *error)
     if (!sl_buffer_reserve(&w->gathered, count * sizeof(claim)))
         return no_memory(error);
     claim *claims = (claim *)(void *)w->gathered.bytes;
+    touch_partition(w, p);
     for (uint32_t i = 0; i < count; i++) {
-        const claim *c = ordered_claim(w, first + i);
+        const claim *c = run_claim(w->run, w->order[first + i]);
         claims[i] = *c;
         claim_place(&claims[i], &to, claim_position(c, &from), claim_time(c, &from));
     }
@@ -423,9 +422,12 @@ sl_status sl_dedupe_work_run(sl_dedupe_work *w, sl_error *error) {
 
 /* The open slice's filter gets the keys of the new file. */
 static void enter_keys(slice *to, const sl_dedupe_work *w) {
-    for (uint32_t i = 0; to->filter.words != NULL && i < w->begins[PARTITIONS]; i++) {
-        const claim *c = ordered_claim(w, i);
-        filter_add(&to->filter, c->high, c->low);
+    for (uint32_t p = 0; to->filter.words != NULL && p < PARTITIONS; p++) {
+        touch_partition(w, p);
+        for (uint32_t i = w->begins[p]; i < w->begins[p + 1]; i++) {
+            const claim *c = run_claim(w->run, w->order[i]);
+            filter_add(&to->filter, c->high, c->low);
+        }
     }
 }
 
