@@ -119,6 +119,18 @@ def test_dead_letters_are_replayed_as_what_they_were(root):
     stopped(daemon)
 
 
+def test_raw_records_come_again_as_what_they_were(root):
+    daemon = started(Daemon(root, shop(root, raw=True)))
+    batch = [envelope(1), {**envelope(2), "source": "a b"}, envelope(3)]
+    assert post(daemon, batch, BATCH)[1]["rejected"] == 1
+    assert post(daemon, {**envelope(4), "source": "a b"}, "application/json")[0] == 200
+    daemon.flush()
+    done = subprocess.run([BINARY, "replay", "-c", str(root / "sluice.yaml"), "--into", "again", "--stream", "orders"], capture_output=True, text=True)
+    assert done.returncode == 0 and "clean" in done.stdout, (done.stdout, done.stderr)
+    assert sorted(rows(root / "again")) == sorted(rows(root / "lake")) == [("e1",), ("e3",), ("e4",)]
+    stopped(daemon)
+
+
 def test_conditions_route_them_and_the_stream_refuses(root):
     config = configuration(root)
     lake = {"max_age": "1s"}
