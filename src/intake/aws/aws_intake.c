@@ -202,6 +202,8 @@ static bool check_signature(sl_aws_intake *routes, const sl_http_request *reques
         return true;
     if (*request->query != 0)
         aws_fault_set(fault, 400, "InvalidSignatureException", "a query is no part of these requests");
+    if (sl_http_header_count(exchange, "content-encoding") > 0) /* It was signed as it was sent, and is expanded now. */
+        aws_fault_set(fault, 400, "InvalidSignatureException", "signed requests are sent without Content-Encoding");
     if (fault->type != NULL || !signed_fields(a, exchange, fields, &is.field_count, fault))
         return false;
     size_t index = find_key(routes, a->key_id);
@@ -362,7 +364,7 @@ static bool put(sl_aws_intake *routes, sl_http_exchange *exchange, const aws_req
     return fault->type == NULL;
 }
 
-/* The request is read with room for all it can become. @return false: `fault` says why. */
+/* @return false: `fault` says why. */
 static bool serve(sl_aws_intake *routes, const sl_http_request *asked, aws_answer *answer, aws_fault *fault) {
     aws_request request;
     sl_buffer_clear(&routes->turned);
@@ -388,12 +390,14 @@ bool sl_aws_intake_handle(sl_aws_intake *routes, const sl_http_request *request)
         check_signature(routes, request, answer.operation, &fault)) {
         if (routes->options.key_count > 0)
             (void)snprintf(answer.region, sizeof answer.region, "%s", routes->authorization.region);
-        if (sl_budget_take(routes->options.budget, request->length) == SL_OK) {
+        /* What the request becomes, and an aggregated record while it is taken apart. */
+        const uint64_t bytes = 2 * (uint64_t)request->length;
+        if (sl_budget_take(routes->options.budget, bytes) == SL_OK) {
             (void)serve(routes, request, &answer, &fault);
             shrink(&routes->turned);
             shrink(&routes->scratch);
             if (routes->options.budget != NULL)
-                sl_budget_give(routes->options.budget, request->length);
+                sl_budget_give(routes->options.budget, bytes);
         } else {
             throttle(answer.operation, "", &fault);
         }

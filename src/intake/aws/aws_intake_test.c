@@ -355,6 +355,9 @@ static void any_other_is_refused_in_the_words_of_aws(void **state) {
     s.more = "Content-Type: application/x-amz-json-1.1\r\n";
     assert_int_equal(send_signed(&f, &s), 400);
     assert_true(said(&f, "there twice"));
+    s.more = "Content-Encoding: identity\r\n";
+    assert_int_equal(send_signed(&f, &s), 400);
+    assert_true(said(&f, "without Content-Encoding"));
     s.more = "Authorization: x\r\n";
     assert_int_equal(send_signed(&f, &s), 400);
     assert_true(said(&f, "two Authorization headers"));
