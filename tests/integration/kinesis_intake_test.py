@@ -85,6 +85,30 @@ def test_boto3_puts_records_and_firehose_does(root):
     check_once(daemon, range(506), root / "lake")
 
 
+def test_the_same_events_by_http_and_by_kinesis_make_the_same(root):
+    """Bodies of HTTP, PutRecords, and Firehose's batches, some of several events: the same rows and windows."""
+    made = []
+    events = [event(i) for i in range(3000)]
+    for way in ("http", "kinesis", "firehose"):
+        daemon = started(Daemon(root / way, configuration(root / way, http={"max_body": "4MiB", "max_event": "256KiB"})))
+        for at in range(0, len(events), 300):
+            lines = [json.dumps(e, ensure_ascii=at % 600 == 0).encode() for e in events[at:at + 300]]
+            records = lines[:200] + [b"\n".join(lines[200:250]), b"[" + b",".join(lines[250:]) + b"]"]
+            if way == "http":
+                assert daemon.post(b"\n".join(lines), "/v1/events/events")[0] == 200
+            elif way == "kinesis":
+                client(daemon).put_records(StreamName="events", Records=[{"Data": r, "PartitionKey": "k"} for r in records])
+            else:
+                client(daemon, "firehose").put_record_batch(DeliveryStreamName="events", Records=[{"Data": r} for r in records])
+        daemon.flush()
+        stopped(daemon)
+        check_once(daemon, range(len(events)), root / way / "lake")
+        with sqlite3.connect(daemon.warehouse()) as db:
+            windows = sorted(db.execute("SELECT window_start, kind, events FROM per_minute"))
+        made.append((sorted(rows(root / way / "lake", 'id, kind, text, CAST("at" AS VARCHAR)')), windows))
+    assert made[0] == made[1] == made[2]
+
+
 def test_descriptions_agree_with_each_other(root):
     daemon = started(Daemon(root, configuration(root, http={**KEYS, **SMALL})))
     kinesis, firehose = client(daemon), client(daemon, "firehose")
