@@ -93,7 +93,7 @@ const sl_parameter sl_parameters[] = {
      "below."},
     {"http.auth.tokens", SL_PARAMETER_SECRETS, ROOT(http.tokens),
      offsetof(sl_config, http.token_count), NULL, NULL, 0, 0, NULL,
-     "Bearer tokens that producers may send (`Authorization: Bearer …`). In the "
+     "Bearer tokens that producers may send (`Authorization: Bearer …`), and access keys of Firehose's HTTP endpoints. In the "
      "variable: "
      "separated by commas."},
     {"http.auth.token", SL_PARAMETER_SECRETS, ROOT(http.tokens),
@@ -247,7 +247,7 @@ const sl_parameter sl_parameters[] = {
 
     {"streams.NAME.from", SL_PARAMETER_LIST, STREAM(from),
      offsetof(sl_config_stream, from_count), NULL, "all sources", 0, 64, NULL,
-     "Sources whose records may belong to the stream: `http`, and names of `sources`."},
+     "Sources whose records may belong to the stream: `http` (Firehose's deliveries are, too), and names of `sources`."},
     {"streams.NAME.when", SL_PARAMETER_TEXT, STREAM(when), 0, NULL, "takes every event", 0, 0, NULL,
      "Condition on the event as it came, a CEL expression such as `event_type != \"heartbeat\"`; see [schema](schema.md#which-stream). Asked of "
      "events that come without a stream's name in their path: the first stream in the order of the file whose `from` and `when` fit takes "
