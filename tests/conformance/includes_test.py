@@ -112,7 +112,7 @@ LIBRARIES = {
     "zstd.h": (["intake/http", "encode/parquet", "encode/ndjson"], "computes: body codings, page codec, records as they came"),
     "zstd_errors.h": (["intake/http"], "computes"),
     "snappy-c.h": (["encode/parquet"], "computes: page codec"),
-    "xxhash.h": (["core", "window", "encode/parquet"], "computes: hashes that must be inlined into the loops"),
+    "xxhash.h": (["core", "event/value.c", "window", "encode/parquet"], "computes: hashes that must be inlined into the loops"),
 }
 
 C_LIBRARY = set(
