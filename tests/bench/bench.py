@@ -636,10 +636,15 @@ def run_kinesis(options, median):
     def one(name, **more):
         return throughput(options, name, options.events, 500, 8, kinesis=True, **more)
 
+    before = {name: os.environ.pop(name, None) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     result = median([one("kinesis") for _ in range(options.runs)])
     os.environ.update(AWS_ACCESS_KEY_ID=keys["access_key_id"], AWS_SECRET_ACCESS_KEY=keys["secret_access_key"])
     more = {"http": {"auth": {"tokens": ["bench"], "aws_keys": [keys]}}}
     result["cpu_s_per_million_signed"] = median([one("kinesis", more=more) for _ in range(options.runs)])["cpu_s_per_million"]
+    for name, value in before.items():
+        os.environ.pop(name)
+        if value is not None:
+            os.environ[name] = value
     return result
 
 
