@@ -26,6 +26,11 @@ char *sl_strdup(const char *text);
 char *sl_strndup(const char *text, size_t length);
 void sl_free(void *block); /**< NULL is allowed. */
 
+/** Bring the line of a readable byte into the cache, in a loop of its own over all that is looked at next: the misses overlap. A load that
+ * nobody waits for, as processors leave out a prefetch whose page's address they don't know, which is most of them in tables of
+ * megabytes. */
+static inline void sl_touch(const void *at) { (void)*(const volatile uint8_t *)at; }
+
 /** Tests: let the `n`-th allocation from now on fail (1 = the next), once; 0 switches it off. */
 void sl_memory_fail_at(uint64_t n);
 /** Tests: allocations since sl_memory_fail_at(). */

@@ -11,6 +11,7 @@
 
 #include "sluice/batch.h"
 #include "sluice/hash.h"
+#include "sluice/memory.h"
 #include "sluice/time.h"
 
 #include <assert.h>
@@ -272,16 +273,15 @@ static inline void copy_text(uint8_t *to, const uint8_t *from, size_t length) {
     memcpy(to + length - 16, from + length - 16, 16);
 }
 
-// Texts were decoded a while ago and have left the cache since: here they come back side by side. By loads that nobody waits for, as a
-// prefetch whose page's address isn't known comes to nothing. Most ids are two lines long at most.
+// Texts were decoded a while ago and have left the cache since. Most ids are two lines long at most.
 static void touch_texts(const sl_batch *batch, const sl_column *column, uint32_t first, uint32_t count) {
     for (uint32_t row = first; row < first + count; row++) {
         const sl_span span = column->values.span[row];
         if (!column->valid[row] || span.length == 0)
             continue;
-        const volatile uint8_t *text = sl_batch_text(batch, span);
-        (void)text[0];
-        (void)text[span.length - 1];
+        const uint8_t *text = sl_batch_text(batch, span);
+        sl_touch(text);
+        sl_touch(text + span.length - 1);
     }
 }
 

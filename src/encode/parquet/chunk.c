@@ -223,8 +223,13 @@ static size_t gather_texts(const sl_parquet_leaf *leaf, const sl_batch *batch, c
         if (!leaf->nullable && !column->valid[row])
             span = (sl_span){0, 0};
         pieces[i] = (sl_parquet_piece){sl_batch_text(batch, span), span.length};
-        __builtin_prefetch(pieces[i].bytes); // A batch is larger than the second-level cache.
         bytes += 4u + (size_t)span.length;
+    }
+    for (uint32_t i = 0; i < s->values; i++) { // A batch is larger than the second-level cache.
+        if (pieces[i].length == 0)
+            continue;
+        sl_touch(pieces[i].bytes);
+        sl_touch(pieces[i].bytes + pieces[i].length - 1);
     }
     return bytes;
 }

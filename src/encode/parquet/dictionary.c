@@ -133,8 +133,8 @@ static void find_texts(sl_parquet_dictionary *d, const uint64_t *hashes,
     for (size_t i = 0; i < count; i++) {
         slots[i] = candidate(d, (uint32_t)hashes[i], text_key(hashes[i], pieces[i].length));
         const uint8_t *value = values + (d->slots[slots[i]].code >> 32);
-        __builtin_prefetch(value);
-        __builtin_prefetch(value + 3 + pieces[i].length);
+        sl_touch(value);
+        sl_touch(value + 3 + (d->slots[slots[i]].code ? pieces[i].length : 0));
     }
     for (size_t i = 0; i < count; i++) {
         const sl_parquet_slot *slot = &d->slots[slots[i]];
@@ -144,7 +144,7 @@ static void find_texts(sl_parquet_dictionary *d, const uint64_t *hashes,
     }
 }
 
-/** Hash and prefetch first, then look up. */
+/** Hash and fetch first, then look up. */
 static sl_status texts_step(sl_parquet_dictionary *d, sl_parquet_store *store,
                             const sl_parquet_piece *pieces, size_t count, uint32_t *codes) {
     uint64_t hashes[STEP_MAX];
@@ -152,8 +152,9 @@ static sl_status texts_step(sl_parquet_dictionary *d, sl_parquet_store *store,
     for (size_t i = 0; i < count; i++) {
         hashes[i] = text_hash(pieces[i].bytes, pieces[i].length);
         bytes += 4u + pieces[i].length;
-        __builtin_prefetch(&d->slots[(uint32_t)hashes[i] & d->mask]);
     }
+    for (size_t i = 0; i < count; i++)
+        sl_touch(&d->slots[(uint32_t)hashes[i] & d->mask]);
     sl_status status = sl_parquet_grow(store, &d->values, d->length + bytes);
     if (status)
         return status;
@@ -201,7 +202,7 @@ static sl_status numbers_step(sl_parquet_dictionary *d, sl_parquet_store *store,
         return status;
     if (d->count > 1024)
         for (size_t i = 0; i < count; i++)
-            __builtin_prefetch(&d->slots[(uint32_t)mix((uint64_t)numbers[i]) & d->mask]);
+            sl_touch(&d->slots[(uint32_t)mix((uint64_t)numbers[i]) & d->mask]);
     for (size_t i = 0; i < count; i++)
         codes[i] = find_number(d, numbers[i]);
     return SL_OK;

@@ -112,10 +112,6 @@ void memory_force(memory *m, uint64_t bytes);
 void memory_give(memory *m, uint64_t bytes);
 bool memory_over(const memory *m);
 
-/* Bring a line into the cache that is looked at soon. A load, that nobody waits for: a prefetch whose page's address isn't known
- * comes to nothing here, and in tables of megabytes that is most of them. */
-static inline void touch(const void *at) { (void)*(const volatile uint32_t *)at; }
-
 /* --- filter.c: a blocked Bloom filter --- */
 
 typedef struct filter {
@@ -131,7 +127,7 @@ void filter_fini(filter *f);
 static inline uint64_t *filter_block(const filter *f, uint64_t high) {
     return f->words + ((high >> 32) * f->blocks >> 32) * 8;
 }
-static inline void filter_touch(const filter *f, uint64_t high) { touch(filter_block(f, high)); }
+static inline void filter_touch(const filter *f, uint64_t high) { sl_touch(filter_block(f, high)); }
 static inline uint64_t filter_bits(uint64_t high, uint32_t low) {
     return (uint64_t)low << 32 | (uint32_t)high;
 }
@@ -200,7 +196,7 @@ enum { NUMBER_BITS = 19, LINE_SLOTS = 16 };
 #define NUMBER_MASK ((UINT32_C(1) << NUMBER_BITS) - 1)
 static inline uint32_t run_tag(uint64_t high) { return (uint32_t)(high >> 20) & ~NUMBER_MASK; }
 static inline uint32_t run_line(const run *r, uint64_t high) { return (uint32_t)high & r->slot_mask & ~(LINE_SLOTS - 1u); }
-static inline void run_touch(const run *r, uint64_t high) { touch(&r->slots[run_line(r, high)]); }
+static inline void run_touch(const run *r, uint64_t high) { sl_touch(&r->slots[run_line(r, high)]); }
 /* Sixteen bits each: which slots of the line are free, which have the tag, be it that of a free one? */
 typedef struct line_bits {
     uint32_t free, same;

@@ -300,7 +300,7 @@ static sl_status sort_run(sl_dedupe_work *w, sl_error *error) {
 /* The claims of a partition lie all over the run: first they come into the cache side by side. */
 static void touch_partition(const sl_dedupe_work *w, uint32_t p) {
     for (uint32_t i = w->begins[p]; i < w->begins[p + 1]; i++)
-        touch(run_claim(w->run, w->order[i]));
+        sl_touch(run_claim(w->run, w->order[i]));
 }
 
 static sl_status spill_partition(sl_dedupe_work *w, uint32_t p, sl_error *error) {
