@@ -354,13 +354,14 @@ static sl_status append_step(sl_parquet_chunk *chunk, const sl_parquet_leaf *lea
 
 sl_status sl_parquet_chunk_append(sl_parquet_chunk *chunk, const sl_parquet_leaf *leaf,
                                   const sl_parquet_settings *settings, sl_parquet_store *store,
-                                  const sl_batch *batch, const uint32_t *rows, uint32_t count) {
+                                  const sl_batch *batch, const uint32_t *rows, uint32_t first,
+                                  uint32_t count) {
     assert(leaf->nullable || leaf->field < batch->schema->count);
     uint32_t done = 0;
     for (uint32_t at = 0; at < count; at += done) {
         uint32_t some = count - at < SL_PARQUET_STEP_ROWS ? count - at : SL_PARQUET_STEP_ROWS;
         sl_status status =
-            append_step(chunk, leaf, settings, store, batch, rows, at, some, &done);
+            append_step(chunk, leaf, settings, store, batch, rows, first + at, some, &done);
         bool full = chunk->page_plain >= settings->page_bytes ||
                     chunk->page_rows + SL_PARQUET_STEP_ROWS > SL_PARQUET_PAGE_ROWS_MAX;
         if (!status && full)

@@ -91,11 +91,11 @@ typedef struct sl_parquet_chunk {
 void sl_parquet_chunk_init(sl_parquet_chunk *chunk, const sl_parquet_leaf *leaf,
                            const sl_parquet_lesson *lesson);
 void sl_parquet_chunk_fini(sl_parquet_chunk *chunk, sl_parquet_store *store);
-/** Append rows[0..count), or rows first..first+count when `rows` is NULL. */
+/** Append rows[first..first + count), or those rows themselves when `rows` is NULL. */
 SL_CHECKED sl_status sl_parquet_chunk_append(sl_parquet_chunk *chunk, const sl_parquet_leaf *leaf,
                                              const sl_parquet_settings *settings,
                                              sl_parquet_store *store, const sl_batch *batch,
-                                             const uint32_t *rows, uint32_t count);
+                                             const uint32_t *rows, uint32_t first, uint32_t count);
 /** Append `count` rows without a value, at one level. */
 SL_CHECKED sl_status sl_parquet_chunk_nulls(sl_parquet_chunk *chunk, sl_parquet_store *store,
                                             const uint8_t *levels, uint8_t level, uint64_t count);
