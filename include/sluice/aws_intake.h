@@ -1,5 +1,5 @@
 /** @file aws_intake.h
- * The producers' side of Amazon Kinesis and Amazon Data Firehose: POST / with X-Amz-Target, AWS JSON 1.1, signed by
+ * The producers' side of Amazon Kinesis and Amazon Data Firehose: POST / with X-Amz-Target, AWS JSON 1.1 or CBOR 1.1, signed by
  * Signature Version 4. A stream's name is the name of a stream here; a request is one record of the log.
  *
  * Limits   AWS's: see src/intake/aws/request.h. A clock may be off by five minutes.

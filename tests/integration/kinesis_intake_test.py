@@ -131,10 +131,10 @@ def test_descriptions_agree_with_each_other(root):
     stopped(daemon)
 
 
-def signed(daemon, body, age_s=0, target="Kinesis_20131202.PutRecord"):
+def signed(daemon, body, age_s=0, target="Kinesis_20131202.PutRecord", kind="application/x-amz-json-1.1"):
     """A signed request's headers, as of some seconds ago."""
     request = AWSRequest("POST", f"http://127.0.0.1:{daemon.port}/", data=body,
-                         headers={"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"})
+                         headers={"X-Amz-Target": target, "Content-Type": kind})
     signer = SigV4Auth(Credentials(KEY, SECRET), "kinesis", "eu-central-1")
     stamp = (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=age_s)).strftime("%Y%m%dT%H%M%SZ")
     request.context["timestamp"] = stamp
@@ -285,6 +285,36 @@ def test_after_a_crash_what_is_sent_again_counts_once(root):
     flush_until(daemon)
     stopped(daemon)
     check_once(daemon, range(batches * 20), root / "lake")
+
+
+def cbor(value):
+    """As the SDK for Java writes it: maps and arrays without a length."""
+
+    def head(major, n):
+        return bytes([major << 5 | n]) if n < 24 else bytes([major << 5 | 25]) + n.to_bytes(2, "big")
+
+    if isinstance(value, dict):
+        return b"\xbf" + b"".join(cbor(k) + cbor(v) for k, v in value.items()) + b"\xff"
+    if isinstance(value, list):
+        return b"\x9f" + b"".join(map(cbor, value)) + b"\xff"
+    return head(2, len(value)) + value if isinstance(value, bytes) else head(3, len(value.encode())) + value.encode()
+
+
+def test_the_cbor_of_the_sdk_for_java_is_read(root):
+    """PutRecords with blobs as they are, signed; answers and errors in CBOR as well."""
+    daemon = started(Daemon(root, configuration(root, http={**KEYS, **SMALL})))
+    body = cbor({"Records": [record(i) for i in range(50)], "StreamName": "events"})
+    target = "Kinesis_20131202.PutRecords"
+    kind = "application/x-amz-cbor-1.1"
+    status, reply = daemon.request("POST", "/", body, signed(daemon, body, target=target, kind=kind))
+    assert status == 200 and reply.startswith(b"\xbf\x71FailedRecordCount\x00\x67Records\x9f\xbf\x6eSequenceNumber\x78\x3849"), reply
+    assert reply.count(b"\x74shardId-000000000000\xff") == 50
+    altered = body.replace(b"events", b"evants")
+    status, reply = daemon.request("POST", "/", altered, signed(daemon, body, target=target, kind=kind))
+    assert status == 400 and reply.startswith(b"\xbf\x66__type\x78\x19InvalidSignatureException\x67message"), reply
+    daemon.flush()
+    stopped(daemon)
+    check_once(daemon, range(50), root / "lake")
 
 
 def aws(*arguments, ok=True):

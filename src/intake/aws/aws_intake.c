@@ -6,6 +6,7 @@
 #include "sluice/aws_intake.h"
 
 #include "authorization.h"
+#include "cbor.h"
 #include "reply.h"
 
 #include "sluice/aws.h"
@@ -23,7 +24,7 @@ typedef struct key {
 struct sl_aws_intake {
     sl_aws_intake_options options;
     key *keys;
-    sl_buffer turned, scratch; /**< Of one request. */
+    sl_buffer turned, scratch, json; /**< Of one request; the last where it came as CBOR. */
     uint64_t sequence, requests, seed;
     int64_t created_us;
     aws_authorization authorization;
@@ -68,6 +69,7 @@ void sl_aws_intake_destroy(sl_aws_intake *routes) {
             sl_aws_signer_fini(&routes->keys[i].signers[service]);
     sl_buffer_fini(&routes->turned);
     sl_buffer_fini(&routes->scratch);
+    sl_buffer_fini(&routes->json);
     sl_free(routes->keys);
     sl_free(routes);
 }
@@ -76,7 +78,7 @@ void sl_aws_intake_destroy(sl_aws_intake *routes) {
 
 static bool is_cbor(const sl_http_exchange *exchange) {
     const char *type = sl_http_header(exchange, "content-type");
-    return strncmp(type, "application/x-amz-cbor", 22) == 0 || strncmp(type, "application/cbor", 16) == 0;
+    return strncmp(type, "application/x-amz-cbor-1.", 25) == 0;
 }
 
 bool sl_aws_intake_is(const char *method, const char *path, const sl_http_exchange *exchange) {
@@ -91,12 +93,9 @@ static bool find_operation(const sl_http_exchange *exchange, aws_operation *out,
     for (int i = 0; i < AWS_OPERATIONS; i++)
         if (strcmp(target, targets[i]) == 0) {
             *out = (aws_operation)i;
-            if (is_cbor(exchange))
-                aws_fault_set(fault, 400, "SerializationException",
-                              "requests are read as JSON, not as CBOR: set AWS_CBOR_DISABLE=true, or aws.cborEnabled=false");
-            else if (*type != 0 && strncmp(type, "application/x-amz-json-1.", 25) != 0 &&
+            if (*type != 0 && !is_cbor(exchange) && strncmp(type, "application/x-amz-json-1.", 25) != 0 &&
                      strncmp(type, "application/json", 16) != 0)
-                aws_fault_set(fault, 400, "SerializationException", "Content-Type is application/x-amz-json-1.1");
+                aws_fault_set(fault, 400, "SerializationException", "Content-Type is application/x-amz-json-1.1 or application/x-amz-cbor-1.1");
             return fault->type == NULL;
         }
     aws_fault_set(fault, 400, "UnknownOperationException", "no operation '%.100s' here: records are put by PutRecord, PutRecords%s",
@@ -367,9 +366,22 @@ static bool put(sl_aws_intake *routes, sl_http_exchange *exchange, const aws_req
 /* @return false: `fault` says why. */
 static bool serve(sl_aws_intake *routes, const sl_http_request *asked, aws_answer *answer, aws_fault *fault) {
     aws_request request;
+    const uint8_t *body = asked->body;
+    size_t length = asked->length;
+    const char *wrong;
     sl_buffer_clear(&routes->turned);
     sl_buffer_clear(&routes->scratch);
-    if (!aws_request_read(answer->operation, asked->body, asked->length, &routes->turned, &routes->scratch, &request, fault))
+    sl_buffer_clear(&routes->json);
+    if (answer->cbor) {
+        if (!aws_cbor_to_json(body, length, &routes->json, &wrong) || !sl_buffer_reserve(&routes->json, SL_PADDING)) {
+            aws_fault_set(fault, routes->json.failed ? 500 : 400, routes->json.failed ? "InternalFailure" : "SerializationException",
+                          "%s", routes->json.failed ? "out of memory" : wrong);
+            return false;
+        }
+        body = routes->json.bytes;
+        length = routes->json.length;
+    }
+    if (!aws_request_read(answer->operation, body, length, &routes->turned, &routes->scratch, &request, fault))
         return false;
     return puts_records(answer->operation) ? put(routes, asked->exchange, &request, answer, fault)
                                            : tell(routes, asked->exchange, &request, answer, fault);
@@ -390,12 +402,13 @@ bool sl_aws_intake_handle(sl_aws_intake *routes, const sl_http_request *request)
         check_signature(routes, request, answer.operation, &fault)) {
         if (routes->options.key_count > 0)
             (void)snprintf(answer.region, sizeof answer.region, "%s", routes->authorization.region);
-        /* What the request becomes, and an aggregated record while it is taken apart. */
-        const uint64_t bytes = 2 * (uint64_t)request->length;
+        /* What the request becomes, an aggregated record while it is taken apart, and the JSON of CBOR at its longest. */
+        const uint64_t bytes = (answer.cbor ? 6 : 2) * (uint64_t)request->length;
         if (sl_budget_take(routes->options.budget, bytes) == SL_OK) {
             (void)serve(routes, request, &answer, &fault);
             shrink(&routes->turned);
             shrink(&routes->scratch);
+            shrink(&routes->json);
             if (routes->options.budget != NULL)
                 sl_budget_give(routes->options.budget, bytes);
         } else {

@@ -245,11 +245,35 @@ static void what_nobody_serves_is_told(void **state) {
     assert_int_equal(send(&f, "DynamoDB_20120810.PutItem", "{}"), 400);
     assert_true(said(&f, "UnknownOperationException"));
     assert_int_equal(send_head(&f, PUT, "Content-Type: application/x-amz-cbor-1.1\r\n", "x"), 400);
-    assert_true(said(&f, "Content-Type: application/x-amz-cbor-1.1\r\n") && said(&f, "\r\n\r\n\xa2\x79"));
+    assert_true(said(&f, "Content-Type: application/x-amz-cbor-1.1\r\n") && said(&f, "\r\n\r\n\xbf\x66__type\x76SerializationException"));
     assert_int_equal(send_head(&f, PUT, "Content-Type: text/plain\r\n", "x"), 400);
     assert_true(said(&f, "SerializationException"));
     assert_int_equal(send(&f, PUT, "{"), 400);
     assert_true(said(&f, "SerializationException"));
+    close_all(&f);
+}
+
+/* As the SDK for Java puts records. */
+static void cbor_is_answered_in_cbor(void **state) {
+    (void)state;
+    fixture f;
+    open_with(&f, 0, false, false);
+    assert_int_equal(send_head(&f, PUT, "Content-Type: application/x-amz-cbor-1.1\r\n",
+                               "\xbf\x6aStreamName\x66" "clicks\x64" "Data\x43\"a\"\x6cPartitionKey\x61k\xff"),
+                     0);
+    assert_string_equal(sl_buffer_cstr(&f.log), "clicks|kinesis|\"a\";");
+    answer(&f, 200);
+    assert_true(said(&f, "Content-Type: application/x-amz-cbor-1.1\r\n") && said(&f, "\r\n\r\n\xbf\x6eSequenceNumber\x78\x38" "49"));
+    assert_true(said(&f, "\x67ShardId\x74shardId-000000000000\xff"));
+    assert_int_equal(send_head(&f, PUT_MANY, "Content-Type: application/x-amz-cbor-1.1\r\n",
+                               "\xa2\x6aStreamName\x63web\x67Records\x82\xa2\x64" "Data\x41" "a\x6cPartitionKey\x61k\xbf\x64" "Data\x5f\x41" "b\xff\x6cPartitionKey\x61k\xff"),
+                     0);
+    assert_string_equal(sl_buffer_cstr(&f.log), "web|kinesis|a;b;");
+    answer(&f, 200);
+    assert_int_equal(send_head(&f, "Kinesis_20131202.DescribeStream", "Content-Type: application/x-amz-cbor-1.1\r\n",
+                               "\xa1\x6aStreamName\x63web"),
+                     200);
+    assert_true(said(&f, "\x77StreamCreationTimestamp\xc1\x1b"));
     close_all(&f);
 }
 
@@ -427,6 +451,7 @@ int main(void) {
         cmocka_unit_test(streams_are_those_of_the_configuration),
         cmocka_unit_test(shards_and_descriptions_agree),
         cmocka_unit_test(what_nobody_serves_is_told),
+        cmocka_unit_test(cbor_is_answered_in_cbor),
         cmocka_unit_test(a_good_signature_is_let_in),
         cmocka_unit_test(any_other_is_refused_in_the_words_of_aws),
         cmocka_unit_test(tokens_without_keys_close_the_door),

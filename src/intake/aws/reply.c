@@ -1,5 +1,7 @@
 #include "reply.h"
 
+#include "cbor.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -25,44 +27,34 @@ static void headers_of(const aws_answer *answer, const aws_fault *fault, char ou
 
 static void send_json(sl_http_exchange *exchange, const aws_answer *answer, sl_buffer *body) {
     char headers[256];
+    sl_buffer cbor = SL_BUFFER_EMPTY;
     headers_of(answer, NULL, headers);
-    if (body->failed) { /* What was put is stored; AWS too leaves such a reply open, and producers send again. */
+    bool failed = body->failed || (answer->cbor && !aws_json_to_cbor(body->bytes, body->length, &cbor));
+    const sl_buffer *out = answer->cbor ? &cbor : body;
+    if (failed) { /* What was put is stored; AWS too leaves such a reply open, and producers send again. */
         aws_fault fault = {.type = "InternalFailure", .status = 500, .message = "out of memory"};
         aws_reply_fault(exchange, answer, &fault);
     } else {
-        sl_http_reply(exchange, 200, JSON_TYPE, headers, body->bytes, body->length);
+        sl_http_reply(exchange, 200, answer->cbor ? CBOR_TYPE : JSON_TYPE, headers, out->bytes, out->length);
     }
+    sl_buffer_fini(&cbor);
     sl_buffer_fini(body);
-}
-
-/* RFC 8949: major type 3 with a length of up to 16 bits. */
-static void put_cbor(sl_buffer *out, const char *text) {
-    size_t length = strlen(text);
-    sl_buffer_byte(out, 0x79);
-    sl_buffer_byte(out, (uint8_t)(length >> 8));
-    sl_buffer_byte(out, (uint8_t)length);
-    sl_buffer_append(out, text, length);
 }
 
 void aws_reply_fault(sl_http_exchange *exchange, const aws_answer *answer, const aws_fault *fault) {
     char headers[256];
-    sl_buffer body = SL_BUFFER_EMPTY;
+    sl_buffer body = SL_BUFFER_EMPTY, cbor = SL_BUFFER_EMPTY;
     headers_of(answer, fault, headers);
-    if (answer->cbor) {
-        sl_buffer_byte(&body, 0xa2); /* A map of two. */
-        put_cbor(&body, "__type");
-        put_cbor(&body, fault->type);
-        put_cbor(&body, "message");
-        put_cbor(&body, fault->message);
-    } else {
-        put(&body, "{\"__type\":");
-        sl_buffer_json_string(&body, fault->type, strlen(fault->type));
-        put(&body, ",\"message\":");
-        sl_buffer_json_string(&body, fault->message, strlen(fault->message));
-        put(&body, "}");
-    }
-    sl_http_reply(exchange, fault->status, answer->cbor ? CBOR_TYPE : JSON_TYPE, headers, body.bytes,
-                  body.failed ? 0 : body.length);
+    put(&body, "{\"__type\":");
+    sl_buffer_json_string(&body, fault->type, strlen(fault->type));
+    put(&body, ",\"message\":");
+    sl_buffer_json_string(&body, fault->message, strlen(fault->message));
+    put(&body, "}");
+    /* Without memory for the text, status and header say it alone. */
+    bool failed = body.failed || (answer->cbor && !aws_json_to_cbor(body.bytes, body.length, &cbor));
+    const sl_buffer *out = answer->cbor ? &cbor : &body;
+    sl_http_reply(exchange, fault->status, answer->cbor ? CBOR_TYPE : JSON_TYPE, headers, out->bytes, failed ? 0 : out->length);
+    sl_buffer_fini(&cbor);
     sl_buffer_fini(&body);
 }
 

@@ -18,7 +18,7 @@
 /** What a reply needs to know of its request. */
 typedef struct aws_answer {
     aws_operation operation;
-    bool cbor;       /**< The client reads nothing else: errors are written so. */
+    bool cbor;       /**< The request was, so the reply is. */
     sl_hash128 id;   /**< x-amzn-RequestId */
     char region[32]; /**< For names of resources. */
     uint32_t records;
