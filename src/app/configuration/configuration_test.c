@@ -1196,6 +1196,8 @@ static void a_failing_allocation_anywhere_is_reported_or_changes_nothing(void **
         "SLUICE_WAREHOUSE_URL=sqlite:/w.db", NULL};
     fail_everywhere(&(sl_config_source){.text = shown_input, .environment = environment});
     fail_everywhere(&(sl_config_source){.text = "", .environment = container});
+    fail_everywhere(&(sl_config_source){
+        .text = "http: { auth: { aws_keys: [A:b, { access_key_id: C, secret_access_key: d }] } }"});
     static const char *const warehouse[] = {"SLUICE_WAREHOUSE_REDSHIFT_PASSWORD=p",
                                             "SLUICE_S3_TAGS=a=b,c=d",
                                             "SLUICE_LAKE=s3://shop/lake", NULL};

@@ -2,6 +2,8 @@
 
 #include "loader.h"
 
+#include "sluice/aws_intake.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -114,6 +116,34 @@ static void secrets_are_read_from_files_beside_the_configuration(void **state) {
     write_file("c.yaml", "http: { auth: { tokens_file: empty } }\n");
     assert_null(load_file(path, NULL));
     assert_non_null(strstr(wrong.text, ":1:30: http.auth.tokens_file: no token in '"));
+}
+
+static void key_pairs_of_producers_come_from_file_and_variable(void **state) {
+    (void)state;
+    write_file("token", "se/cr+et=\n");
+    write_file("c.yaml", "http:\n  auth:\n    aws_keys:\n    - { access_key_id: AKIA1, secret_access_key: first }\n"
+                         "    - { access_key_id: AKIA2, secret_access_key_file: token }\n");
+    sl_config *c = load_file(in_directory("c.yaml"), NULL);
+    if (!c)
+        fail_msg("%s", wrong.text);
+    assert_int_equal(c->http.aws_key_count, 2);
+    assert_string_equal(c->http.aws_keys[0].secret_access_key, "first");
+    assert_string_equal(c->http.aws_keys[1].access_key_id, "AKIA2");
+    assert_string_equal(c->http.aws_keys[1].secret_access_key, "se/cr+et=");
+    assert_null(strstr(c->text, "first"));
+    assert_null(strstr(c->text, "se/cr"));
+    assert_non_null(strstr(c->text, "aws_keys: [{access_key_id: AKIA1, secret_access_key: \"***\"}, {access_key_id: AKIA2, "));
+    sl_config_destroy(c);
+    /* The variable's take the place of the file's. Keys are enough to listen beyond loopback. */
+    static const char *const environment[] = {"SLUICE_HTTP_AUTH_AWS_KEYS=AKIA3:a:b, AKIA4:c", "SLUICE_HTTP_LISTEN=:80", NULL};
+    c = load_file(in_directory("c.yaml"), environment);
+    if (!c)
+        fail_msg("%s", wrong.text);
+    assert_int_equal(c->http.aws_key_count, 2);
+    assert_string_equal(c->http.aws_keys[0].access_key_id, "AKIA3");
+    assert_string_equal(c->http.aws_keys[0].secret_access_key, "a:b");
+    assert_string_equal(c->http.aws_keys[1].secret_access_key, "c");
+    sl_config_destroy(c);
 }
 
 static void a_password_is_the_line_of_a_file(void **state) {
@@ -311,6 +341,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(time_zone_files_are_read_by_their_last_line),
         cmocka_unit_test(secrets_are_read_from_files_beside_the_configuration),
+        cmocka_unit_test(key_pairs_of_producers_come_from_file_and_variable),
         cmocka_unit_test(a_password_is_the_line_of_a_file),
         cmocka_unit_test(a_schema_file_is_relative_to_the_configuration),
         cmocka_unit_test(lookups_are_asked_for_where_they_are),
