@@ -10,13 +10,13 @@
  * Identity What a topic made anew with an old name can't be told by: librdkafka 2.0.2 doesn't know topic ids. A partition's
  *          identity is cluster id + topic + number (sl_kafka_consumer_cluster()); who must notice a topic made anew
  *          compares the last record below its cursor (sl_kafka_read()).
- * Memory   librdkafka's queue of messages holds at most `memory_bytes` (I8): three quarters of it fill the queue, the rest is what may
- *          come in by fetches that are under way.
+ * Memory   librdkafka's queue of messages and what it keeps beside them is sized to fill three quarters of `memory_bytes` (I8); the rest is for
+ *          fetches that are under way, each a sixteenth, which arrive compressed.
  * Order    Callbacks come from the loop, never from inside the call that caused them, except `messages`, which
  *          sl_kafka_consumer_continue() may cause in the next turn. In a callback everything but close may be called.
  * Names    Text that is given is copied; text in callbacks is borrowed for the call.
  * Errors   SL_EIO: not reachable now, librdkafka goes on trying; SL_EDENIED: credentials, TLS or ACLs; SL_ENOTFOUND: no such topic, or
- *          (partition >= 0) the log doesn't hold the offset; SL_ECONFLICT: fenced, another instance has the id; SL_EFULL:
+ *          (with a place) the log doesn't hold the offset; SL_ECONFLICT: fenced, another instance has the id; SL_EFULL:
  *          the queue is full; SL_ELIMIT: the message is too large; SL_EAGAIN: no answer in time; SL_EINVAL: the rest.
  * Threads  Consumer and producer: the loop's. Reader and writer: one thread at a time, and not the loop's: they block.
  */
@@ -114,8 +114,8 @@ typedef struct sl_kafka_consumer_callbacks {
      */
     uint32_t (*messages)(void *context, void *tag, const sl_kafka_message *messages, uint32_t count);
     /**
-     * @param place  NULL: not of one topic. partition -1: of the topic.
-     * @param error  One sentence, with the mend. SL_ENOTFOUND with partition >= 0: the log doesn't hold the offset; the partition stands still.
+     * @param place  NULL: not of one partition; the sentence names the topic where there is one.
+     * @param error  One sentence, with the mend. SL_ENOTFOUND with a place: the log doesn't hold the offset; the partition stands still.
      * @param fatal  The client is dead: close it.
      */
     void (*error)(void *context, const sl_kafka_place *place, const sl_error *error, bool fatal);
@@ -131,7 +131,8 @@ SL_CHECKED sl_status sl_kafka_consumer_create(struct uv_loop_s *loop, const sl_k
                                               const sl_kafka_consumer_callbacks *callbacks, sl_kafka_consumer **out, sl_error *error);
 /**
  * Leave the group and go: `revoked` comes once more for what is held (release it), then `closed`, after which nothing is left of
- * the consumer. @param closed May be NULL.
+ * the consumer. @param closed May be NULL. It comes 3 s after the group was left at the latest: librdkafka 2.0.2 can't be destroyed
+ * when a topic that it read was deleted, and is then left behind.
  */
 void sl_kafka_consumer_close(sl_kafka_consumer *consumer, void (*closed)(void *context), void *context);
 
@@ -163,7 +164,7 @@ typedef void sl_kafka_offsets_fn(void *context, sl_status status, const sl_kafka
 /** Commit for the group. SL_ECONFLICT: the group has moved on without this member. */
 void sl_kafka_consumer_commit(sl_kafka_consumer *consumer, const sl_kafka_offset *offsets, uint32_t count,
                               sl_kafka_offsets_fn *done, void *context);
-/** What the group has committed for these partitions, waiting for transactions that are open. */
+/** What the group has committed for these partitions. SL_EAGAIN: an open transaction holds some, ask again. */
 void sl_kafka_consumer_committed(sl_kafka_consumer *consumer, const sl_kafka_place *places, uint32_t count,
                                  sl_kafka_offsets_fn *done, void *context);
 /** First offset that is there (low) and the next to be written (high) of each partition; asked of the brokers on another thread. */
@@ -178,7 +179,7 @@ void sl_kafka_consumer_marks(sl_kafka_consumer *consumer, const sl_kafka_place *
                              sl_kafka_marks_fn *done, void *context);
 /** Messages that the partition has beyond what the owner took, by what fetches have told; -1: not known yet. */
 int64_t sl_kafka_consumer_lag(const sl_kafka_consumer *consumer, const char *topic, int32_t partition);
-/** Slowest connected broker's average round trip of the last 5 s in microseconds; -1: not known yet. */
+/** Round trip to the slowest connected broker, its shortest of the last 5 s, in microseconds; -1: not known yet. */
 int64_t sl_kafka_consumer_round_trip_us(const sl_kafka_consumer *consumer);
 /** Bytes of messages that wait in librdkafka's queue, as of the last statistics (5 s). */
 int64_t sl_kafka_consumer_queued_bytes(const sl_kafka_consumer *consumer);
@@ -272,6 +273,7 @@ SL_CHECKED sl_status sl_kafka_writer_offsets(sl_kafka_writer *writer, const char
                                              uint32_t count, sl_error *error);
 /** SL_EIO, SL_EAGAIN: in doubt until the next look at the group's offsets. */
 SL_CHECKED sl_status sl_kafka_writer_commit(sl_kafka_writer *writer, sl_error *error);
+/** Sends what was put, then takes it back. */
 SL_CHECKED sl_status sl_kafka_writer_abort(sl_kafka_writer *writer, sl_error *error);
 /** What `group` has committed, read without the transaction: where a marker is. offsets[].offset is filled; text is the writer's until its next call. */
 SL_CHECKED sl_status sl_kafka_writer_committed(sl_kafka_writer *writer, const char *group, sl_kafka_offset *offsets,

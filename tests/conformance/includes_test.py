@@ -103,7 +103,8 @@ LIBRARIES = {
     "sqlite3.h": (["io"], "I/O"),
     "curl/": (["io"], "I/O"),
     "libpq-fe.h": (["io"], "I/O"),
-    "jansson.h": (["event/schema_stored.c", "app/generate_kinesis.c", "app/replay/replay.c", "io/aws/replies.c", "sinks/warehouse/redshift/iam.c", "app/watch"],
+    "librdkafka/": (["io"], "I/O"),
+    "jansson.h": (["event/schema_stored.c", "app/generate_kinesis.c", "app/replay/replay.c", "io/aws/replies.c", "io/kafka/statistics.c", "sinks/warehouse/redshift/iam.c", "app/watch"],
                   "reads stored schemas and replies of services, or of a daemon; never events"),
     "yaml.h": (["app/configuration", "steps/user_agent/read.c"], "reads the configuration; regexes.yaml"),
     "pcre2.h": (["steps/contract/regex.c", "steps/expression", "steps/user_agent"], "computes: regular expressions"),
@@ -191,7 +192,7 @@ def main():
                 pass
             elif library(path, number, folder, angled):
                 pass
-            elif folder in ("io", "app"):
+            elif folder in ("io", "io/kafka", "app"):
                 pass
             elif (folder, angled) in SYSTEM:
                 used.add((folder, angled))
