@@ -28,7 +28,7 @@ static const char *const owned[][2] = {
     {"bootstrap.servers", "has a key of its own: brokers"},
     {"metadata.broker.list", "has a key of its own: brokers"},
     {"group.id", "has a key of its own: group"},
-    {"security.protocol", "has a key of its own: security"},
+    {"security.protocol", "follows from the keys tls and sasl"},
     {"sasl.mechanism", "has a key of its own: sasl.mechanism"},
     {"sasl.mechanisms", "has a key of its own: sasl.mechanism"},
     {"sasl.username", "has a key of its own: sasl.user"},

@@ -78,7 +78,7 @@ static const char *mend(rd_kafka_resp_err_t code) {
         return "check the names in brokers";
     CASE(_TRANSPORT):
     CASE(_ALL_BROKERS_DOWN):
-        return "check brokers and security; trying again";
+        return "check brokers, and whether their listener wants tls or sasl; trying again";
     CASE(UNKNOWN_TOPIC_OR_PART):
     CASE(_UNKNOWN_TOPIC):
     CASE(_UNKNOWN_PARTITION):
