@@ -32,8 +32,8 @@ struct sl_dedupe_work {
     key_writer writer;
     key_file *result; /* NULL: no claim was left. */
     uint32_t partition;
-    uint32_t *order; /* Of the run's claims, by partitions, which begin at `begins`. */
-    uint64_t order_bytes;
+    claim *sorted;
+    uint64_t sorted_bytes;
     uint32_t *begins;
     sl_buffer gathered, scratch;
     uint64_t *doomed;
@@ -61,9 +61,9 @@ static void work_free(sl_dedupe_work *w) {
     sl_buffer_fini(&w->gathered);
     sl_buffer_fini(&w->scratch);
     sl_free(w->inputs);
-    if (w->order != NULL)
-        memory_give(&w->store->memory, w->order_bytes);
-    sl_free(w->order);
+    if (w->sorted != NULL)
+        memory_give(&w->store->memory, w->sorted_bytes);
+    sl_free(w->sorted);
     sl_free(w->begins);
     sl_free(w->doomed);
     sl_free(w->doomed_tail);
@@ -273,7 +273,7 @@ static extent measure_run(const sl_dedupe_work *w, uint32_t *begins, bool all) {
     return left;
 }
 
-/* Which claims of the run go to the file, in the order of partitions: their numbers, as they are a sixth of the bytes. */
+/* The run's claims in the order of partitions, by the base of the file. */
 static sl_status sort_run(sl_dedupe_work *w, sl_error *error) {
     const run *r = w->run;
     bool all = w->run_valid_below > r->extent.position_max && w->floor <= r->extent.time_min;
@@ -283,40 +283,24 @@ static sl_status sort_run(sl_dedupe_work *w, sl_error *error) {
     extent left = measure_run(w, begins, all);
     if (left.claims == 0)
         return SL_OK;
-    w->order_bytes = left.claims * sizeof *w->order;
-    w->order = sl_malloc(w->order_bytes);
-    if (w->order == NULL)
+    w->sorted_bytes = left.claims * sizeof *w->sorted;
+    w->sorted = sl_malloc(w->sorted_bytes);
+    if (w->sorted == NULL)
         return no_memory(error);
-    memory_force(&w->store->memory, w->order_bytes);
+    memory_force(&w->store->memory, w->sorted_bytes);
+    sl_status status = open_writer(w, &left, error);
+    if (status != SL_OK)
+        return status;
+    claim_base from = r->base, to = w->writer.file->base;
     for (uint32_t i = 0; i < r->count; i++) { /* begins[p + 1] moves from p's beginning to its end. */
         const claim *c = run_claim(r, i);
-        if (all || counts(w, c, &r->base, w->run_valid_below))
-            w->order[begins[partition_of(c) + 1]++] = i;
+        if (!all && !counts(w, c, &from, w->run_valid_below))
+            continue;
+        claim *at = &w->sorted[begins[partition_of(c) + 1]++];
+        *at = *c;
+        claim_place(at, &to, claim_position(c, &from), claim_time(c, &from));
     }
-    sl_status status = open_writer(w, &left, error);
-    return status == SL_OK ? SL_EAGAIN : status;
-}
-
-/* The claims of a partition lie all over the run: first they come into the cache side by side. */
-static void touch_partition(const sl_dedupe_work *w, uint32_t p) {
-    for (uint32_t i = w->begins[p]; i < w->begins[p + 1]; i++)
-        sl_touch(run_claim(w->run, w->order[i]));
-}
-
-static sl_status spill_partition(sl_dedupe_work *w, uint32_t p, sl_error *error) {
-    uint32_t first = w->begins[p], count = w->begins[p + 1] - first;
-    claim_base from = w->run->base, to = w->writer.file->base;
-    sl_buffer_clear(&w->gathered);
-    if (!sl_buffer_reserve(&w->gathered, count * sizeof(claim)))
-        return no_memory(error);
-    claim *claims = (claim *)(void *)w->gathered.bytes;
-    touch_partition(w, p);
-    for (uint32_t i = 0; i < count; i++) {
-        const claim *c = run_claim(w->run, w->order[first + i]);
-        claims[i] = *c;
-        claim_place(&claims[i], &to, claim_position(c, &from), claim_time(c, &from));
-    }
-    return key_writer_add(&w->writer, claims, count, error);
+    return SL_EAGAIN;
 }
 
 static sl_status spill_step(sl_dedupe_work *w, sl_error *error) {
@@ -324,7 +308,9 @@ static sl_status spill_step(sl_dedupe_work *w, sl_error *error) {
         return sort_run(w, error);
     uint64_t before = w->writer.offset;
     while (w->partition < PARTITIONS) {
-        sl_status status = spill_partition(w, w->partition++, error);
+        uint32_t p = w->partition++;
+        sl_status status = key_writer_add(&w->writer, w->sorted + w->begins[p],
+                                          w->begins[p + 1] - w->begins[p], error);
         if (status != SL_OK)
             return status;
         if (w->writer.offset != before)
@@ -422,13 +408,8 @@ sl_status sl_dedupe_work_run(sl_dedupe_work *w, sl_error *error) {
 
 /* The open slice's filter gets the keys of the new file. */
 static void enter_keys(slice *to, const sl_dedupe_work *w) {
-    for (uint32_t p = 0; to->filter.words != NULL && p < PARTITIONS; p++) {
-        touch_partition(w, p);
-        for (uint32_t i = w->begins[p]; i < w->begins[p + 1]; i++) {
-            const claim *c = run_claim(w->run, w->order[i]);
-            filter_add(&to->filter, c->high, c->low);
-        }
-    }
+    if (to->filter.words != NULL)
+        filter_add_all(&to->filter, w->sorted, w->begins[PARTITIONS]);
 }
 
 static slice *new_slice(sl_dedupe *s, const sl_dedupe_work *w) {
