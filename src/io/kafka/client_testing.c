@@ -1,4 +1,4 @@
-/* For tests/integration/kafka_client_test.py: the clients, told by lines what to do, telling in lines what happens.
+/* For tests/integration/kafka_client_test.py and kafka_faults_test.py: the clients, told by lines what to do, telling in lines what happens.
  *
  *   kafka_client consume|produce|read|write NAME=VALUE...    brokers group topics user password mechanism security ca cert
  *                                                            key id memory timeout, verbose, start, release; else a property
@@ -451,10 +451,12 @@ int main(int argc, char **argv) {
                                                 : serve_lines(c, is(argv[1], "write"), &error);
     if (status != SL_OK)
         printf("failed %s %s\n", sl_status_name(status), error.text);
-    else if (on_loop)
+    if (on_loop) {
+        if (status != SL_OK)
+            uv_close((uv_handle_t *)&c->input, NULL);
         (void)uv_run(&c->loop, UV_RUN_DEFAULT);
-    if (on_loop && status == SL_OK)
         (void)uv_loop_close(&c->loop);
+    }
     sl_free(c);
     return status == SL_OK ? 0 : 1;
 }
