@@ -19,6 +19,8 @@
 #include "sluice/http_intake.h"
 #include "sluice/http_server.h"
 #include "sluice/io_files.h"
+#include "sluice/kafka.h"
+#include "sluice/kafka_intake.h"
 #include "sluice/loop.h"
 #include "sluice/message.h"
 
@@ -77,6 +79,7 @@ typedef struct daemon {
     sl_actor *delivery_actor;
     sl_gate *gate;
     sl_sources *sources;  /**< NULL: no files are read. */
+    sl_kafka_intake *kafka; /**< NULL: no topics are read. */
     asked_flush *flushes; /**< Asked again of the next engine. */
     sl_http_intake *intake;
     sl_aws_intake *aws; /**< The same port, for producers of Kinesis and Firehose. */
@@ -499,6 +502,7 @@ static void replace_engine(daemon_state *d) {
     d->next = NULL;
     sl_config_destroy(other);
     replace_sources(d);
+    sl_kafka_intake_use(d->kafka, d->config);
     sl_loop_wake(d->loop);
 }
 
@@ -537,6 +541,7 @@ static void reload(daemon_state *d) {
     *l = (loading){.loop = d->loop};
     l->reading = (sl_data_reading){.budget = &d->budget, .stop = &l->stop};
     l->source = (sl_config_source){.path = d->path,
+                                   .kafka_property = sl_kafka_property_check,
                                    .environment = (const char *const *)environ,
                                    .lookup = sl_data_for_configuration,
                                    .lookup_context = &l->reading};
@@ -628,16 +633,22 @@ static void poll_engine(daemon_state *d) {
     }
 }
 
-/* Not to a gate that keeps requests: files can wait. */
-static void submit_files(daemon_state *d) {
-    if (!d->stopping && d->next == NULL && sl_gate_is_open(d->gate))
+/* Not to a gate that keeps requests: files and topics can wait. */
+static void turn_sources(daemon_state *d) {
+    const bool open = d->next == NULL && d->engine != NULL && sl_gate_is_open(d->gate);
+    if (d->stopping) {
+        sl_kafka_intake_stop(d->kafka, d->engine != NULL && sl_engine_stopped(d->engine) ? d->engine : NULL);
+        return;
+    }
+    if (open)
         sl_sources_turn(d->sources, sl_gate_intake(d->gate));
+    sl_kafka_intake_turn(d->kafka, open ? d->engine : NULL);
 }
 
 static void on_turn(void *context) {
     daemon_state *d = context;
     stop_engine(d);
-    submit_files(d);
+    turn_sources(d);
     poll_engine(d);
     sl_admin_taps_turn(d->port.taps, sl_monotonic_us());
     if (d->loading.running && !d->stopping && atomic_load(&d->loading.done))
@@ -647,7 +658,7 @@ static void on_turn(void *context) {
     /* The last replies leave before the loop ends, as far as their readers take them. */
     if (!d->stopping || (d->engine != NULL && !sl_engine_stopped(d->engine) && !d->at_once))
         return;
-    if (!servers_open(d))
+    if (!servers_open(d) && (d->at_once || d->engine == NULL || sl_kafka_intake_stopped(d->kafka)))
         sl_loop_stop(d->loop);
     else if (sl_monotonic_us() - d->stopping_at_us > LINGER_US)
         close_servers(d);
@@ -657,7 +668,7 @@ static void on_tick(void *context) {
     daemon_state *d = context;
     int64_t now = sl_monotonic_us();
     stop_engine(d);
-    submit_files(d);
+    turn_sources(d);
     sl_admin_taps_turn(d->port.taps, now);
     sl_data_refresh_poll(d->refresh, d->stopping || d->next != NULL ? NULL : d->engine);
     sl_gate_refuse(d->gate, d->stopping);
@@ -717,6 +728,18 @@ static sl_status lock_directory(const sl_config *c, sl_error *error) {
     return status;
 }
 
+static sl_status join_groups(daemon_state *d, sl_error *error) {
+    const sl_kafka_host host = {.loop = sl_loop_uv(d->loop),
+                                .clock = &d->clock,
+                                .metrics = d->metrics,
+                                .budget = &d->budget,
+                                .identity = sl_engine_identity(d->engine),
+                                .wake_loop = wake_loop,
+                                .flush = port_flush,
+                                .context = d};
+    return sl_kafka_intake_create(d->config, &host, &d->kafka, error);
+}
+
 static sl_status start(daemon_state *d, sl_error *error) {
     const sl_config *c = d->config;
     sl_status status = lock_directory(c, error);
@@ -764,7 +787,7 @@ static sl_status start(daemon_state *d, sl_error *error) {
     const sl_sources_host host = {.clock = &d->clock, .metrics = d->metrics, .wake_loop = wake_loop, .context = d};
     if (status == SL_OK)
         status = sl_sources_create(c, &host, &d->sources, error);
-    return status;
+    return status == SL_OK ? join_groups(d, error) : status;
 }
 
 static void finish(daemon_state *d) {
@@ -779,6 +802,7 @@ static void finish(daemon_state *d) {
     sl_data_refresh_destroy(d->refresh);
     stop_threads(d);
     sl_sources_destroy(d->sources);
+    sl_kafka_intake_destroy(d->kafka);
     sl_delivery_destroy(d->delivery);
     if (d->loop != NULL)
         sl_loop_destroy(d->loop);

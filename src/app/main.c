@@ -78,7 +78,8 @@ static int load(const char *path, bool with_environment, int64_t patience_us, sl
     const sl_config_source source = {.path = path,
                                      .environment = with_environment ? (const char *const *)environ : none,
                                      .lookup = with_environment ? sl_data_for_configuration : lookup_here,
-                                     .lookup_context = &reading};
+                                     .lookup_context = &reading,
+                                     .kafka_property = sl_kafka_property_check};
     return load_from(&source, config);
 }
 

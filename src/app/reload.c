@@ -6,33 +6,6 @@ static bool same_text(const char *a, const char *b) {
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-bool sl_reload_needs_restart(const sl_config *old, const sl_config *next, sl_buffer *out) {
-    const struct {
-        const char *key;
-        bool same;
-    } fixed[] = {
-        {"data_dir", same_text(old->data_dir, next->data_dir)},
-        {"memory", old->memory == next->memory},
-        {"http.listen", same_text(old->http.listen, next->http.listen)},
-        {"http.tls.cert", same_text(old->http.tls_cert, next->http.tls_cert)},
-        {"http.tls.key", same_text(old->http.tls_key, next->http.tls_key)},
-        {"http.max_body", old->http.max_body == next->http.max_body},
-        {"http.max_connections", old->http.max_connections == next->http.max_connections},
-        {"http.header_timeout", old->http.header_timeout_us == next->http.header_timeout_us},
-        {"http.idle_timeout", old->http.idle_timeout_us == next->http.idle_timeout_us},
-        {"admin.listen", same_text(old->admin.listen, next->admin.listen)},
-    };
-    bool any = false;
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-        if (!fixed[i].same) {
-            sl_buffer_printf(out, "%s%s", any ? ", " : "", fixed[i].key);
-            any = true;
-        }
-    if (any)
-        sl_buffer_text(out, ": another value takes a restart");
-    return any;
-}
-
 /* --- what is said of one stream or window --- */
 
 typedef struct section {
@@ -67,6 +40,42 @@ static bool same_section(const sl_config *a, const sl_config *b, const char *lis
     const section x = find_section(a->text, list, name), y = find_section(b->text, list, name);
     return x.text != NULL && y.text != NULL && x.length == y.length &&
            memcmp(x.text, y.text, x.length) == 0;
+}
+
+/* A member of a group doesn't change its clothes. Secrets aren't in the text: another password takes a restart that a person thinks of. */
+static bool same_kafka(const sl_config *a, const sl_config *b) {
+    bool same = a->kafka_count == b->kafka_count;
+    for (uint32_t i = 0; i < a->kafka_count && same; i++)
+        same = same_section(a, b, "sources", a->kafkas[i].name);
+    return same;
+}
+
+bool sl_reload_needs_restart(const sl_config *old, const sl_config *next, sl_buffer *out) {
+    const struct {
+        const char *key;
+        bool same;
+    } fixed[] = {
+        {"data_dir", same_text(old->data_dir, next->data_dir)},
+        {"memory", old->memory == next->memory},
+        {"http.listen", same_text(old->http.listen, next->http.listen)},
+        {"http.tls.cert", same_text(old->http.tls_cert, next->http.tls_cert)},
+        {"http.tls.key", same_text(old->http.tls_key, next->http.tls_key)},
+        {"http.max_body", old->http.max_body == next->http.max_body},
+        {"http.max_connections", old->http.max_connections == next->http.max_connections},
+        {"http.header_timeout", old->http.header_timeout_us == next->http.header_timeout_us},
+        {"http.idle_timeout", old->http.idle_timeout_us == next->http.idle_timeout_us},
+        {"admin.listen", same_text(old->admin.listen, next->admin.listen)},
+        {"sources.NAME.kafka", same_kafka(old, next)},
+    };
+    bool any = false;
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        if (!fixed[i].same) {
+            sl_buffer_printf(out, "%s%s", any ? ", " : "", fixed[i].key);
+            any = true;
+        }
+    if (any)
+        sl_buffer_text(out, ": another value takes a restart");
+    return any;
 }
 
 static const sl_config_stream *find_stream(const sl_config *c, const char *name) {

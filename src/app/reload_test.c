@@ -40,6 +40,7 @@ static void keys_that_take_a_restart_are_named(void **state) {
         {"http: {tls: {cert: a, key: b}}\n", "http.tls.cert, http.tls.key: another value takes a restart"},
         {"http: {max_connections: 9, header_timeout: 1s, idle_timeout: 1s}\n",
          "http.max_connections, http.header_timeout, http.idle_timeout: another value takes a restart"},
+        {"sources: {t: {kafka: {brokers: b, topics: [t]}}}\n", "sources.NAME.kafka: another value takes a restart"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sl_config *old = load(""), *next = load(cases[i][0]);

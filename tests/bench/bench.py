@@ -11,6 +11,8 @@ backlog     start with 10 GB in the journal (--backlog GB)
 w3          W1 with the lake on S3 and the windows in PostgreSQL (tests/rigs), in turn with W1 on the embedded
             store: the ratio counts
 drain       S3 refuses connections while as many files are cut as in two hours (one a minute); then it is back
+w4          W1's events wait in a topic of 4 partitions -> Parquet and windows; beside it a consumer that drops them
+            (kafka_drop.c), in turn
 steps       what contract, set, require, lookup (100,000 users), user_agent, geoip and dedupe add to W1's CPU, alone and
             together
 
@@ -36,7 +38,7 @@ import urllib.error
 import urllib.request
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-PARTS = ["w1", "w2", "ack", "visibility", "partitions", "x4", "backlog", "w3", "drain", "steps", "kinesis"]
+PARTS = ["w1", "w2", "ack", "visibility", "partitions", "x4", "backlog", "w3", "drain", "steps", "kinesis", "w4"]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 SCHEMA = {
@@ -555,6 +557,63 @@ def run_steps(options):
     return result
 
 
+def topic_of(options):
+    """A broker of its own with W1's events in 4 partitions."""
+    sys.path.insert(0, str(TOP / "tests" / "integration"))
+    import rigs
+
+    rig = rigs.own("kafka")
+    kafka = rigs.Kafka(rig.variables)
+    topic = kafka.topic("w4", 4)
+    with open(options.file, "rb") as source:
+        feed = subprocess.Popen(["head", "-n", str(options.events)], stdin=source, stdout=subprocess.PIPE)
+        subprocess.run(["kcat", "-P", "-b", kafka.brokers, "-t", topic, "-X", "linger.ms=20", "-X", "sticky.partitioning.linger.ms=0"],
+                       stdin=feed.stdout, check=True)
+    return rig, kafka.brokers, topic
+
+
+def drain_topic(options, brokers, topic):
+    """The daemon's figures from its first message to the answered flush, its rate to the last message."""
+    source = {"kafka": {"brokers": brokers, "topics": [topic], "group": f"w4-{time.time():.0f}"}}
+    daemon = Daemon(options, "w4", more={"sources": {"topic": source}}, stream={"from": ["topic"]})
+    cpu, began = daemon.cpu_s(), 0
+    profile = Profile(options, daemon, "w4")
+    while (count := daemon.metric("sluice_kafka_messages_total")) < options.events:
+        began = began or (time.monotonic() if count else 0)
+        time.sleep(0.05 if began else 0.005)
+    wall = time.monotonic() - began
+    daemon.flush()
+    used = daemon.cpu_s() - cpu
+    profile.end()
+    daemon.audit()
+    daemon.stop()
+    rows = rows_in(options, daemon.parquet())
+    if rows != options.events:
+        sys.exit(f"bench: {options.events} events were in the topic, {rows} rows are in the lake")
+    result = {"events_per_s": options.events / wall, "cpu_s_per_million": used / options.events * 1e6,
+              "peak_memory_mib": daemon.peak / 2**20}
+    daemon.remove()
+    return result
+
+
+def run_w4(options, median):
+    """In turn with the bare consumer, so that both have the same neighbours; each counts with its median."""
+    program = options.work / "kafka_drop"
+    subprocess.run(["cc", "-O2", "-o", str(program), str(TOP / "tests/bench/kafka_drop.c"), "-lrdkafka"], check=True)
+    rig, brokers, topic = topic_of(options)
+    bare, ours = [], []
+    for _ in range(options.runs):
+        done = subprocess.run([str(program), brokers, topic, str(options.events)], stdout=subprocess.PIPE, check=True)
+        bare.append(json.loads(done.stdout))
+        ours.append(drain_topic(options, brokers, topic))
+    rig.down()
+    result, beside = median(ours), median(bare)
+    for name in ("cpu_s_per_million", "events_per_s"):
+        result[name + "_bare"] = beside[name]
+    result["rate_ratio"] = result["events_per_s"] / beside["events_per_s"]
+    return result
+
+
 def run_drain(options):
     """A file each 500 ms for 70 s: at least as many as two hours make by the default of one a minute."""
     outside = Outside(proxied=True)
@@ -699,6 +758,10 @@ def targets(r):
     if "w3" in r:
         add("W3 CPU / W1's in the same run", r["w3"]["cpu_ratio"], 1.15)
         add("W3 peak memory, MiB", r["w3"]["peak_memory_mib"], 256)
+    if "w4" in r:
+        add("W4 CPU, s per million messages", r["w4"]["cpu_s_per_million"], 1.2)
+        add("W4 rate / the bare consumer's", r["w4"]["rate_ratio"], 0.6, False)
+        add("W4 peak memory, MiB", r["w4"]["peak_memory_mib"], 256)
     if "drain" in r:
         add("drain: peak memory, MiB", r["drain"]["peak_memory_drain_mib"], 256)
         add("drain: MiB more than while S3 is away",
@@ -753,6 +816,7 @@ def main():
         "drain": lambda: run_drain(options),
         "steps": lambda: run_steps(options),
         "kinesis": lambda: run_kinesis(options, median),
+        "w4": lambda: run_w4(options, median),
     }
     results = {"load_average_before": os.getloadavg()[0], "processors": os.cpu_count()}
     print(f"{options.events:,} events in {options.file.name}, {options.file.stat().st_size / 1e9:.2f} GB; "

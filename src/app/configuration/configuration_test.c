@@ -448,9 +448,7 @@ static const struct {
      "a dead letter; its texts are cut (truncate)",
      SL_EINVAL},
     /* what later builds know */
-    {"sources: { o: { kafka: { brokers: b } } }\n",
-     "configuration:1:17: sources.o.kafka: this build doesn't have Kafka sources yet",
-     SL_EUNSUPPORTED},
+    {"sources: { o: { kafka: { brokers: b } } }\n", "configuration:1:17: source o: needs topics (SLUICE_KAFKA_TOPICS)", SL_EINVAL},
     {"lookups: { u: { csv: u.csv, key: id, refresh: 10ms } }\n", "configuration:1:47: lookup u: `refresh` is 1s or more", SL_EINVAL},
     {"lookups: { u: { csv: \"s3://bucket\", key: id } }\n", "configuration:1:22: lookup u: expected s3://BUCKET/KEY", SL_EINVAL},
     {"lookups: { u: { sqlite: u.db, key: id } }\n", "configuration:1:12: lookup u: needs one of `table` and `query`", SL_EINVAL},

@@ -49,7 +49,7 @@ static void every_fixed_leaf_answers_to_its_variable(void **state) {
         snprintf(variable, sizeof variable, "%s=\x01 no value of any kind", name);
         const char *const environment[] = {variable, NULL};
         sl_config *c = load_with("", environment);
-        assert_int_equal(last.count, 0);
+        assert_true(last.count == 0 || strstr(last.text, "unknown") == NULL); /* A password without TLS is warned of. */
         /* It is taken as a text, or refused under the variable's own name. */
         assert_true(c || !strncmp(wrong.text, name, strlen(name)));
         if (c)
@@ -84,7 +84,7 @@ static void a_mistake_in_a_variable_is_reported_under_its_name(void **state) {
         {"SLUICE_S3_TAGS=a", "SLUICE_S3_TAGS: s3.tags: expected NAME=VALUE, such as { "
                              "team: data } or [team=data]"},
         {"SLUICE_KAFKA_BROKERS=b:9092",
-         "SLUICE_KAFKA_BROKERS: sources.kafka.kafka: this build doesn't have Kafka sources yet"},
+         "SLUICE_KAFKA_BROKERS: source kafka: needs topics (SLUICE_KAFKA_TOPICS)"},
         {"SLUICE_INGEST_LOG=kafka://x",
          "SLUICE_INGEST_LOG: this build doesn't have a Kafka topic as its log yet"},
         {"SLUICE_SCHEMA=/nowhere.json",

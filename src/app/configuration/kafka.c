@@ -214,10 +214,6 @@ static void check_metadata(sl_loader *l, const sl_config_kafka *k, const sl_node
 
 void sl_loader_check_kafka(sl_loader *l, sl_config_kafka *k, const sl_node *source) {
     const sl_node *node = sl_yaml_child(source, "kafka");
-    if (!l->source->kafka_property) { /* Until this build reads from Kafka. */
-        sl_problem_add(&l->problems, node, true, SL_EUNSUPPORTED, "sources.%s.kafka: this build doesn't have Kafka sources yet", k->name);
-        return;
-    }
     uint32_t before = l->problems.count;
     if (!k->broker_count)
         sl_problem_add(&l->problems, node, true, SL_EINVAL, "source %s: needs brokers, such as broker:9092 (SLUICE_KAFKA_BROKERS)", k->name);

@@ -696,6 +696,10 @@ bool sl_engine_ready(const sl_engine *e) {
     return !e->scanning_keys;
 }
 
+uint64_t sl_engine_taken(const sl_engine *e) { return e->journal_next; }
+
+const char *sl_engine_identity(const sl_engine *e) { return e->partition; }
+
 static uint64_t delivered_of(const table *t) { return t->entries_open != 0 ? t->delivered : t->cursor; }
 
 uint64_t sl_engine_delivered(const sl_engine *e) {

@@ -341,7 +341,7 @@ sl_status intake_submit(sl_intake *intake, const sl_intake_request *r) {
     sl_engine *e = (sl_engine *)(void *)((char *)intake - offsetof(sl_engine, intake));
     if (e->stopping || !sl_engine_ready(e))
         return SL_ENOMEM;
-    if (r->length > e->config->http.max_body)
+    if (r->length > e->config->http.max_body && r->format.kind != SL_FORMAT_MESSAGES)
         return SL_ELIMIT;
     if (e->journal_full && engine_now(e) - e->journal_full_at_us < SL_SECOND_US)
         return SL_ENOSPC;

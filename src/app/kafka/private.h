@@ -1,0 +1,103 @@
+/** @file private.h
+ * A source and its partitions.
+ */
+#pragma once
+
+#include "sluice/kafka.h"
+#include "sluice/kafka_intake.h"
+#include "sluice/messages.h"
+
+enum { MARKS_MAX = 256, CHUNK_MOST = 1 << 20, CHUNK_LEAST = 64 << 10 };
+
+typedef struct source source;
+
+/** What a chunk holds. */
+typedef struct figures {
+    int64_t messages, bytes, tombstones;
+} figures;
+
+/** The log has everything below `to`, and its part below `position` of the log. */
+typedef struct mark {
+    uint64_t position;
+    int64_t to;
+} mark;
+
+typedef enum partition_stage {
+    PARTITION_NEW,     /**< Assigned; the engine isn't asked yet. */
+    PARTITION_ASKING,  /**< The brokers are. */
+    PARTITION_READS,
+    PARTITION_STANDS,  /**< By an alarm, until a person has looked at it. */
+} partition_stage;
+
+typedef struct partition {
+    struct partition *next;
+    source *of;
+    char *topic, *identity; /**< identity: "kafka:CLUSTER/TOPIC/NUMBER@GROUP" */
+    int32_t number;
+    partition_stage stage;
+    bool gone;             /**< Given up, or another's: nothing more is taken of it. */
+    bool lost;             /**< It is another's already. */
+    bool has_marks, has_committed;
+    int64_t low, high, group_offset;
+    int64_t at;            /**< The next offset to take. -1: not known. */
+    uint64_t check;        /**< Of the last message that was taken. */
+    bool unverified;       /**< The message before `at` is still to come, and to be the one that `check` is of. */
+    sl_buffer filling, flying;  /**< Bodies of records: being made; with the engine. */
+    size_t counted;        /**< Of their memory, in the budget. */
+    int64_t filling_to, flying_to;
+    uint64_t filling_check;
+    figures filling_figures, flying_figures;
+    bool asked;            /**< `flying` is with the engine. */
+    int64_t retry_us;
+    mark marks[MARKS_MAX]; /**< Not delivered yet, oldest first. */
+    uint32_t mark_count;
+    int64_t delivered, committed; /**< Offsets; -1: none. */
+    sl_metric *lag;
+} partition;
+
+struct source {
+    sl_kafka_intake *of;
+    char *name, *group, *stream, *member;
+    bool latest;
+    sl_kafka_consumer *consumer;
+    partition *partitions;
+    uint32_t partition_count;
+    sl_engine *engine;     /**< Of this turn. */
+    bool fed;              /**< Messages came since the last turn. */
+    uint64_t fed_bytes;    /**< Since the last nudge. */
+    bool nudging;          /**< A question is on its way that nobody needs the answer of. */
+    int64_t nudged_at_us;
+    bool held;             /**< `messages` took less than all. */
+    bool dead;             /**< A fatal error. */
+    bool committing;       /**< One commit is on its way. */
+    bool revoking, flushing;
+    uint32_t asking;       /**< Answers on their way. */
+    int64_t ask_at_us, every_at_us, flush_at_us, revoked_at_us, leave_by_us;
+    bool told;             /**< That the engine takes nothing. */
+    bool closing, leaving;
+    uint64_t memory;       /**< librdkafka's, in the budget. */
+    sl_metric *messages, *bytes, *tombstones, *lag, *assigned, *stopped, *rebalances, *retries, *errors;
+};
+
+struct sl_kafka_intake {
+    sl_kafka_host host;
+    char *identity;
+    source *sources;
+    uint32_t count;
+    uint64_t memory;       /**< Of the configuration. */
+};
+
+int64_t intake_now(const source *s);
+
+/* partition.c: from messages to records, and back to offsets */
+uint64_t message_check(const sl_kafka_message *m);
+/** @return How many were taken: fewer when both chunks are full. */
+uint32_t partition_take(partition *p, const sl_kafka_message *messages, uint32_t count);
+void partition_turn(partition *p); /**< Submit what is due; see what was delivered. */
+/** The log has everything below `to` where it goes on at `position`. */
+void partition_mark(partition *p, uint64_t position, int64_t to);
+bool partition_idle(const partition *p); /**< Nothing of it is in memory any more. */
+void partition_stand(partition *p, const char *why);
+void partition_free(partition *p);
+/** {…} to {…,"NAME":{"topic":…}}; others as they are. @return false: no memory. */
+bool message_with_metadata(const partition *p, const sl_kafka_message *m, sl_buffer *out);
