@@ -2,6 +2,7 @@
 #include "sluice/audit.h"
 #include "sluice/daemon.h"
 #include "ddl.h"
+#include "kafka_check.h"
 
 #include "sluice/data.h"
 #include "sluice/engine.h"
@@ -162,12 +163,20 @@ static int run(const arguments *a) {
 
 static int validate(const arguments *a) {
     sl_config *config;
-    int code = load(a->file != NULL ? a->file : a->config, !a->no_environment, 0, &config);
+    const char *path = a->file != NULL ? a->file : a->config;
+    int code = load(path, !a->no_environment, 0, &config);
     if (code != 0)
         return code;
-    (void)printf("ok: %u streams, %u windows\n", config->stream_count, config->window_count);
+    sl_buffer problems = SL_BUFFER_EMPTY;
+    if (a->no_environment || sl_kafka_check(config, path, warn, NULL, &problems)) {
+        (void)printf("ok: %u streams, %u windows\n", config->stream_count, config->window_count);
+    } else {
+        (void)fprintf(stderr, "sluice: %s\n", sl_buffer_cstr(&problems));
+        code = EXIT_CONFIGURATION;
+    }
+    sl_buffer_fini(&problems);
     sl_config_destroy(config);
-    return 0;
+    return code;
 }
 
 static int test(const arguments *a) {

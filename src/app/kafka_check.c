@@ -1,0 +1,98 @@
+#include "kafka_check.h"
+
+#include "sluice/kafka.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { QUESTION_MS = 5000 };
+
+typedef struct check {
+    const sl_config_kafka *kafka;
+    const char *file;
+    sl_buffer *problems;
+} check;
+
+static void problem(const check *c, const char *text) {
+    if (c->problems->length != 0)
+        sl_buffer_byte(c->problems, '\n');
+    if (c->file != NULL && c->kafka->line != 0)
+        sl_buffer_printf(c->problems, "%s:%u: ", c->file, c->kafka->line);
+    sl_buffer_printf(c->problems, "source %s: %s", c->kafka->name, text);
+}
+
+/* librdkafka's words for a file that isn't there are OpenSSL's. */
+static bool check_files(const check *c) {
+    const sl_kafka_options *o = &c->kafka->options;
+    const char *const files[][2] = {{"ca", o->ca_file}, {"cert", o->cert_file}, {"key", o->key_file}};
+    bool good = true;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        FILE *f = files[i][1] != NULL ? fopen(files[i][1], "rb") : NULL;
+        sl_error error;
+        if (files[i][1] != NULL && f == NULL) {
+            (void)sl_error_set(&error, SL_ENOTFOUND, "tls.%s: cannot read '%.200s': %s", files[i][0], files[i][1], strerror(errno));
+            problem(c, error.text);
+            good = false;
+        }
+        if (f != NULL)
+            (void)fclose(f);
+    }
+    return good;
+}
+
+/* Brokers drop who speaks another protocol than their listener, without a word. */
+static const char *spoken(const char *security) {
+    return strcmp(security, "plaintext") == 0        ? "by PLAINTEXT, as neither `tls` nor `sasl` is set"
+           : strcmp(security, "ssl") == 0            ? "by SSL, as `tls` is set and `sasl` isn't"
+           : strcmp(security, "sasl_plaintext") == 0 ? "by SASL_PLAINTEXT, as `sasl` is set and `tls` isn't"
+                                                     : "by SASL_SSL, as `tls` and `sasl` are set";
+}
+
+static sl_status check_topic(const check *c, sl_kafka_reader *reader, const char *topic) {
+    sl_error error = {0};
+    uint32_t partitions;
+    sl_status status = sl_kafka_reader_topic(reader, topic, &partitions, &error);
+    if (status == SL_ENOTFOUND && topic[0] == '^')
+        return SL_OK; /* What a pattern finds may come later. */
+    if (status != SL_OK)
+        problem(c, error.text);
+    return status;
+}
+
+static void ask(const check *c, const sl_kafka_options *options) {
+    sl_kafka_reader *reader;
+    sl_error error = {0};
+    uint32_t partitions;
+    sl_status status = sl_kafka_reader_create(options, &reader, &error);
+    if (status == SL_OK)
+        status = sl_kafka_reader_topic(reader, NULL, &partitions, &error);
+    if (status != SL_OK) {
+        (void)sl_error_context(&error, "asked %s", spoken(options->security));
+        problem(c, error.text);
+    }
+    /* What one topic lacks says nothing of the others; brokers that don't answer are asked no more. */
+    bool answered = status == SL_OK;
+    for (uint32_t i = 0; i < options->topic_count && answered; i++) {
+        status = check_topic(c, reader, options->topics[i]);
+        answered = status == SL_OK || status == SL_ENOTFOUND || status == SL_EDENIED;
+    }
+    sl_kafka_reader_destroy(reader);
+}
+
+static void check_source(const check *c, sl_config_warn_fn *warn, void *context) {
+    sl_kafka_options options = c->kafka->options;
+    options.timeout_ms = QUESTION_MS;
+    sl_error text;
+    if (sl_kafka_warning(&options, &text)) {
+        (void)sl_error_context(&text, "source %s", c->kafka->name);
+        warn(context, text.text);
+    }
+    if (check_files(c))
+        ask(c, &options);
+}
+
+bool sl_kafka_check(const sl_config *config, const char *file, sl_config_warn_fn *warn, void *context, sl_buffer *problems) {
+    for (uint32_t i = 0; i < config->kafka_count; i++)
+        check_source(&(check){&config->kafkas[i], file, problems}, warn, context);
+    return problems->length == 0 && !problems->failed;
+}
