@@ -4,7 +4,7 @@
 import sys
 import time
 
-from kafka_topics import KAFKA, once, reader, taken, values
+from kafka_topics import KAFKA, lake_ids, once, reader, taken, values
 from rigs import Kafka, own
 from support import Watch, flush_until, noise, run_tests, started, stopped, wait_for, within
 
@@ -27,6 +27,15 @@ def test_the_broker_goes_and_comes_back(root):
     kafka.produce(topic, values(2000, 1000))
     taken(d, 3000)
     once(d, range(3000))
+    kafka.produce(topic, values(3000, 60000))
+    wait_for("some of the rest", lambda: d.metric("sluice_kafka_messages_total") > 3000)
+    rig.stop()
+    stopped(d, 60)  # Nobody answers: not the last commit, nor the goodbye.
+    rig.start()
+    started(d)
+    wait_for("partitions", lambda: d.metric("sluice_kafka_partitions") == 2)
+    wait_for("all rows", lambda: (flush_until(d), len(lake_ids(d)) >= 63000)[1])
+    once(d, range(63000))
     stopped(d)
     rig.down()
 

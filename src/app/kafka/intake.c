@@ -9,6 +9,7 @@
 
 enum { OWN_PROPERTIES = 2, MEMORY_LEAST = 4 << 20, MEMORY_MOST = 64 << 20 };
 #define EVERY_US SL_SECOND_US          /* Commits, lag, and questions that failed. */
+#define QUESTION_MS 3000               /* A stop may have to wait for two. */
 #define NUDGE_US 5000                  /* Between nudges. */
 #define LEAVE_US (3 * SL_SECOND_US)     /* For the last commit at a stop. */
 #define GIVE_UP_US (4 * SL_MINUTE_US)  /* Of a revocation: within max.poll.interval.ms. */
@@ -499,6 +500,7 @@ static sl_status join(source *s, const sl_config_kafka *from, sl_error *error) {
     options.properties = properties;
     options.property_count += OWN_PROPERTIES;
     options.memory_bytes = s->memory;
+    options.timeout_ms = QUESTION_MS;
     const sl_kafka_consumer_callbacks callbacks = {.assigned = on_assigned,
                                                    .revoked = on_revoked,
                                                    .lost = on_lost,

@@ -12,7 +12,8 @@
 
 #include <string.h>
 
-enum { CALLS_A_TURN = 4, POLL_MS = 1000, LAST_MS = 50 };
+enum { CALLS_A_TURN = 4, POLL_MS = 1000, LAST_MS = 50,
+       LEAVE_MS = 5000 /* Without the brokers nobody can leave a group; librdkafka would wait for them. */ };
 
 part *sl_kafka_part(const sl_kafka_consumer *c, const char *topic, int32_t partition) {
     if (c->last != NULL && c->last->partition == partition && strcmp(c->last->topic, topic) == 0)
@@ -174,7 +175,7 @@ static void on_turn(void *context) {
     sl_kafka_group_turn(c);
     sl_kafka_questions_turn(c);
     take_messages(c);
-    if (c->ending && (c->closing == NULL || rd_kafka_consumer_closed(c->client)))
+    if (c->ending && (c->closing == NULL || rd_kafka_consumer_closed(c->client) || uv_now(c->loop) >= c->leave_by_ms))
         finish(c);
 }
 
@@ -281,6 +282,8 @@ void sl_kafka_consumer_close(sl_kafka_consumer *c, void (*closed)(void *context)
     c->closed = closed;
     c->closed_context = context;
     c->ending = true;
+    uv_update_time(c->loop);
+    c->leave_by_ms = uv_now(c->loop) + LEAVE_MS;
     c->closing = rd_kafka_queue_new(c->client);
     sl_kafka_wake_watch(c->wake, c->closing);
     rd_kafka_error_t *failure = rd_kafka_consumer_close_queue(c->client, c->closing);

@@ -41,6 +41,7 @@ struct sl_kafka_consumer {
     bool releasing; /* The release was called; to be done in the next turn. */
     bool revoking;  /* Waits for the release. */
     bool held, ending, ended;
+    uint64_t leave_by_ms; /* Of the loop's clock, once it is ending. */
     /* Taken from the queue: [at, count) isn't the owner's yet. */
     rd_kafka_message_t *batch[MESSAGES_A_CALL];
     sl_kafka_message given[MESSAGES_A_CALL];

@@ -66,3 +66,6 @@ static inline void *sl_kafka_bytes(const void *bytes) {
 
 /* Copies and queues. @return as sl_kafka_produce(). */
 sl_status sl_kafka_send(rd_kafka_t *client, const sl_kafka_record *record, sl_error *error);
+
+/* questions.c: the first and the next offset of each partition in the list, within about twice `ms`. Blocks. */
+rd_kafka_resp_err_t sl_kafka_ask_marks(rd_kafka_t *client, const rd_kafka_topic_partition_list_t *list, sl_kafka_marks *marks, int ms);

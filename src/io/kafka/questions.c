@@ -185,19 +185,36 @@ bool sl_kafka_answer(sl_kafka_consumer *c, rd_kafka_event_t *event) {
 
 /* --- marks --- */
 
+/* By the question for times, whose special ones are the first and the next offset (Kafka protocol, ListOffsets). The question for the
+ * marks themselves forgets its timeout: while the partition's broker is away it never comes back (2.0.2). */
+rd_kafka_resp_err_t sl_kafka_ask_marks(rd_kafka_t *client, const rd_kafka_topic_partition_list_t *list, sl_kafka_marks *marks, int ms) {
+    static const int64_t times[2] = {RD_KAFKA_OFFSET_BEGINNING, RD_KAFKA_OFFSET_END};
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    for (int which = 0; which < 2 && code == RD_KAFKA_RESP_ERR_NO_ERROR; which++) {
+        rd_kafka_topic_partition_list_t *asked = rd_kafka_topic_partition_list_copy(list);
+        for (int i = 0; i < asked->cnt; i++)
+            asked->elems[i].offset = times[which];
+        code = rd_kafka_offsets_for_times(client, asked, ms);
+        for (int i = 0; i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+            const rd_kafka_topic_partition_t *at = &list->elems[i];
+            const rd_kafka_topic_partition_t *found = rd_kafka_topic_partition_list_find(asked, at->topic, at->partition);
+            code = found->err;
+            if (code == RD_KAFKA_RESP_ERR_NO_ERROR && found->offset < 0)
+                code = RD_KAFKA_RESP_ERR__TIMED_OUT; /* Its broker didn't answer in time. */
+            *(which == 0 ? &marks[i].low : &marks[i].high) = found->offset;
+        }
+        rd_kafka_topic_partition_list_destroy(asked);
+    }
+    return code;
+}
+
 static void look(uv_work_t *work) {
     question *q = work->data;
-    for (int i = 0; i < q->list->cnt && q->status == SL_OK; i++) {
-        const rd_kafka_topic_partition_t *at = &q->list->elems[i];
-        sl_kafka_marks *m = &q->marks[i];
-        *m = (sl_kafka_marks){.topic = at->topic, .partition = at->partition};
-        rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(q->owner->client, at->topic, at->partition, &m->low, &m->high,
-                                                                    q->owner->timeout_ms);
-        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-            continue;
+    for (int i = 0; i < q->list->cnt; i++)
+        q->marks[i] = (sl_kafka_marks){.topic = q->list->elems[i].topic, .partition = q->list->elems[i].partition};
+    rd_kafka_resp_err_t code = sl_kafka_ask_marks(q->owner->client, q->list, q->marks, q->owner->timeout_ms);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         q->status = sl_kafka_explain(&q->error, code, NULL);
-        (void)sl_error_context(&q->error, "%s [%d]", at->topic, (int)at->partition);
-    }
 }
 
 static void on_looked(uv_work_t *work, int code) {

@@ -77,21 +77,22 @@ static sl_status ask(sl_kafka_reader *r, kafka_question *question, void *context
 }
 
 typedef struct marks_question {
-    const char *topic;
-    int32_t partition;
-    int64_t low, high;
+    rd_kafka_topic_partition_list_t *list;
+    sl_kafka_marks marks;
 } marks_question;
 
 static rd_kafka_resp_err_t ask_marks(sl_kafka_reader *r, int ms, void *context) {
     marks_question *q = context;
-    return rd_kafka_query_watermark_offsets(r->client, q->topic, q->partition, &q->low, &q->high, ms);
+    return sl_kafka_ask_marks(r->client, q->list, &q->marks, ms);
 }
 
 sl_status sl_kafka_reader_marks(sl_kafka_reader *r, const char *topic, int32_t partition, int64_t *low, int64_t *high, sl_error *error) {
-    marks_question q = {topic, partition, 0, 0};
+    marks_question q = {.list = rd_kafka_topic_partition_list_new(1)};
+    rd_kafka_topic_partition_list_add(q.list, topic, partition);
     sl_status status = ask(r, ask_marks, &q, error);
-    *low = q.low;
-    *high = q.high;
+    rd_kafka_topic_partition_list_destroy(q.list);
+    *low = q.marks.low;
+    *high = q.marks.high;
     if (status != SL_OK)
         (void)sl_error_context(error, "%s [%d]", topic, (int)partition);
     return status;
