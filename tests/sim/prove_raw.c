@@ -13,7 +13,8 @@ typedef struct raw_zone {
     uint32_t stream;
     const char *directory;
     uint32_t *found;    /* by request */
-    uint64_t bad_bytes; /* of requests without any good event: their lines look all alike */
+    uint8_t **covered;  /* by request of messages, which may go on in another file: which of its bytes were found */
+    uint64_t bad_bytes; /* of broken lines that no good one stands before: they look all alike */
 } raw_zone;
 
 /* Record by record it holds the same. */
@@ -67,12 +68,55 @@ static bool took(const sim *s, const sim_request *r, uint32_t stream) {
     return stream == 1 && r->strays != 0;
 }
 
-/* Good events say which request they are of, and a body that has any begins with one. */
+/* Good events say which request they are of. */
+static bool is_good(const char *line, unsigned *request) {
+    unsigned id;
+    int kind = 0;
+    return sscanf(line, "{\"id\":%u,\"req\":%u,\"kind%n", &id, request, &kind) == 2 && kind != 0;
+}
+
+/* A request of messages lies in one piece, or in several files: this is one from the line on that stands here. */
+static size_t piece_length(raw_zone *z, const char *path, uint32_t number, const char *text, size_t length) {
+    const sim_request *r = &z->sim->requests[number];
+    const size_t line = strcspn(text, "\n");
+    const char *at = r->lines;
+    while (at != NULL && (strcspn(at, "\n") != line || memcmp(at, text, line) != 0))
+        at = (at = strchr(at, '\n')) != NULL ? at + 1 : NULL;
+    if (at == NULL)
+        sim_fail(z->sim, "%s: request %u has no such line: %.200s", path, number, text);
+    const size_t from = (size_t)(at - r->lines), left = r->length - from, piece = left < length ? left : length;
+    if (memcmp(at, text, piece) != 0 || (piece < left && at[piece - 1] != '\n'))
+        sim_fail(z->sim, "%s: request %u isn't there as it was sent", path, number);
+    if (z->covered[number] == NULL && (z->covered[number] = calloc(r->length, 1)) == NULL)
+        abort();
+    for (size_t i = from; i < from + piece; i++)
+        if (z->covered[number][i]++ != 0)
+            sim_fail(z->sim, "%s: request %u is there twice", path, number);
+    z->found[number] = 1;
+    return piece;
+}
+
+/* Broken lines at the begin of a file can't be told from those of other requests. */
+static uint64_t uncovered(const raw_zone *z, uint32_t number) {
+    const sim_request *r = &z->sim->requests[number];
+    uint64_t bytes = 0;
+    for (size_t at = 0, line; at < r->length && z->covered[number] != NULL; at += line) {
+        line = strcspn(r->lines + at, "\n") + 1;
+        if (z->covered[number][at] != 0)
+            continue;
+        unsigned of;
+        if (is_good(r->lines + at, &of))
+            sim_fail(z->sim, "request %u is there but for its line %.200s", number, r->lines + at);
+        bytes += line;
+    }
+    return bytes;
+}
+
+/* A body that has good events begins with one. */
 static size_t record_length(raw_zone *z, const char *path, const char *text, size_t length) {
     sim *s = z->sim;
-    unsigned id, number;
-    int kind = 0;
-    if (sscanf(text, "{\"id\":%u,\"req\":%u,\"kind%n", &id, &number, &kind) != 2 || kind == 0) {
+    unsigned number;
+    if (!is_good(text, &number)) {
         const char *end = memchr(text, '\n', length);
         if (end == NULL)
             sim_fail(s, "%s ends within a line", path);
@@ -82,6 +126,8 @@ static size_t record_length(raw_zone *z, const char *path, const char *text, siz
     if (number >= s->request_count || !took(s, &s->requests[number], z->stream))
         sim_fail(s, "%s holds a record of request %u", path, number);
     const sim_request *r = &s->requests[number];
+    if (r->format.kind == SL_FORMAT_MESSAGES)
+        return piece_length(z, path, number, text, length);
     if (r->length > length || memcmp(text, r->lines, r->length) != 0)
         sim_fail(s, "%s: request %u isn't there as it was sent", path, number);
     z->found[number]++;
@@ -125,6 +171,8 @@ static void check_records(raw_zone *z) {
             most += r->in || r->maybe ? r->length : 0;
             continue;
         }
+        least += uncovered(z, i);
+        most += uncovered(z, i);
         bool must = r->in && !s->quarantine, may = r->in || (r->maybe && (s->late || s->quarantine));
         if (z->found[i] > 1 || (must && z->found[i] == 0) || (!may && z->found[i] != 0))
             sim_fail(s, "request %u is in the raw zone %u times, it was %s", i, z->found[i],
@@ -146,7 +194,8 @@ void prove_raw(sim *s) {
                       .stream = i,
                       .directory = path};
         z.found = calloc(s->request_count + 1, sizeof *z.found);
-        if (z.found == NULL)
+        z.covered = calloc(s->request_count + 1, sizeof *z.covered);
+        if (z.found == NULL || z.covered == NULL)
             abort();
         sl_status status = z.files->list(z.files, path, zone_entry, &z, NULL);
         if (status != SL_OK && status != SL_ENOTFOUND)
@@ -155,6 +204,9 @@ void prove_raw(sim *s) {
             check_records(&z);
         else if (status == SL_OK)
             sim_fail(s, "%s is there, and nobody asked for it", path);
+        for (uint32_t k = 0; k < s->request_count; k++)
+            free(z.covered[k]);
+        free(z.covered);
         free(z.found);
     }
 }

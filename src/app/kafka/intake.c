@@ -68,13 +68,11 @@ static void on_assigned(void *context, const sl_kafka_place *places, uint32_t co
     wake(s);
 }
 
-/* What isn't in the log yet is read by whoever is next. */
+/* What was never given to the engine is read by whoever is next. */
 static void let_go(partition *p) {
     p->gone = true;
     sl_buffer_clear(&p->filling);
     p->filling_figures = (figures){0};
-    if (!p->asked)
-        sl_buffer_clear(&p->flying);
 }
 
 static void on_revoked(void *context, const sl_kafka_place *places, uint32_t count) {
@@ -104,7 +102,7 @@ static void on_lost(void *context, const sl_kafka_place *places, uint32_t count)
             continue;
         let_go(p);
         p->lost = true;
-        if (p->mark_count != 0 || p->asked)
+        if (p->mark_count != 0 || p->flying.length != 0)
             sl_message(SL_LEVEL_ERROR, "kafka", "a partition was lost before all of it was delivered: its next reader may bring events again",
                        "source=%s topic=%s partition=%" PRId32 " delivered=%" PRId64, s->name, p->topic, p->number, p->delivered);
     }
@@ -321,7 +319,7 @@ static void nudge(source *s) {
 static void forget_gone(source *s) {
     for (partition **at = &s->partitions; *at != NULL;) {
         partition *p = *at;
-        if (!p->gone || p->asked || (!p->lost && s->revoking)) {
+        if (!p->gone || p->flying.length != 0 || (!p->lost && s->revoking)) {
             at = &p->next;
             continue;
         }
@@ -346,8 +344,9 @@ static void flushed(void *context, sl_status status, const char *message) {
 static void revoke(source *s) {
     bool open = false, undelivered = false;
     for (const partition *p = s->partitions; p != NULL; p = p->next) {
-        open = open || (p->gone && !p->lost && (p->asked || to_commit(p)));
-        undelivered = undelivered || (p->gone && !p->lost && (p->asked || p->mark_count != 0));
+        const bool ours = p->gone && !p->lost;
+        open = open || (ours && to_commit(p));
+        undelivered = undelivered || (ours && (p->flying.length != 0 || p->mark_count != 0));
     }
     const bool late = intake_now(s) - s->revoked_at_us > GIVE_UP_US;
     if (undelivered && !late) {

@@ -19,6 +19,7 @@ typedef struct sl_kafka_consumer {
     void *tag;
     uint32_t releases, continues, holds, starts, questions;
     int64_t lag;
+    bool paused;
     sl_kafka_offset last; /* Of the last commit. */
     uint32_t commits;
     sl_status answer;
@@ -56,6 +57,12 @@ sl_status sl_kafka_consumer_start(sl_kafka_consumer *c, const char *topic, int32
 void sl_kafka_consumer_release(sl_kafka_consumer *c) { c->releases++; }
 void sl_kafka_consumer_continue(sl_kafka_consumer *c) { c->continues++; }
 void sl_kafka_consumer_hold(sl_kafka_consumer *c) { c->holds++; }
+sl_status sl_kafka_consumer_pause(sl_kafka_consumer *c, const char *topic, int32_t number, bool paused) {
+    (void)topic;
+    (void)number;
+    c->paused = paused;
+    return SL_OK;
+}
 void sl_kafka_consumer_commit(sl_kafka_consumer *c, const sl_kafka_offset *offsets, uint32_t count, sl_kafka_offsets_fn *done, void *context) {
     sl_error error = {0};
     assert_true(count != 0);
@@ -268,6 +275,7 @@ static void another_topic_under_the_same_name_stands_still(void **state) {
     assign();
     assert_int_equal(give(41, "{}"), 1);
     assert_int_equal(standing(), 1);
+    assert_true(the.paused);
     assert_int_equal(give(42, "{}"), 1);
     turn();
     assert_int_equal(engine.submits, 0);
@@ -539,6 +547,31 @@ static void a_revoked_partition_is_delivered_then_committed_then_released(void *
     end();
 }
 
+static void what_an_engine_left_unanswered_is_settled_before_a_partition_goes(void **state) {
+    (void)state;
+    begin(NULL);
+    assign();
+    (void)give(0, "{}");
+    turn();
+    the.calls.revoked(the.calls.context, &place, 1);
+    engine.knows = true; /* It is in the log all the same. */
+    engine.next = 1;
+    engine.taken = 4096;
+    const sl_intake_reply gone = {.status = 503};
+    engine.done(engine.token, &gone);
+    sl_kafka_intake_turn(intake, NULL); /* The next engine isn't there yet. */
+    assert_int_equal(the.releases, 0);
+    turn();
+    assert_int_equal(the.releases, 0);
+    engine.delivered = 4096;
+    turn();
+    turn();
+    assert_int_equal(the.last.offset, 1);
+    assert_int_equal(the.releases, 1);
+    assert_int_equal(engine.submits, 1);
+    end();
+}
+
 static void a_lost_partition_is_not_committed(void **state) {
     (void)state;
     begin(NULL);
@@ -603,6 +636,7 @@ int main(void) {
         cmocka_unit_test(offsets_are_committed_below_what_was_delivered),
         cmocka_unit_test(what_a_start_finds_in_the_log_is_committed_when_it_is_delivered),
         cmocka_unit_test(a_revoked_partition_is_delivered_then_committed_then_released),
+        cmocka_unit_test(what_an_engine_left_unanswered_is_settled_before_a_partition_goes),
         cmocka_unit_test(a_lost_partition_is_not_committed),
         cmocka_unit_test(a_stop_commits_what_was_delivered_and_leaves),
         cmocka_unit_test(the_name_in_the_group_follows_from_the_logs_identity),

@@ -150,6 +150,8 @@ void partition_stand(partition *p, const char *why) {
     if (p->stage != PARTITION_STANDS)
         sl_metric_add(p->of->stopped, 1);
     p->stage = PARTITION_STANDS;
+    sl_status paused = sl_kafka_consumer_pause(p->of->consumer, p->topic, p->number, true);
+    (void)paused; /* One that isn't started brings nothing anyway. */
     sl_message(SL_LEVEL_ERROR, "kafka", "a partition stands still", "source=%s topic=%s partition=%" PRId32 " reason=\"%s\"", p->of->name,
                p->topic, p->number, why);
 }
@@ -249,14 +251,14 @@ void partition_turn(partition *p) {
         note_delivered(p);
     if (p->asked || p->of->closing)
         return;
+    if (p->lost)
+        sl_buffer_clear(&p->flying); /* What isn't in the log is another's. */
     if (p->flying.length == 0 && p->filling.length != 0 && !p->gone)
         fly(p);
     if (p->flying.length != 0 && intake_now(p->of) >= p->retry_us)
         submit(p);
     count_memory(p);
 }
-
-bool partition_idle(const partition *p) { return !p->asked && p->flying.length == 0 && p->filling.length == 0; }
 
 void partition_free(partition *p) {
     sl_budget_give(p->of->of->host.budget, p->counted);

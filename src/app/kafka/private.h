@@ -96,7 +96,6 @@ uint32_t partition_take(partition *p, const sl_kafka_message *messages, uint32_t
 void partition_turn(partition *p); /**< Submit what is due; see what was delivered. */
 /** The log has everything below `to` where it goes on at `position`. */
 void partition_mark(partition *p, uint64_t position, int64_t to);
-bool partition_idle(const partition *p); /**< Nothing of it is in memory any more. */
 void partition_stand(partition *p, const char *why);
 void partition_free(partition *p);
 /** {…} to {…,"NAME":{"topic":…}}; others as they are. @return false: no memory. */
