@@ -232,6 +232,12 @@ static inline const sl_config_stream *sl_config_taker(const sl_config *config, c
     return NULL;
 }
 
+/** What the records of a source name as their stream: "" where conditions decide. */
+static inline const char *sl_config_taker_name(const sl_config *config, const char *source) {
+    const sl_config_stream *taker = sl_config_taker(config, source);
+    return taker == NULL ? "events" : taker->when != NULL ? "" : taker->name;
+}
+
 /** Where text comes from, so that tests need no environment. */
 typedef struct sl_config_source {
     const char *path;             /**< File, or NULL. */

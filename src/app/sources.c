@@ -220,7 +220,7 @@ static sl_status start_one(file_source *f, const sl_config *c, const sl_config_f
     f->name = sl_strdup(from->name);
     f->pattern = sl_strdup(from->path);
     f->state = sl_strdup(sl_buffer_cstr(&state));
-    f->stream = sl_strdup(taker == NULL ? "events" : taker->when != NULL ? "" : taker->name);
+    f->stream = sl_strdup(sl_config_taker_name(c, from->name));
     bool failed = state.failed || f->name == NULL || f->pattern == NULL || f->state == NULL || f->stream == NULL;
     sl_buffer_fini(&state);
     if (failed)

@@ -212,6 +212,17 @@ static void check_metadata(sl_loader *l, const sl_config_kafka *k, const sl_node
                        k->name, name);
 }
 
+/* It is part of the names that the log gives to partitions (SL_ORIGIN_TEXT_MAX), one on a line. */
+static void check_group(sl_loader *l, const sl_config_kafka *k, const sl_node *node) {
+    enum { MOST = 180 };
+    bool good = strlen(k->options.group) <= MOST;
+    for (const char *c = k->options.group; *c != 0; c++)
+        good = good && (unsigned char)*c >= ' ' && *c != 127;
+    if (!good)
+        sl_problem_add(&l->problems, sl_yaml_child(node, "group"), false, SL_EINVAL,
+                       "source %s: group: a name has at most %d bytes and no control characters", k->name, MOST);
+}
+
 void sl_loader_check_kafka(sl_loader *l, sl_config_kafka *k, const sl_node *source) {
     const sl_node *node = sl_yaml_child(source, "kafka");
     uint32_t before = l->problems.count;
@@ -222,6 +233,7 @@ void sl_loader_check_kafka(sl_loader *l, sl_config_kafka *k, const sl_node *sour
     join_brokers(l, k, node);
     check_topics(l, k, node);
     check_metadata(l, k, node);
+    check_group(l, k, node);
     settle_security(l, k, node);
     if (l->problems.count == before && !l->source->trial)
         check_others(l, k, node);

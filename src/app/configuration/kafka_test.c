@@ -126,6 +126,7 @@ static void every_mistake_has_its_place_and_its_mend(void **state) {
          "configuration:1:50: source k: topics: '^(b' is no regular expression (POSIX, extended)"},
         {"sources: { k: { kafka: { brokers: b, topics: [a, a] } } }", "configuration:1:50: sources.NAME.kafka.topics: 'a' is there twice"},
         {SOURCE("start: begin"), "configuration:3:10: sources.NAME.kafka.start: 'begin' is not one of earliest, latest"},
+        {SOURCE("group: \"a\\tb\""), "configuration:3:10: source k: group: a name has at most 180 bytes and no control characters"},
         {SOURCE("metadata: source"), "configuration:3:13: source k: metadata: 'source' is the name of a member that sluice adds itself"},
         {SOURCE("metadata: a.b"), "configuration:3:13: source k: metadata: 'a.b': a name is letters, digits and '_', begins with a letter or "
                                   "'_', and has at most 63 characters"},

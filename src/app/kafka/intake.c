@@ -10,7 +10,7 @@
 enum { OWN_PROPERTIES = 2, MEMORY_LEAST = 4 << 20, MEMORY_MOST = 64 << 20 };
 #define EVERY_US SL_SECOND_US          /* Commits, lag, and questions that failed. */
 #define QUESTION_MS 3000               /* A stop may have to wait for two. */
-#define NUDGE_US 5000                  /* Between nudges. */
+#define NUDGE_US 5000                  /* Between nudges while nothing comes; twice as long each time, up to EVERY_US. */
 #define LEAVE_US (3 * SL_SECOND_US)     /* For the last commit at a stop. */
 #define GIVE_UP_US (4 * SL_MINUTE_US)  /* Of a revocation: within max.poll.interval.ms. */
 #define SESSION_MS "120000" /* How long a daemon may be away, restarting, before others take its partitions. */
@@ -116,6 +116,7 @@ static uint32_t on_messages(void *context, void *tag, const sl_kafka_message *me
     for (uint32_t i = 0; i < got; i++)
         s->fed_bytes += messages[i].value_length;
     s->held = got < count;
+    s->room = false;
     wake(s);
     return got;
 }
@@ -181,8 +182,9 @@ static void ask(source *s) {
     }
     if (count != 0) {
         s->ask_at_us = intake_now(s) + EVERY_US;
-        s->asking = 2;
-        sl_kafka_consumer_marks(s->consumer, places, count, on_marks, s);
+        s->asking = count + 1;
+        for (uint32_t i = 0; i < count; i++) /* One by one: a partition without a leader holds up nobody else. */
+            sl_kafka_consumer_marks(s->consumer, &places[i], 1, on_marks, s);
         sl_kafka_consumer_committed(s->consumer, places, count, on_committed, s);
     }
     sl_free(places);
@@ -296,7 +298,9 @@ static void on_nudged(void *context, sl_status status, const sl_kafka_marks *mar
  * (before 2.2 no property says otherwise). Any answer of that broker wakes it, so it is asked something: when half of a
  * queue was taken, and when nothing comes although there is something. */
 static void nudge(source *s) {
-    const bool starved = !s->fed && !s->held && intake_now(s) - s->nudged_at_us >= NUDGE_US;
+    const bool starved = !s->fed && !s->held && intake_now(s) - s->nudged_at_us >= s->nudge_every_us;
+    if (s->fed)
+        s->nudge_every_us = NUDGE_US;
     s->fed = false;
     if (s->nudging || (!starved && s->fed_bytes < s->memory / 4))
         return;
@@ -309,6 +313,8 @@ static void nudge(source *s) {
     if (count != 0) {
         s->nudging = true;
         s->nudged_at_us = intake_now(s);
+        if (starved) /* The rest may be markers of transactions, which never come. */
+            s->nudge_every_us = s->nudge_every_us < EVERY_US / 2 ? 2 * s->nudge_every_us : EVERY_US;
         sl_kafka_consumer_marks(s->consumer, places, count, on_nudged, s);
     }
     sl_free(places);
@@ -367,6 +373,17 @@ static void revoke(source *s) {
     sl_kafka_consumer_release(s->consumer);
 }
 
+/* What was held up goes on when a chunk was taken, or when there is none that will be. */
+static void go_on(source *s) {
+    bool waits = false;
+    for (const partition *p = s->partitions; p != NULL; p = p->next)
+        waits = waits || p->flying.length != 0;
+    if (!s->held || (waits && !s->room))
+        return;
+    s->held = s->room = false;
+    sl_kafka_consumer_continue(s->consumer);
+}
+
 static void source_turn(source *s, sl_engine *engine) {
     s->engine = engine;
     if (s->dead || s->closing)
@@ -383,6 +400,7 @@ static void source_turn(source *s, sl_engine *engine) {
     if (s->revoking)
         revoke(s);
     forget_gone(s);
+    go_on(s);
     if (intake_now(s) >= s->every_at_us) {
         s->every_at_us = intake_now(s) + EVERY_US;
         (void)commit(s);
@@ -468,14 +486,9 @@ static void metrics(source *s) {
     s->stopped = sl_metrics_get(m, SL_METRIC_GAUGE, "sluice_kafka_partitions_stopped", "Of these, those that stand still by an alarm.", label);
 }
 
-static char *stream_of(const sl_config *c, const char *name) {
-    const sl_config_stream *taker = sl_config_taker(c, name);
-    return sl_strdup(taker == NULL ? "events" : taker->when != NULL ? "" : taker->name);
-}
-
 void sl_kafka_intake_use(sl_kafka_intake *k, const sl_config *c) {
     for (uint32_t i = 0; k != NULL && i < k->count; i++) {
-        char *stream = stream_of(c, k->sources[i].name);
+        char *stream = sl_strdup(sl_config_taker_name(c, k->sources[i].name));
         if (stream == NULL)
             continue; /* The old name, until the next reload. */
         sl_free(k->sources[i].stream);
@@ -518,7 +531,7 @@ static sl_status start_one(source *s, const sl_config *c, const sl_config_kafka 
     const uint64_t share = c->memory / 8 / c->kafka_count;
     s->name = sl_strdup(from->name);
     s->group = sl_strdup(from->options.group);
-    s->stream = stream_of(c, from->name);
+    s->stream = sl_strdup(sl_config_taker_name(c, from->name));
     s->member = from->metadata != NULL ? sl_strdup(from->metadata) : NULL;
     s->latest = from->latest;
     if (s->name == NULL || s->group == NULL || s->stream == NULL || (from->metadata != NULL && s->member == NULL))

@@ -394,11 +394,33 @@ static void both_chunks_full_hold_the_consumer_until_one_is_taken(void **state) 
     assert_in_range(offset, 1, 100);
     assert_int_equal(give(offset, text), 0);
     answer(200);
-    assert_int_equal(the.continues, 1);
     turn();
+    assert_int_equal(the.continues, 1);
     assert_int_equal(give(offset, text), 1);
     free(text);
     answer(200);
+    end();
+}
+
+static void a_partition_that_is_lost_while_it_held_up_others_lets_them_go_on(void **state) {
+    (void)state;
+    begin(NULL);
+    assign();
+    char *text = malloc(40001);
+    assert_non_null(text);
+    memset(text, ' ', 40000);
+    text[40000] = 0;
+    for (int64_t offset = 0; give(offset, text) == 1;)
+        offset++;
+    turn();
+    for (int64_t offset = 100; give(offset, text) == 1;)
+        offset++;
+    answer(503);
+    the.calls.lost(the.calls.context, &place, 1);
+    assert_int_equal(the.continues, 0);
+    turn();
+    assert_int_equal(the.continues, 1);
+    free(text);
     end();
 }
 
@@ -630,6 +652,7 @@ int main(void) {
         cmocka_unit_test(what_was_refused_for_now_is_given_again),
         cmocka_unit_test(what_an_engine_took_without_an_answer_is_not_given_to_the_next),
         cmocka_unit_test(both_chunks_full_hold_the_consumer_until_one_is_taken),
+        cmocka_unit_test(a_partition_that_is_lost_while_it_held_up_others_lets_them_go_on),
         cmocka_unit_test(brokers_that_may_sleep_are_asked_something),
         cmocka_unit_test(tombstones_move_the_offset),
         cmocka_unit_test(an_object_gets_the_member_and_nothing_else_does),

@@ -172,10 +172,7 @@ static void taken(partition *p, uint64_t position) {
     p->asked = false;
     sl_buffer_clear(&p->flying);
     p->of->told = false;
-    if (p->of->held && !p->of->closing) {
-        p->of->held = false;
-        sl_kafka_consumer_continue(p->of->consumer);
-    }
+    p->of->room = true;
     p->of->of->host.wake_loop(p->of->of->host.context);
 }
 

@@ -66,8 +66,9 @@ struct source {
     bool fed;              /**< Messages came since the last turn. */
     uint64_t fed_bytes;    /**< Since the last nudge. */
     bool nudging;          /**< A question is on its way that nobody needs the answer of. */
-    int64_t nudged_at_us;
-    bool held;             /**< `messages` took less than all. */
+    int64_t nudged_at_us, nudge_every_us;
+    bool held;             /**< `messages` took less than all; */
+    bool room;             /**< since then a chunk was taken. */
     bool dead;             /**< A fatal error. */
     bool committing;       /**< One commit is on its way. */
     bool revoking, flushing;
