@@ -2,10 +2,11 @@
  * Several messages as the body of one record of the log (SL_FORMAT_MESSAGES): each is decoded by itself, so that whatever one
  * of them holds, its neighbours are read as they came.
  *
- * Format   u32 length of the origin, 0 for none; origin; then per message u32 length, i64 arrival (µs; 0: the record's), bytes.
+ * Format   u32 length of the origin, 0 for none; origin; then per message u32 length, u32 place, i64 arrival (µs; 0: the record's), bytes.
  *          Origin: u64 from, u64 to, u64 check, the partition's text. Little-endian.
  * Origin   Where the messages lie in a log of somebody else's: of what partition, from which offset to which (the next one behind the last
  *          message), and a check of the last one, by which a log that was made anew under the same name is told apart.
+ * Place    Of a message: its offset less the origin's `from`; 0 where there is no origin.
  * Threads  Any.
  */
 #pragma once
@@ -23,19 +24,20 @@ typedef struct sl_messages_origin {
 
 /** Begin a body in an empty buffer. Failures are the buffer's. @param origin NULL: none. */
 void sl_messages_begin(sl_buffer *out, const sl_messages_origin *origin);
-/** @return false: no memory. @param arrival_us 0: that of the record. */
-bool sl_messages_add(sl_buffer *out, int64_t arrival_us, const void *bytes, size_t length);
+typedef struct sl_message_item {
+    const uint8_t *bytes; /**< Borrowed. */
+    uint32_t length;
+    uint32_t place;
+    int64_t arrival_us;   /**< 0: the record's. */
+} sl_message_item;
+
+/** @return false: no memory. */
+bool sl_messages_add(sl_buffer *out, const sl_message_item *item);
 /** Room for a message that is written in place. @return NULL: no memory. sl_messages_commit() may follow; else nothing was added. */
 uint8_t *sl_messages_reserve(sl_buffer *out, int64_t arrival_us, size_t length_max);
 void sl_messages_commit(sl_buffer *out, size_t length);
 /** The origin's range ends elsewhere than it was begun with. */
 void sl_messages_end(sl_buffer *out, uint64_t to, uint64_t check);
-
-typedef struct sl_message_item {
-    const uint8_t *bytes; /**< Borrowed. */
-    uint32_t length;
-    int64_t arrival_us;   /**< 0: the record's. */
-} sl_message_item;
 
 /** @param[out] origin `length` 0: there is none. @return Where the first message begins; 0: it is no such body. */
 size_t sl_messages_head(const uint8_t *body, size_t length, sl_messages_origin *origin);

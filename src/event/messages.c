@@ -1,6 +1,6 @@
 #include "sluice/messages.h"
 
-enum { ORIGIN = 24, HEAD = 12 };
+enum { ORIGIN = 24, HEAD = 16 };
 
 static void put_u64(uint8_t *to, uint64_t value) { memcpy(to, &value, sizeof value); }
 
@@ -16,11 +16,16 @@ void sl_messages_begin(sl_buffer *out, const sl_messages_origin *origin) {
     sl_buffer_append(out, origin->partition, origin->length);
 }
 
-uint8_t *sl_messages_reserve(sl_buffer *out, int64_t arrival_us, size_t length_max) {
+static uint8_t *reserve(sl_buffer *out, uint32_t place, int64_t arrival_us, size_t length_max) {
     if (out->failed || !sl_buffer_reserve(out, HEAD + length_max))
         return NULL;
-    put_u64(out->bytes + out->length + 4, (uint64_t)arrival_us);
+    memcpy(out->bytes + out->length + 4, &place, sizeof place);
+    put_u64(out->bytes + out->length + 8, (uint64_t)arrival_us);
     return out->bytes + out->length + HEAD;
+}
+
+uint8_t *sl_messages_reserve(sl_buffer *out, int64_t arrival_us, size_t length_max) {
+    return reserve(out, 0, arrival_us, length_max);
 }
 
 void sl_messages_commit(sl_buffer *out, size_t length) {
@@ -29,13 +34,13 @@ void sl_messages_commit(sl_buffer *out, size_t length) {
     out->length += HEAD + length;
 }
 
-bool sl_messages_add(sl_buffer *out, int64_t arrival_us, const void *bytes, size_t length) {
-    uint8_t *to = sl_messages_reserve(out, arrival_us, length);
+bool sl_messages_add(sl_buffer *out, const sl_message_item *item) {
+    uint8_t *to = reserve(out, item->place, item->arrival_us, item->length);
     if (to == NULL)
         return false;
-    if (length != 0)
-        memcpy(to, bytes, length);
-    sl_messages_commit(out, length);
+    if (item->length != 0)
+        memcpy(to, item->bytes, item->length);
+    sl_messages_commit(out, item->length);
     return true;
 }
 
@@ -68,7 +73,8 @@ size_t sl_messages_next(const uint8_t *bytes, size_t length, sl_message_item *it
     if (length < HEAD)
         return 0;
     memcpy(&item->length, bytes, 4);
-    memcpy(&item->arrival_us, bytes + 4, 8);
+    memcpy(&item->place, bytes + 4, 4);
+    memcpy(&item->arrival_us, bytes + 8, 8);
     item->bytes = bytes + HEAD;
     return item->length <= length - HEAD ? HEAD + (size_t)item->length : 0;
 }

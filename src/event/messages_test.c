@@ -12,18 +12,19 @@ static const char partition[] = "kafka:cluster/orders/3";
 
 static void three(sl_buffer *out, const sl_messages_origin *origin) {
     sl_messages_begin(out, origin);
-    assert_true(sl_messages_add(out, 0, "{\"a\":1}", 7));
+    assert_true(sl_messages_add(out, &(sl_message_item){.bytes = (const uint8_t *)"{\"a\":1}", .length = 7, .place = 2}));
     uint8_t *to = sl_messages_reserve(out, 1700000000000000, 100);
     assert_non_null(to);
     to[0] = '\n'; /* Bytes are bytes. */
     sl_messages_commit(out, 1);
-    assert_true(sl_messages_add(out, 5, NULL, 0));
+    assert_true(sl_messages_add(out, &(sl_message_item){.arrival_us = 5, .place = 70000}));
 }
 
 static void messages_are_read_as_they_were_put(void **state) {
     (void)state;
     static const int64_t arrivals[] = {0, 1700000000000000, 5};
     static const char *const texts[] = {"{\"a\":1}", "\n", ""};
+    static const uint32_t places[] = {2, 0, 70000};
     sl_buffer body = SL_BUFFER_EMPTY;
     sl_messages_origin origin;
     sl_message_item item;
@@ -35,6 +36,7 @@ static void messages_are_read_as_they_were_put(void **state) {
         n = sl_messages_next(body.bytes + at, body.length - at, &item);
         assert_int_not_equal(n, 0);
         assert_int_equal(item.arrival_us, arrivals[i]);
+        assert_int_equal(item.place, places[i]);
         assert_int_equal(item.length, strlen(texts[i]));
         assert_memory_equal(item.bytes, texts[i], item.length);
     }
@@ -68,7 +70,7 @@ static void a_body_that_is_cut_anywhere_but_between_messages_is_refused(void **s
     uint8_t *copy = malloc(body.length);
     assert_non_null(copy);
     for (size_t length = 0; length <= body.length; length++) {
-        const bool between = length == head || length == head + 19 || length == head + 32 || length == head + 44;
+        const bool between = length == head || length == head + 23 || length == head + 40 || length == head + 56;
         memcpy(copy + body.length - length, body.bytes, length); /* What lies behind it belongs to others. */
         assert_int_equal(sl_messages_valid(copy + body.length - length, length), between);
     }
@@ -85,7 +87,7 @@ static void without_memory_nothing_is_added(void **state) {
     sl_messages_begin(&body, NULL);
     sl_memory_fail_at(0);
     assert_true(body.failed);
-    assert_false(sl_messages_add(&body, 0, "{}", 2));
+    assert_false(sl_messages_add(&body, &(sl_message_item){.bytes = (const uint8_t *)"{}", .length = 2}));
     assert_null(sl_messages_reserve(&body, 0, 2));
     sl_messages_end(&body, 1, 2);
     assert_int_equal(body.length, 0);

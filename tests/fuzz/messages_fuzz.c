@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     sl_messages_begin(&again, &origin);
     for (size_t n; (n = sl_messages_next(data + at, size - at, &item)) != 0; at += n)
-        if (!sl_messages_add(&again, item.arrival_us, item.bytes, item.length))
+        if (!sl_messages_add(&again, &item))
             break;
     if (!again.failed && (again.length != at || memcmp(again.bytes, data, at) != 0))
         __builtin_trap();

@@ -143,7 +143,7 @@ static void pack(sim *s, sim_request *r) {
         sl_messages_begin(&out, r->offset != 0 ? &from : NULL);
         for (size_t at = 0, length; at < r->length; at += length + 1) {
             length = strcspn(r->lines + at, "\n");
-            (void)sl_messages_add(&out, 0, r->lines + at, length);
+            (void)sl_messages_add(&out, &(sl_message_item){.bytes = (const uint8_t *)r->lines + at, .length = (uint32_t)length});
         }
     } else {
         sl_buffer_append(&out, r->lines, r->length);

@@ -83,11 +83,17 @@ static void count_memory(partition *p) {
 }
 
 static bool add_value(partition *p, const sl_kafka_message *m) {
-    const int64_t arrival = m->time_kind != SL_KAFKA_NO_TIME ? m->time_us : 0;
+    sl_message_item item = {.bytes = m->value,
+                            .length = m->value_length,
+                            .place = (uint32_t)(m->offset - p->filling_from),
+                            .arrival_us = m->time_kind != SL_KAFKA_NO_TIME ? m->time_us : 0};
     if (p->of->member == NULL)
-        return sl_messages_add(&p->filling, arrival, m->value, m->value_length);
+        return sl_messages_add(&p->filling, &item);
     sl_buffer text = SL_BUFFER_EMPTY;
-    bool good = message_with_metadata(p, m, &text) && sl_messages_add(&p->filling, arrival, text.bytes, text.length);
+    bool good = message_with_metadata(p, m, &text);
+    item.bytes = text.bytes;
+    item.length = (uint32_t)text.length;
+    good = good && sl_messages_add(&p->filling, &item);
     sl_buffer_fini(&text);
     return good;
 }
@@ -97,6 +103,7 @@ static bool add(partition *p, const sl_kafka_message *m) {
     if (before == 0) {
         const sl_messages_origin origin = {p->identity, (uint32_t)strlen(p->identity), (uint64_t)m->offset, 0, 0};
         sl_messages_begin(&p->filling, &origin);
+        p->filling_from = m->offset;
     }
     bool good = m->value == NULL ? !p->filling.failed : add_value(p, m);
     if (!good) { /* As if it hadn't come. */
@@ -139,7 +146,7 @@ uint32_t partition_take(partition *p, const sl_kafka_message *messages, uint32_t
             continue;
         if (p->filling.length + m->value_length > most && p->filling.length != 0 && p->asked)
             break;
-        if (p->filling.length > most || !add(p, m))
+        if (p->filling.length > most || (p->filling.length != 0 && m->offset - p->filling_from > UINT32_MAX) || !add(p, m))
             break;
     }
     count_memory(p);

@@ -44,7 +44,7 @@ typedef struct partition {
     bool unverified;       /**< The message before `at` is still to come, and to be the one that `check` is of. */
     sl_buffer filling, flying;  /**< Bodies of records: being made; with the engine. */
     size_t counted;        /**< Of their memory, in the budget. */
-    int64_t filling_to, flying_to;
+    int64_t filling_from, filling_to, flying_to;
     uint64_t filling_check;
     figures filling_figures, flying_figures;
     bool asked;            /**< `flying` is with the engine. */

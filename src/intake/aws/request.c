@@ -156,7 +156,7 @@ static void take_hash_key(state *s, const json_text *text) {
 /* --- records --- */
 
 static bool put_message(void *context, const uint8_t *bytes, size_t length) {
-    return sl_messages_add(context, 0, bytes, length);
+    return sl_messages_add(context, &(sl_message_item){.bytes = bytes, .length = (uint32_t)length});
 }
 
 static bool bad_blob(state *s) {
