@@ -7,7 +7,7 @@ import subprocess
 import zlib
 
 from checks import *
-from rebuild import differences, loose, rebuilt
+from rebuild import differences, rebuilt
 
 
 def rows(d, stream, kind="lake"):
@@ -151,7 +151,7 @@ def widening(d):
     sent = early + late
     left = []
     for r in got:
-        found = [e for e in sent if not list(differences(loose(e) or {}, loose(rebuilt(r)) or {}))]
+        found = [e for e in sent if not list(differences(e, rebuilt(r)))]
         if found:
             sent.remove(found[0])
         else:
