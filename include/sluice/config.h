@@ -102,9 +102,9 @@ typedef struct sl_config_file {
     uint32_t line;
 } sl_config_file;
 
-/** Topics of Kafka that a consumer group reads. */
+/** Brokers and how they are spoken to: a source of topics that a consumer group reads, or the section `kafka`, which has neither group nor topics. */
 typedef struct sl_config_kafka {
-    char *name;
+    char *name;           /**< Of the source; NULL: the section. */
     sl_kafka_options options; /**< Brokers, group, topics, login, TLS and properties, text owned by the config; `security` is said.
                                    memory_bytes and timeout_ms are 0: the daemon's to say. */
     bool latest;          /**< A partition without a position begins at its end; else with the first that it has. */
@@ -204,6 +204,7 @@ typedef struct sl_config {
     uint32_t file_count;
     sl_config_kafka *kafkas;
     uint32_t kafka_count;
+    sl_config_kafka kafka;/**< Section `kafka`: for whatever names no brokers of its own; options.brokers is NULL where there is none. */
     sl_config_lookup *lookups;
     uint32_t lookup_count;
     sl_trial *tests;      /**< `tests`: what `sluice test` runs. */

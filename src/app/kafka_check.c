@@ -18,7 +18,10 @@ static void problem(const check *c, const char *text) {
         sl_buffer_byte(c->problems, '\n');
     if (c->file != NULL && c->kafka->line != 0)
         sl_buffer_printf(c->problems, "%s:%u: ", c->file, c->kafka->line);
-    sl_buffer_printf(c->problems, "source %s: %s", c->kafka->name, text);
+    if (c->kafka->name != NULL)
+        sl_buffer_printf(c->problems, "source %s: %s", c->kafka->name, text);
+    else
+        sl_buffer_printf(c->problems, "kafka: %s", text);
 }
 
 /* librdkafka's words for a file that isn't there are OpenSSL's. */
@@ -84,14 +87,24 @@ static void check_source(const check *c, sl_config_warn_fn *warn, void *context)
     options.timeout_ms = QUESTION_MS;
     sl_error text;
     if (sl_kafka_warning(&options, &text)) {
-        (void)sl_error_context(&text, "source %s", c->kafka->name);
+        (void)(c->kafka->name != NULL ? sl_error_context(&text, "source %s", c->kafka->name) : sl_error_context(&text, "kafka"));
         warn(context, text.text);
     }
     if (check_files(c))
         ask(c, &options);
 }
 
+/* Sources that have their connection from there are asked for its sake, too. */
+static bool is_taken_over(const sl_config *config, const sl_config_kafka *section) {
+    bool taken = false;
+    for (uint32_t i = 0; i < config->kafka_count; i++)
+        taken = taken || strcmp(config->kafkas[i].options.brokers, section->options.brokers) == 0;
+    return taken;
+}
+
 bool sl_kafka_check(const sl_config *config, const char *file, sl_config_warn_fn *warn, void *context, sl_buffer *problems) {
+    if (config->kafka.options.brokers != NULL && !is_taken_over(config, &config->kafka))
+        check_source(&(check){&config->kafka, file, problems}, warn, context);
     for (uint32_t i = 0; i < config->kafka_count; i++)
         check_source(&(check){&config->kafkas[i], file, problems}, warn, context);
     return problems->length == 0 && !problems->failed;

@@ -63,6 +63,24 @@ def test_variables_alone_are_asked_too(root):
     assert code == 78 and text.startswith("sluice: source kafka: topic nowhere: "), text
 
 
+def test_the_section_for_all_is_asked_once(root):
+    topic = KAFKA.topic("orders", 1)
+    root.mkdir(parents=True)
+    path = root / "c.yaml"
+
+    def asked(section, sources):
+        path.write_text(f"data_dir: {root}/data\nkafka: {json.dumps(section)}\nsources: {json.dumps(sources)}\n")
+        done = subprocess.run([BINARY, "validate", str(path)], env=CLEAN, capture_output=True, text=True)
+        return done.returncode, (done.stdout + done.stderr).replace(str(path), "c.yaml")
+
+    section = {"brokers": RIG["SLUICE_TEST_KAFKA_SASL_TLS"], "tls": {"ca": f"{TLS}/ca.pem"}, "sasl": LOGIN}
+    code, text = asked(section, {"one": {"kafka": {"topics": topic}}, "two": {"kafka": {"topics": "nowhere"}}})
+    assert code == 78 and text.startswith("sluice: c.yaml:3: source two: topic nowhere: ") and "source one" not in text, text
+    assert asked(section, {"one": {"kafka": {"topics": topic}}})[0] == 0
+    code, text = asked({**section, "brokers": "127.0.0.1:1"}, {})
+    assert code == 78 and "c.yaml:2: kafka: asked by SASL_SSL" in text and "nothing here is read from topics" in text, text
+
+
 def test_every_topic_that_is_not_there_is_named(root):
     topic = KAFKA.topic("orders", 1)
     text = refused(root, {"brokers": KAFKA.brokers, "topics": ["not-there", topic, "nor-this"]},

@@ -96,6 +96,7 @@ void sl_loader_check_root(sl_loader *l) {
         c->lake.to = sl_loader_join(l, c->data_dir, "lake");
     sl_loader_check_s3_section(l);
     sl_loader_check_warehouse(l);
+    sl_loader_check_brokers(l);
     if (!c->admin.listen)
         c->admin.listen = sl_address_is_loopback(c->http.listen)
                               ? c->http.listen

@@ -151,12 +151,24 @@ static void put_schema(sl_loader *l) {
 
 static const char kafka_prefix[] = "sources.NAME.kafka.";
 
-/** @return The name of a variable that is set, in the tree's arena; NULL: none is. */
+/** What the section `kafka` has, too. */
+static bool is_connection(const sl_parameter *p) {
+    static const char *const parts[] = {"brokers", "sasl", "tls", "properties"};
+    const char *key = p->path + strlen(kafka_prefix);
+    bool found = false;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && !found; i++)
+        found = strcspn(key, ".") == strlen(parts[i]) && !strncmp(key, parts[i], strlen(parts[i]));
+    return found;
+}
+
+/** @return The name of a variable that is set and can only mean a source, in the tree's arena; NULL: none is. */
 static const char *any_kafka(sl_loader *l) {
     char name[128];
     for (size_t i = 0; i < sl_parameter_count; i++) {
+        if (sl_parameters[i].scope != SL_SCOPE_KAFKA || is_connection(&sl_parameters[i]))
+            continue;
         sl_parameter_variable(sl_parameters[i].path, name);
-        if (sl_parameters[i].scope == SL_SCOPE_KAFKA && value_of(l, name)) {
+        if (value_of(l, name)) {
             const char *kept = sl_arena_strndup(&l->tree.arena, name, strlen(name));
             l->problems.out_of_memory |= kept == NULL;
             return kept;
@@ -165,36 +177,54 @@ static const char *any_kafka(sl_loader *l) {
     return NULL;
 }
 
-/** The section of the one Kafka source; where there is none, that of the source `kafka`. @return NULL after a problem. */
-static sl_node *kafka_section(sl_loader *l, const char *origin) {
+static sl_node *next_kafka(sl_node *source) {
+    while (source && !sl_loader_is_kafka(source))
+        source = source->next;
+    return source;
+}
+
+static sl_node *first_kafka(sl_loader *l) {
     const sl_node *sources = sl_yaml_child(l->tree.root, "sources");
+    return sources && sources->kind == SL_NODE_MAP ? next_kafka(sources->first) : NULL;
+}
+
+/** The section of the one Kafka source; where there is none and a variable asks for one, that of the source `kafka`. @param origin That
+ * variable, or NULL. @return NULL: none, or not one, or after a problem. */
+static sl_node *kafka_section(sl_loader *l, const char *origin) {
     sl_node *found = NULL;
     uint32_t count = 0;
-    for (sl_node *source = sources && sources->kind == SL_NODE_MAP ? sources->first : NULL; source; source = source->next)
-        if (sl_loader_is_kafka(source)) {
-            found = sl_yaml_child(source, "kafka");
-            count++;
-        }
+    for (sl_node *source = first_kafka(l); source; source = next_kafka(source->next), count++)
+        found = sl_yaml_child(source, "kafka");
     if (count > 1) {
         const sl_node at = {.origin = origin};
-        sl_problem_add(&l->problems, &at, false, SL_EINVAL,
-                       "the configuration has %u Kafka sources: say it in each of them, for instance by ${VAR}", count);
+        if (origin)
+            sl_problem_add(&l->problems, &at, false, SL_EINVAL,
+                           "the configuration has %u Kafka sources: say it in each of them, for instance by ${VAR}", count);
         return NULL;
     }
     if (found && found->kind == SL_NODE_SCALAR && sl_yaml_is_empty(found)) {
         found->kind = SL_NODE_MAP; /* `kafka:` alone. */
         found->text = NULL;
     }
-    if (!found) {
+    if (!found && origin) {
         found = sl_yaml_node(&l->tree, SL_NODE_MAP, origin);
         put_at(l, "sources.kafka.kafka", found);
     }
     return found && found->kind == SL_NODE_MAP ? found : NULL; /* What is no map is refused later. */
 }
 
+/** A password alone is that of the source's user. */
+static void leave_login(sl_loader *l, const sl_node *source) {
+    sl_node *section = sl_yaml_child(l->tree.root, "kafka");
+    const sl_node *login = sl_yaml_child(section, "sasl");
+    if (login && login->origin && !sl_yaml_child(login, "user") && sl_yaml_child(sl_yaml_child(source, "sasl"), "user"))
+        sl_yaml_drop(section, "sasl");
+}
+
+/** Variables of the connection are the section's already; the one source that there is gets all. */
 static void put_kafka(sl_loader *l) {
-    const char *origin = any_kafka(l);
-    sl_node *section = origin ? kafka_section(l, origin) : NULL;
+    sl_node *section = kafka_section(l, any_kafka(l));
+    bool own = section && sl_yaml_child(section, "brokers");
     char name[128];
     for (size_t i = 0; section && i < sl_parameter_count; i++) {
         const sl_parameter *p = &sl_parameters[i];
@@ -202,6 +232,12 @@ static void put_kafka(sl_loader *l) {
             continue;
         sl_parameter_variable(p->path, name);
         put_variable(l, section, p->path + strlen(kafka_prefix), p, name);
+    }
+    leave_login(l, section);
+    for (sl_node *source = first_kafka(l); source; source = next_kafka(source->next)) {
+        sl_node *kafka = sl_yaml_child(source, "kafka");
+        if (!sl_yaml_child(kafka, "brokers") || (kafka == section && !own))
+            sl_loader_inherit_kafka(l, kafka);
     }
 }
 
@@ -278,7 +314,7 @@ static bool is_variable(const char *name) {
 }
 
 static void warn_one(sl_loader *l, const char *name) {
-    enum { MOST = 128 };
+    enum { MOST = 160 };
     char names[MOST][128];
     const char *list[MOST];
     size_t count = 0;

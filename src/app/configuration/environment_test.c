@@ -83,8 +83,10 @@ static void a_mistake_in_a_variable_is_reported_under_its_name(void **state) {
          "SLUICE_S3_PATH_STYLE: s3.path_style: '1' is not true or false"},
         {"SLUICE_S3_TAGS=a", "SLUICE_S3_TAGS: s3.tags: expected NAME=VALUE, such as { "
                              "team: data } or [team=data]"},
-        {"SLUICE_KAFKA_BROKERS=b:9092",
-         "SLUICE_KAFKA_BROKERS: source kafka: needs topics (SLUICE_KAFKA_TOPICS)"},
+        {"SLUICE_KAFKA_GROUP=g",
+         "SLUICE_KAFKA_GROUP: source kafka: needs brokers, such as broker:9092 (SLUICE_KAFKA_BROKERS)\n"
+         "SLUICE_KAFKA_GROUP: source kafka: needs topics (SLUICE_KAFKA_TOPICS)"},
+        {"SLUICE_KAFKA_TLS=true", "SLUICE_KAFKA_TLS: kafka: needs brokers, such as broker:9092 (SLUICE_KAFKA_BROKERS)"},
         {"SLUICE_INGEST_LOG=kafka://x",
          "SLUICE_INGEST_LOG: this build doesn't have a Kafka topic as its log yet"},
         {"SLUICE_SCHEMA=/nowhere.json",

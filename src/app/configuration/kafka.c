@@ -1,4 +1,4 @@
-/* Kafka sources: what their brokers, topics, login and TLS say is checked and put together. */
+/* Kafka sources and the section `kafka`: what their brokers, topics, login and TLS say is checked and put together. */
 #include "loader.h"
 
 #include <assert.h>
@@ -11,6 +11,11 @@ enum { TOPIC_LONGEST = 249, PATTERN_LONGEST = 1000 };
 static_assert(sizeof(sl_kafka_property) == sizeof(sl_config_tag) &&
                   offsetof(sl_kafka_property, value) == offsetof(sl_config_tag, value),
               "properties are read and shown as pairs");
+
+/** How messages call it. */
+static const char *name_of(sl_loader *l, const sl_config_kafka *k) {
+    return k->name ? sl_loader_printf(l, "source %s", k->name) : "kafka";
+}
 
 bool sl_loader_is_kafka(const sl_node *source) { return sl_yaml_child(source, "kafka") != NULL; }
 
@@ -84,7 +89,7 @@ static void join_brokers(sl_loader *l, sl_config_kafka *k, const sl_node *node) 
                 end--;
             if (begin >= end || !is_broker(at + begin, end - begin)) {
                 sl_problem_add(&l->problems, entry_of(sl_yaml_child(node, "brokers"), i), false, SL_EINVAL,
-                               "source %s: brokers: '%.100s': expected HOST:PORT, several separated by commas or as a list", k->name,
+                               "%s: brokers: '%.100s': expected HOST:PORT, several separated by commas or as a list", name_of(l, k),
                                k->brokers[i]);
                 break;
             }
@@ -152,7 +157,7 @@ static void check_sasl(sl_loader *l, const sl_config_kafka *k, const sl_node *no
     const sl_node *section = sl_yaml_child(node, "sasl");
     const sl_kafka_options *o = &k->options;
     if ((o->user == NULL) != (o->password == NULL) || (o->mechanism && !o->user))
-        sl_problem_add(&l->problems, section, true, SL_EINVAL, "source %s: sasl: needs %s", k->name,
+        sl_problem_add(&l->problems, section, true, SL_EINVAL, "%s: sasl: needs %s", name_of(l, k),
                        o->user       ? "password, or password_file"
                        : o->password ? "user"
                                      : "user, and password or password_file");
@@ -161,18 +166,18 @@ static void check_sasl(sl_loader *l, const sl_config_kafka *k, const sl_node *no
 static void check_tls(sl_loader *l, const sl_config_kafka *k, const sl_node *node) {
     const sl_node *section = sl_yaml_child(node, "tls");
     if (!k->options.cert_file != !k->options.key_file)
-        sl_problem_add(&l->problems, section, true, SL_EINVAL, "source %s: tls: needs both cert and key", k->name);
+        sl_problem_add(&l->problems, section, true, SL_EINVAL, "%s: tls: needs both cert and key", name_of(l, k));
     else if (k->options.key_password && !k->options.key_file)
-        sl_problem_add(&l->problems, section, true, SL_EINVAL, "source %s: tls: key_password is that of `key`, which isn't named", k->name);
+        sl_problem_add(&l->problems, section, true, SL_EINVAL, "%s: tls: key_password is that of `key`, which isn't named", name_of(l, k));
 }
 
 /** A password that everybody on the way can read. */
-static void warn_plain(const sl_loader *l, const sl_config_kafka *k, bool tls) {
+static void warn_plain(sl_loader *l, const sl_config_kafka *k, bool tls) {
     const sl_kafka_options *o = &k->options;
     if (tls || !o->user || (o->mechanism && strcmp(o->mechanism, "PLAIN")) || !l->warn || sl_address_is_loopback(o->brokers))
         return;
     sl_error text;
-    sl_error_set(&text, SL_OK, "source %s: with PLAIN and without tls the password goes over the network as it is: tls: true", k->name);
+    sl_error_set(&text, SL_OK, "%s: with PLAIN and without tls the password goes over the network as it is: tls: true", name_of(l, k));
     l->warn(l->context, text.text);
 }
 
@@ -183,8 +188,8 @@ static void settle_security(sl_loader *l, sl_config_kafka *k, const sl_node *nod
     memcpy(&key_password, &o->key_password, sizeof key_password);
     const sl_node *tls = sl_yaml_child(node, "tls");
     uint32_t before = l->problems.count;
-    sl_loader_password(l, "sources.NAME.kafka.sasl", "password", sl_yaml_child(node, "sasl"), &password);
-    sl_loader_password(l, "sources.NAME.kafka.tls", "key_password", tls, &key_password);
+    sl_loader_password(l, k->name ? "sources.NAME.kafka.sasl" : "kafka.sasl", "password", sl_yaml_child(node, "sasl"), &password);
+    sl_loader_password(l, k->name ? "sources.NAME.kafka.tls" : "kafka.tls", "key_password", tls, &key_password);
     o->password = password;
     o->key_password = key_password;
     bool section = tls && tls->kind == SL_NODE_MAP, secure = k->tls || section;
@@ -194,7 +199,9 @@ static void settle_security(sl_loader *l, sl_config_kafka *k, const sl_node *nod
         return;
     check_sasl(l, k, node);
     check_tls(l, k, node);
-    warn_plain(l, k, secure);
+    const sl_node *brokers = sl_yaml_child(node, "brokers");
+    if (!brokers || !brokers->copied)
+        warn_plain(l, k, secure);
 }
 
 /* ---- the whole ---- */
@@ -237,4 +244,68 @@ void sl_loader_check_kafka(sl_loader *l, sl_config_kafka *k, const sl_node *sour
     settle_security(l, k, node);
     if (l->problems.count == before && !l->source->trial)
         check_others(l, k, node);
+}
+
+/* ---- the section ---- */
+
+static bool has_sources(const sl_loader *l) { return l->config->kafka_count != 0; }
+
+void sl_loader_check_brokers(sl_loader *l) {
+    sl_config_kafka *k = &l->config->kafka;
+    const sl_node *node = sl_yaml_child(l->tree.root, "kafka");
+    if (!node || sl_yaml_is_empty(node))
+        return;
+    if (k->broker_count) {
+        k->line = node->key_line;
+        join_brokers(l, k, node);
+        settle_security(l, k, node);
+    } else if (!node->origin || !has_sources(l)) {
+        sl_problem_add(&l->problems, node, true, SL_EINVAL, "kafka: needs brokers, such as broker:9092 (SLUICE_KAFKA_BROKERS)");
+    } else { /* Variables, said of the source. */
+        *k = (sl_config_kafka){0};
+    }
+}
+
+void sl_loader_check_use(sl_loader *l) {
+    if (l->warn && l->config->kafka.broker_count && !has_sources(l))
+        l->warn(l->context, "kafka: nothing here is read from topics or written to them: a source needs topics (SLUICE_KAFKA_TOPICS)");
+}
+
+/** Of a password and the file that has it, one is enough. */
+static bool is_said(const sl_node *map, const char *key) {
+    static const char *const pairs[][2] = {{"password", "password_file"}, {"key_password", "key_password_file"}};
+    bool said = sl_yaml_child(map, key) != NULL;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (!strcmp(key, pairs[i][0]) || !strcmp(key, pairs[i][1]))
+            said = said || sl_yaml_child(map, pairs[i][0]) || sl_yaml_child(map, pairs[i][1]);
+    return said;
+}
+
+static void take_over(sl_loader *l, const sl_node *from, sl_node *into) {
+    for (const sl_node *child = from->first; child; child = child->next) {
+        sl_node *own = sl_yaml_child(into, child->key);
+        if (own && own->kind == SL_NODE_MAP && child->kind == SL_NODE_MAP) {
+            take_over(l, child, own);
+        } else if (!is_said(into, child->key)) {
+            sl_node *copy = sl_yaml_copy(&l->tree, child);
+            if (copy)
+                sl_yaml_put(into, child->key, copy);
+            else if (l->tree.copies > SL_TREE_COPIES)
+                sl_problem_add(&l->problems, from, true, SL_ELIMIT, "kafka: too much of it for as many sources");
+            else
+                l->problems.out_of_memory = true;
+        }
+    }
+}
+
+void sl_loader_inherit_kafka(sl_loader *l, sl_node *source) {
+    const sl_node *section = sl_yaml_child(l->tree.root, "kafka");
+    if (!section || section->kind != SL_NODE_MAP || !sl_yaml_child(section, "brokers"))
+        return;
+    if (source->kind == SL_NODE_SCALAR && sl_yaml_is_empty(source)) {
+        source->kind = SL_NODE_MAP; /* `kafka:` alone. */
+        source->text = NULL;
+    }
+    if (source->kind == SL_NODE_MAP)
+        take_over(l, section, source);
 }

@@ -218,11 +218,103 @@ static void variables_go_before_the_one_kafka_source_of_the_file(void **state) {
     sl_config_destroy(c);
     sl_config_destroy(load_kafka("sources: { k: { kafka: } }", variables));
     assert_null(load_all("sources: { k: { kafka: {} }, l: { kafka: {} } }", variables, NULL, 0));
-    assert_non_null(strstr(wrong.text, "SLUICE_KAFKA_BROKERS: the configuration has 2 Kafka sources: say it in each of them, for instance by "
+    assert_non_null(strstr(wrong.text, "SLUICE_KAFKA_TOPICS: the configuration has 2 Kafka sources: say it in each of them, for instance by "
                                        "${VAR}"));
     static const char *const alone[] = {"SLUICE_KAFKA_GROUP=g", NULL};
     assert_null(load_all("", alone, NULL, 0));
     assert_non_null(strstr(wrong.text, "SLUICE_KAFKA_GROUP: source kafka: needs topics (SLUICE_KAFKA_TOPICS)"));
+}
+
+static const char shared[] = "kafka:\n"
+                             "  brokers: [a, \"b:1\"]\n"
+                             "  sasl: { user: u, password: hush-1 }\n"
+                             "  tls: { ca: ca.pem }\n"
+                             "  properties: { client.rack: r1, linger.ms: 5 }\n"
+                             "sources:\n"
+                             "  one: { kafka: { topics: t, group: \"$$g\", sasl: { mechanism: SCRAM-SHA-256 }, properties: { client.rack: r2 } } }\n"
+                             "  two: { kafka: { topics: u, brokers: c, properties: { fetch.wait.max.ms: 9 } } }\n"
+                             "  three: { kafka: { topics: v, tls: false, sasl: { user: w, password: hush-2 } } }\n";
+
+static void a_source_without_brokers_takes_those_of_the_section(void **state) {
+    (void)state;
+    sl_config *c = load_kafka(shared, NULL);
+    const sl_config_kafka *k = &c->kafka, *s = c->kafkas;
+    assert_null(k->name);
+    assert_string_equal(k->options.brokers, "a,b:1");
+    assert_string_equal(k->options.security, "sasl_ssl");
+    assert_string_equal(k->options.password, "hush-1");
+    assert_int_equal(k->options.property_count, 2);
+    assert_int_equal(k->options.topic_count, 0);
+    assert_string_equal(s[0].options.brokers, "a,b:1");
+    assert_string_equal(s[0].options.security, "sasl_ssl");
+    assert_string_equal(s[0].options.mechanism, "SCRAM-SHA-256");
+    assert_string_equal(s[0].options.password, "hush-1");
+    assert_string_equal(s[0].options.properties[0].value, "r2");
+    assert_string_equal(s[0].options.properties[1].name, "linger.ms");
+    assert_string_equal(s[1].options.brokers, "c");
+    assert_string_equal(s[1].options.security, "plaintext");
+    assert_int_equal(s[1].options.property_count, 1);
+    assert_string_equal(s[2].options.security, "sasl_plaintext");
+    assert_string_equal(s[2].options.user, "w");
+    assert_string_equal(s[2].options.password, "hush-2");
+    assert_null(strstr(c->text, "hush"));
+    sl_config *again = load_kafka(c->text, NULL);
+    assert_string_equal(c->text, again->text);
+    sl_config_destroy(again);
+    sl_config_destroy(c);
+}
+
+static void the_section_is_good_without_sources_and_answers_to_variables(void **state) {
+    (void)state;
+    static const char *const some[] = {"SLUICE_KAFKA_BROKERS=x:1,y", "SLUICE_KAFKA_SASL_PASSWORD=hush", NULL};
+    sl_config *c = load_kafka("kafka: { brokers: a, sasl: { user: u, password: old } }", some);
+    assert_int_equal(c->kafka_count, 0);
+    assert_string_equal(c->kafka.options.brokers, "x:1,y");
+    assert_string_equal(c->kafka.options.password, "hush");
+    sl_config_destroy(c);
+    c = load_kafka("", NULL);
+    assert_null(c->kafka.options.brokers);
+    sl_config_destroy(c);
+    /* Several sources: those with brokers of their own aren't meant. */
+    c = load_kafka(shared, some);
+    assert_string_equal(c->kafkas[0].options.brokers, "x:1,y");
+    assert_string_equal(c->kafkas[0].options.password, "hush");
+    assert_string_equal(c->kafkas[1].options.brokers, "c");
+    assert_string_equal(c->kafkas[2].options.password, "hush-2");
+    sl_config_destroy(c);
+    /* One source with brokers of its own: variables that are said of it needn't be good for the section. */
+    c = load_kafka("sources: { k: { kafka: { brokers: b, topics: t, sasl: { user: u } } } }", some + 1);
+    assert_string_equal(c->kafkas[0].options.password, "hush");
+    assert_null(c->kafka.options.brokers);
+    sl_config_destroy(c);
+    /* One without: its own login goes before the section's, a variable before both. */
+    c = load_kafka("kafka: { brokers: a }\nsources: { k: { kafka: { topics: t, sasl: { user: u, password: old } } } }", some);
+    assert_string_equal(c->kafkas[0].options.brokers, "x:1,y");
+    assert_string_equal(c->kafkas[0].options.user, "u");
+    assert_string_equal(c->kafkas[0].options.password, "hush");
+    sl_config_destroy(c);
+}
+
+static void a_mistake_in_the_section_is_said_once(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"kafka: { sasl: { user: u, password: p } }", "configuration:1:1: kafka: needs brokers, such as broker:9092 (SLUICE_KAFKA_BROKERS)"},
+        {"kafka: { brokers: b, topics: t }", "configuration:1:22: unknown key 'topics' (known here: brokers, sasl, tls, properties)"},
+        {"kafka: { brokers: b }\nsources: { k: { kafka: { } } }", "configuration:2:17: source k: needs topics (SLUICE_KAFKA_TOPICS)"},
+        {"kafka: { brokers: \"b:0\", tls: { cert: c } }\nsources: { k: { kafka: { topics: t } } }",
+         "configuration:1:19: kafka: brokers: 'b:0': expected HOST:PORT, several separated by commas or as a list\n"
+         "configuration:1:26: kafka: tls: needs both cert and key"},
+        {"kafka: { brokers: b, tls: yes }\nsources: { k: { kafka: { topics: t } } }", "configuration:1:27: kafka.tls: 'yes' is not true or false"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_null(load_all(cases[i].text, NULL, NULL, 0));
+        assert_string_equal(wrong.text, cases[i].message);
+    }
+    static const char *const alone[] = {"SLUICE_KAFKA_TLS=true", NULL};
+    assert_null(load_all("", alone, NULL, 0));
+    assert_string_equal(wrong.text, "SLUICE_KAFKA_TLS: kafka: needs brokers, such as broker:9092 (SLUICE_KAFKA_BROKERS)");
 }
 
 static void passwords_are_read_from_files(void **state) {
@@ -271,8 +363,8 @@ static void a_failing_allocation_is_reported_or_changes_nothing(void **state) {
     const struct {
         const char *text;
         const char *const *environment;
-    } cases[] = {{whole, NULL}, {"", variables}};
-    for (size_t i = 0; i < 2; i++) {
+    } cases[] = {{whole, NULL}, {"", variables}, {shared, NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const sl_config_source source = {.text = cases[i].text, .environment = cases[i].environment, .kafka_property = check_property};
         sl_config *good = load_kafka(cases[i].text, cases[i].environment);
         unsigned refused = 0;
@@ -300,6 +392,9 @@ int main(void) {
         cmocka_unit_test(plain_without_tls_is_warned_of_beyond_loopback),
         cmocka_unit_test(a_container_reads_topics_by_variables_alone),
         cmocka_unit_test(variables_go_before_the_one_kafka_source_of_the_file),
+        cmocka_unit_test(a_source_without_brokers_takes_those_of_the_section),
+        cmocka_unit_test(the_section_is_good_without_sources_and_answers_to_variables),
+        cmocka_unit_test(a_mistake_in_the_section_is_said_once),
         cmocka_unit_test(passwords_are_read_from_files),
         cmocka_unit_test(a_test_needs_neither_brokers_nor_secrets),
         cmocka_unit_test(a_failing_allocation_is_reported_or_changes_nothing),

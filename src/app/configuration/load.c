@@ -158,6 +158,8 @@ static void finish(sl_loader *l) {
     c->embedded = !c->stream_count;
     if (!stop(l) && !l->source->fixed_only)
         sl_loader_check_sources(l);
+    if (!l->source->fixed_only)
+        sl_loader_check_use(l);
     if (stop(l) || l->source->fixed_only) /* A window's message would only repeat its stream's. */
         return;
     node = sl_yaml_child(l->tree.root, "windows");

@@ -91,6 +91,10 @@ void sl_loader_check_sources(sl_loader *l);
 bool sl_loader_is_kafka(const sl_node *source);
 void sl_loader_properties(sl_loader *l, const sl_parameter *parameter, const sl_node *node, void *base);
 void sl_loader_check_kafka(sl_loader *l, sl_config_kafka *kafka, const sl_node *source);
+void sl_loader_check_brokers(sl_loader *l); /**< The section `kafka`. */
+void sl_loader_check_use(sl_loader *l);     /**< Whether there is any of it. */
+/** Before expansion: what the source's `kafka` doesn't say is the section's. */
+void sl_loader_inherit_kafka(sl_loader *l, sl_node *source);
 /** data.c: what steps ask. @return NULL after a problem; the lookup is the configuration's, the others are the caller's. */
 void sl_loader_lookups(sl_loader *l);
 const sl_lookup *sl_loader_lookup(sl_loader *l, const sl_node *node);

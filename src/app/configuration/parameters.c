@@ -56,6 +56,15 @@ static_assert(sizeof(sl_config_strings) == sizeof(int), "choices are stored as i
 #define STRINGS_TEXT                                                                     \
     "What is done with texts that a column is too short for: cut them at a character, "  \
     "or put the row into `sluice_dead_TABLE` instead. PostgreSQL and Redshift."
+/* A Kafka source's connection and the section `kafka` have the same keys. */
+#define SASL_TEXT "How the user logs in. Kafka 4 refuses SCRAM of a librdkafka before 2.6.1, Debian 12's among them."
+#define TLS_TEXT "`true`: by TLS, and the brokers' certificates are checked by the system's. Otherwise a section with the keys below."
+#define TLS_CA_TEXT "Certificates, PEM, that the brokers' are checked by."
+#define TLS_CERT_TEXT "Certificate that sluice shows to the brokers (mutual TLS), PEM. With `key`."
+#define TLS_KEY_TEXT "Password that the private key is encrypted with."
+#define PROPERTIES_TEXT "Further properties of librdkafka, such as `{ session.timeout.ms: 30000 }`, but those that have a key here and those that sluice " \
+    "sets itself."
+#define BROKERS_TEXT "Brokers that are asked first, HOST:PORT (9092 by default); the others are learnt from them."
 #define SSE_TEXT                                                                         \
     "Encryption at rest. `default`: as the bucket says. `AES256`: SSE-S3. `aws:kms`: "   \
     "SSE-KMS."
@@ -236,6 +245,32 @@ const sl_parameter sl_parameters[] = {
     {"s3.ca_file", SL_PARAMETER_PATH, ROOT(s3.ca_file), 0, NULL, "the system's", 0, 0,
      NULL, CA_TEXT},
 
+    {"kafka.brokers", SL_PARAMETER_LIST, ROOT(kafka.brokers), offsetof(sl_config, kafka.broker_count), NULL, "none", 0, 100, NULL,
+     "Brokers for whatever of Kafka names none of its own. A source without `brokers` takes these, and what else of this section it doesn't say itself. "
+     BROKERS_TEXT},
+    {"kafka.sasl.mechanism", SL_PARAMETER_TEXT, ROOT(kafka.options.mechanism), 0, NULL, "`PLAIN` with a user", 0, 0,
+     "PLAIN|SCRAM-SHA-256|SCRAM-SHA-512",
+     SASL_TEXT},
+    {"kafka.sasl.user", SL_PARAMETER_TEXT, ROOT(kafka.options.user), 0, NULL, NULL, 0, 0, NULL, "User, or API key."},
+    {"kafka.sasl.password", SL_PARAMETER_SECRET, ROOT(kafka.options.password), 0, NULL, NULL, 0, 0, NULL,
+     "Password, or API secret."},
+    {"kafka.sasl.password_file", SL_PARAMETER_SECRET_FILE, ROOT(kafka.options.password), 0, NULL, NULL, 0, 0, NULL,
+     PASSWORD_FILE_TEXT},
+    {"kafka.tls", SL_PARAMETER_BOOL, ROOT(kafka.tls), 0, NULL, "false", 0, 0, NULL,
+     TLS_TEXT},
+    {"kafka.tls.ca", SL_PARAMETER_PATH, ROOT(kafka.options.ca_file), 0, NULL, "the system's", 0, 0, NULL,
+     TLS_CA_TEXT},
+    {"kafka.tls.cert", SL_PARAMETER_PATH, ROOT(kafka.options.cert_file), 0, NULL, NULL, 0, 0, NULL,
+     TLS_CERT_TEXT},
+    {"kafka.tls.key", SL_PARAMETER_PATH, ROOT(kafka.options.key_file), 0, NULL, NULL, 0, 0, NULL, "Its private key, PEM."},
+    {"kafka.tls.key_password", SL_PARAMETER_SECRET, ROOT(kafka.options.key_password), 0, NULL, NULL, 0, 0, NULL,
+     TLS_KEY_TEXT},
+    {"kafka.tls.key_password_file", SL_PARAMETER_SECRET_FILE, ROOT(kafka.options.key_password), 0, NULL, NULL, 0, 0, NULL,
+     PASSWORD_FILE_TEXT},
+    {"kafka.properties", SL_PARAMETER_PROPERTIES, ROOT(kafka.options.properties),
+     offsetof(sl_config, kafka.options.property_count), NULL, "none", 0, 200, NULL,
+     PROPERTIES_TEXT},
+
     {"log.level", SL_PARAMETER_CHOICE, ROOT(log.level), 0, "info", NULL, 0, 0,
      "error|warn|info|debug", "What the daemon says about itself on stderr."},
     {"log.format", SL_PARAMETER_SWITCH, ROOT(log.json), 0, "text", NULL, 0, 0,
@@ -323,8 +358,8 @@ const sl_parameter sl_parameters[] = {
     {"sources.NAME.file.line_timeout", SL_PARAMETER_DURATION, SOURCE(partial_us), 0, "0s", "0s: never", 0, DAYS(1), NULL,
      "When a last line without its end is taken as it is. It is, anyhow, 5 seconds after its file was renamed to what doesn't match, or removed."},
 
-    {"sources.NAME.kafka.brokers", SL_PARAMETER_LIST, KAFKA(brokers), offsetof(sl_config_kafka, broker_count), NULL, "needed", 0, 100,
-     NULL, "Brokers that are asked first, HOST:PORT (9092 by default); the others are learnt from them."},
+    {"sources.NAME.kafka.brokers", SL_PARAMETER_LIST, KAFKA(brokers), offsetof(sl_config_kafka, broker_count), NULL, "`kafka.brokers`", 0, 100,
+     NULL, BROKERS_TEXT},
     {"sources.NAME.kafka.topics", SL_PARAMETER_LIST, KAFKA(options.topics), offsetof(sl_config_kafka, options.topic_count), NULL,
      "needed", 0, 1000, NULL,
      "Topics that are read: names, and regular expressions that begin with `^` and are compared with the names that there are, now and "
@@ -337,27 +372,26 @@ const sl_parameter sl_parameters[] = {
      "Name of a member that each event is given: `{topic, partition, offset, timestamp, key, headers}` of its message."},
     {"sources.NAME.kafka.sasl.mechanism", SL_PARAMETER_TEXT, KAFKA(options.mechanism), 0, NULL, "`PLAIN` with a user", 0, 0,
      "PLAIN|SCRAM-SHA-256|SCRAM-SHA-512",
-     "How the user logs in. Kafka 4 refuses SCRAM of a librdkafka before 2.6.1, Debian 12's among them."},
+     SASL_TEXT},
     {"sources.NAME.kafka.sasl.user", SL_PARAMETER_TEXT, KAFKA(options.user), 0, NULL, NULL, 0, 0, NULL, "User, or API key."},
     {"sources.NAME.kafka.sasl.password", SL_PARAMETER_SECRET, KAFKA(options.password), 0, NULL, NULL, 0, 0, NULL,
      "Password, or API secret."},
     {"sources.NAME.kafka.sasl.password_file", SL_PARAMETER_SECRET_FILE, KAFKA(options.password), 0, NULL, NULL, 0, 0, NULL,
      PASSWORD_FILE_TEXT},
     {"sources.NAME.kafka.tls", SL_PARAMETER_BOOL, KAFKA(tls), 0, NULL, "false", 0, 0, NULL,
-     "`true`: by TLS, and the brokers' certificates are checked by the system's. Otherwise a section with the keys below."},
+     TLS_TEXT},
     {"sources.NAME.kafka.tls.ca", SL_PARAMETER_PATH, KAFKA(options.ca_file), 0, NULL, "the system's", 0, 0, NULL,
-     "Certificates, PEM, that the brokers' are checked by."},
+     TLS_CA_TEXT},
     {"sources.NAME.kafka.tls.cert", SL_PARAMETER_PATH, KAFKA(options.cert_file), 0, NULL, NULL, 0, 0, NULL,
-     "Certificate that sluice shows to the brokers (mutual TLS), PEM. With `key`."},
+     TLS_CERT_TEXT},
     {"sources.NAME.kafka.tls.key", SL_PARAMETER_PATH, KAFKA(options.key_file), 0, NULL, NULL, 0, 0, NULL, "Its private key, PEM."},
     {"sources.NAME.kafka.tls.key_password", SL_PARAMETER_SECRET, KAFKA(options.key_password), 0, NULL, NULL, 0, 0, NULL,
-     "Password that the private key is encrypted with."},
+     TLS_KEY_TEXT},
     {"sources.NAME.kafka.tls.key_password_file", SL_PARAMETER_SECRET_FILE, KAFKA(options.key_password), 0, NULL, NULL, 0, 0, NULL,
      PASSWORD_FILE_TEXT},
     {"sources.NAME.kafka.properties", SL_PARAMETER_PROPERTIES, KAFKA(options.properties),
      offsetof(sl_config_kafka, options.property_count), NULL, "none", 0, 200, NULL,
-     "Further properties of librdkafka, such as `{ session.timeout.ms: 30000 }`, but those that have a key here and those that sluice "
-     "sets itself."},
+     PROPERTIES_TEXT},
 
     {"lookups.NAME.csv", SL_PARAMETER_TARGET, LOOKUP(csv), 0, NULL, "none", 0, 0, NULL,
      "A table that the step `lookup` asks: CSV (RFC 4180), whose first row names the columns; a file or `s3://BUCKET/KEY`. Read at "

@@ -138,7 +138,7 @@ static void print_text(sl_buffer *out) {
     }
     sl_buffer_text(out, "\nEnvironment: every key of the fixed sections, such as http.listen, is "
                         "SLUICE_HTTP_LISTEN; those of the one Kafka source, such as "
-                        "sources.NAME.kafka.brokers, are SLUICE_KAFKA_BROKERS; and\n");
+                        "sources.NAME.kafka.topics, are SLUICE_KAFKA_TOPICS; and\n");
     for (size_t i = 0; i < sl_variable_count; i++) {
         sl_buffer_printf(out, "  %s\n", sl_variables[i].name);
         wrapped_plain(sl_variables[i].text, out);
@@ -171,8 +171,8 @@ static const char introduction[] =
     "one, listed below. An empty\n  variable counts as unset. An unknown `SLUICE_…` is a "
     "warning "
     "with the nearest name.\n"
-    "- `SLUICE_KAFKA_…` is said of the one Kafka source that the file has; where it has "
-    "none they make the source `kafka`.\n  Lists are separated by commas.\n"
+    "- `SLUICE_KAFKA_…` is said of the section `kafka` and of the one Kafka source that the file has; where it has "
+    "none,\n  `SLUICE_KAFKA_TOPICS` makes the source `kafka`. Lists are separated by commas.\n"
     "- An empty value (`key:`, `key: \"\"`) means the default.\n"
     "- Anchors, aliases and `<<` work. A duplicate key, an unknown key and a second "
     "document are "

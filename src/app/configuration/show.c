@@ -182,7 +182,7 @@ static bool has_value(const sl_parameter *p, const char *base) {
     case SL_PARAMETER_SWITCH:
         break;
     case SL_PARAMETER_BOOL: /* Where it is false, or certificates are named, that says nothing. */
-        return strcmp(p->path, "sources.NAME.kafka.tls") || base[p->offset];
+        return (strcmp(p->path, "sources.NAME.kafka.tls") && strcmp(p->path, "kafka.tls")) || base[p->offset];
     }
     return true;
 }

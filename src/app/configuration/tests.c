@@ -587,6 +587,7 @@ static void forget_kafka(sl_loader *l, sl_node *kafka) {
 
 /** A test brings the lines of files along. */
 static void forget_sources(sl_loader *l) {
+    sl_yaml_drop(l->tree.root, "kafka");
     sl_node *sources = child_of(l->tree.root, "sources");
     for (sl_node *n = sources && sources->kind == SL_NODE_MAP ? sources->first : NULL; n; n = n->next) {
         forget_kafka(l, child_of(n, "kafka"));

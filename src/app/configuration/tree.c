@@ -87,6 +87,23 @@ static void append(sl_node *parent, sl_node *child) {
     parent->count++;
 }
 
+sl_node *sl_yaml_copy(sl_tree *tree, const sl_node *from) {
+    sl_node *node = ++tree->copies > SL_TREE_COPIES ? NULL : sl_arena_get(&tree->arena, sizeof *node);
+    if (!node)
+        return NULL;
+    *node = *from;
+    node->first = node->last = node->next = NULL;
+    node->count = 0;
+    node->copied = true;
+    for (const sl_node *child = from->first; child; child = child->next) {
+        sl_node *copy = sl_yaml_copy(tree, child);
+        if (!copy)
+            return NULL;
+        append(node, copy);
+    }
+    return node;
+}
+
 static void take_out(sl_node *parent, const sl_node *child) {
     sl_node *before = NULL;
     for (sl_node *at = parent->first; at != child; at = at->next)
@@ -554,6 +571,8 @@ void sl_problem_add(sl_problems *problems, const sl_node *at, bool key, sl_statu
                     const char *format, ...) {
     if (status == SL_ENOMEM)
         problems->out_of_memory = true;
+    if (at && at->copied)
+        return;
     if (problems->count == SL_PROBLEMS_MAX) {
         problems->left_out++;
         return;

@@ -30,6 +30,7 @@ struct sl_node {
     sl_node_kind kind;
     bool plain;            /**< A scalar without quotes: may be null, true or a number. */
     bool literal;          /**< From the environment: `$` means nothing in it. */
+    bool copied;           /**< Of another node, which is said what is wrong with it. */
     uint32_t line, column; /**< From 1. */
     const char *origin; /**< The environment variable it came from, or NULL: the file. */
     const char *text;   /**< Scalars; 0-terminated, without a 0 inside. */
@@ -57,6 +58,8 @@ SL_CHECKED sl_status sl_yaml_parse(sl_tree *tree, const char *text, size_t lengt
 /** A new node in the arena, marked as coming from `origin`; NULL when out of memory. */
 sl_node *sl_yaml_node(sl_tree *tree, sl_node_kind kind, const char *origin);
 sl_node *sl_yaml_scalar(sl_tree *tree, const char *text, const char *origin);
+/** A copy for another place, without its key. Problems that point at it are their original's alone. NULL when out of memory, or of SL_TREE_COPIES. */
+sl_node *sl_yaml_copy(sl_tree *tree, const sl_node *node);
 /** Put `child` last into a list, or into a map under `key`, in the place of what was
  * there. */
 void sl_yaml_put(sl_node *parent, const char *key, sl_node *child);
