@@ -21,9 +21,10 @@ typedef enum sl_table_kind {
 } sl_table_kind;
 const char *sl_table_kind_name(sl_table_kind kind);
 
-/** What became of the events of a range (I7): received = rows + dead + late + duplicates + filtered. */
+/** What became of the events of a range (I7): received = rows + dead + late + duplicates + filtered + elsewhere. */
 typedef struct sl_counts {
     uint64_t received, rows, dead, late, duplicates, filtered;
+    uint64_t elsewhere; /**< Another reader of their partition has brought them to the table. */
     uint64_t replayed; /**< Dead letters of before that were taken now: received + replayed is what all others add up to. */
 } sl_counts;
 void sl_counts_add(sl_counts *into, const sl_counts *more);
@@ -36,6 +37,29 @@ typedef struct sl_entry_file {
     sl_hash128 hash;
 } sl_entry_file;
 
+/**
+ * A part of a partition of another log (Kafka) that several daemons may read, one after the other or, when one of them was taken for dead,
+ * at the same time. A warehouse's ledger has a row for each such partition: the offset below which the table has everything. A load takes
+ * part of one only from there on or later, and moves it, in its transaction. So no event is twice there, whoever is late.
+ * And none is missing: a daemon reads on where it stood, or from what the group has committed, which is below everything delivered.
+ */
+typedef struct sl_range {
+    uint64_t from, to;
+    const char *partition; /**< Of the text; `length` bytes, no newline. */
+    size_t length;
+} sl_range;
+/** Append "FROM TO PARTITION\n". */
+void sl_range_put(sl_buffer *out, const sl_range *range);
+/** The next one of such lines. @return false: there is none (or what isn't one). */
+bool sl_range_next(const char **lines, sl_range *out);
+/** The line of a partition. */
+bool sl_range_find(const char *lines, const char *partition, size_t length, sl_range *out);
+/**
+ * May a load bring these? @param found What the warehouse's ledger has, `to` counts.
+ * @return SL_OK; SL_EMOVED: one begins below where its row stands; the error names both.
+ */
+SL_CHECKED sl_status sl_ranges_check(const char *table, const char *ranges, const char *found, sl_error *error);
+
 typedef struct sl_entry {
     int64_t id;
     int64_t table;     /**< sl_ledger_table.id */
@@ -45,10 +69,13 @@ typedef struct sl_entry {
     uint32_t schema_version;
     uint32_t generation; /**< Of the configuration. */
     int64_t created_us, delivered_us; /**< 0: not delivered. */
+    int64_t watermark_from_us; /**< Of the stream at `from`. */
     sl_entry_file *files;
     uint32_t file_count;
+    char *ranges;      /**< Parts of other logs' partitions that it brings, lines of sl_range_put(). Owned; NULL: none. */
 } sl_entry;
 void sl_entry_fini(sl_entry *entry);
+void sl_entry_clear_files(sl_entry *entry);
 
 typedef struct sl_ledger_table {
     int64_t id;
@@ -127,6 +154,12 @@ SL_CHECKED sl_status sl_ledger_cursor_move(sl_ledger *ledger, int64_t table, uin
                                            int64_t watermark_us, sl_error *error);
 SL_CHECKED sl_status sl_ledger_delivered(sl_ledger *ledger, int64_t entry, int64_t now_us,
                                          sl_error *error);
+/**
+ * Inside a transaction: what isn't delivered of the table is forgotten, and it stands where the first such entry began; open windows
+ * as they were then.
+ * @param[out] table Its last, cursor, sequence and watermark_us are filled. @return SL_ENOTFOUND: all is delivered.
+ */
+SL_CHECKED sl_status sl_ledger_void(sl_ledger *ledger, int64_t id, sl_ledger_table *table, sl_error *error);
 
 typedef sl_status sl_ledger_entry_fn(void *context, const sl_entry *entry);
 /** Entries of a table in order; `undelivered` only, or all. table 0: of all tables. */
@@ -140,6 +173,9 @@ SL_CHECKED sl_status sl_ledger_window_get(sl_ledger *ledger, int64_t table, int6
 SL_CHECKED sl_status sl_ledger_window_put(sl_ledger *ledger, int64_t table, int64_t start,
                                           const void *key, size_t key_length, const void *state,
                                           size_t state_length, sl_error *error);
+/** Before a put: keep what is there, so that voiding `entry` brings it back. */
+SL_CHECKED sl_status sl_ledger_window_keep(sl_ledger *ledger, int64_t entry, int64_t table, int64_t start,
+                                           const void *key, size_t key_length, sl_error *error);
 SL_CHECKED sl_status sl_ledger_window_drop(sl_ledger *ledger, int64_t table, int64_t before,
                                            sl_error *error);
 typedef sl_status sl_ledger_window_fn(void *context, int64_t start, const void *key,

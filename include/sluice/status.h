@@ -29,6 +29,7 @@ typedef enum sl_status {
     SL_EDENIED,      /**< Credentials or permissions. */
     SL_ECONFLICT,    /**< Another state than expected: never "success", never retried blindly. */
     SL_EUNSUPPORTED, /**< Valid, and not built. */
+    SL_EMOVED,       /**< Somebody else has done part of it: leave that out, then come again. */
     SL_STATUS_COUNT
 } sl_status;
 

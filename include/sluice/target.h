@@ -22,6 +22,7 @@ typedef struct sl_delivery {
     const char *partition;  /**< "journal:UUID" */
     const char *spool;      /**< Directory that entry->files[].spool lie in, on the local disk. */
     const sl_entry *entry;
+    sl_buffer *found;       /**< With entry->ranges: what the warehouse's ledger has of such partitions, when SL_EMOVED is the answer. */
     bool first;             /**< The table's first entry: no ledger row is expected in a warehouse. */
     const char *hash;       /**< Of the entry's content: the same entry always has the same. */
     const sl_window_plan *plan; /**< Windows: row files hold (start, key, state). NULL otherwise. */
@@ -31,7 +32,7 @@ typedef struct sl_delivery {
 
 /**
  * Called once per deliver(), never from inside it.
- * @param status SL_OK: durable out there. What sl_status_follow_up() calls retry comes again, with backoff, from the
+ * @param status SL_OK: durable out there. SL_EMOVED: entry->ranges begin below where their partitions stand, see delivery->found. What sl_status_follow_up() calls retry comes again, with backoff, from the
  *        engine; stop (SL_ECONFLICT…) stops the table with an alarm. `error` is borrowed for the call.
  */
 typedef void sl_target_done_fn(void *context, sl_status status, const sl_error *error);

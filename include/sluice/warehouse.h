@@ -23,6 +23,8 @@ typedef struct sl_warehouse_load {
     const char *partition;   /**< "journal:UUID" */
     uint64_t from, to;
     bool first;              /**< The table's first entry here: no ledger row is expected. */
+    const char *ranges;      /**< Of other logs' partitions, sl_range; NULL: none. */
+    sl_buffer *found;        /**< With SL_EMOVED: what the ledger has of them. */
     const char *hash;        /**< Of the entry's content: the same load again has the same. */
     /** Gives one row file after the other, borrowed until the next call; SL_ENOTFOUND at the end. */
     sl_status (*next)(void *context, const uint8_t **rows, size_t *length, sl_error *error);
@@ -33,7 +35,7 @@ typedef struct sl_warehouse_load {
 
 /**
  * Check and move the ledger row, load in the same transaction.
- * @return SL_OK: loaded, or it had been before. SL_ECONFLICT: neither; stop this table with an alarm.
+ * @return SL_OK: loaded, or it had been before. SL_EMOVED: part of `ranges` had been brought by another reader; nothing changed. SL_ECONFLICT: neither; stop this table with an alarm.
  */
 SL_CHECKED sl_status sl_warehouse_apply(sl_warehouse *warehouse, const sl_warehouse_load *load,
                                         sl_error *error);

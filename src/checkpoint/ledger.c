@@ -20,7 +20,8 @@ static const char schema_text[] =
     " late INTEGER NOT NULL, duplicates INTEGER NOT NULL, filtered INTEGER NOT NULL,"
     " schema_version INTEGER NOT NULL, generation INTEGER NOT NULL,"
     " created INTEGER NOT NULL, delivered INTEGER NOT NULL DEFAULT 0,"
-    " replayed INTEGER NOT NULL DEFAULT 0,"
+    " replayed INTEGER NOT NULL DEFAULT 0, elsewhere INTEGER NOT NULL DEFAULT 0,"
+    " watermark_from INTEGER, ranges TEXT NOT NULL DEFAULT '',"
     " UNIQUE(table_id, sequence));"
     "CREATE INDEX IF NOT EXISTS undelivered ON entries(table_id, sequence) WHERE delivered = 0;"
     "CREATE TABLE IF NOT EXISTS files(entry_id INTEGER NOT NULL, n INTEGER NOT NULL,"
@@ -40,7 +41,11 @@ static const char schema_text[] =
     " arrival INTEGER NOT NULL, result BLOB NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS keys_by_arrival ON keys(arrival);"
     "CREATE TABLE IF NOT EXISTS replays(keeper TEXT NOT NULL, stream TEXT NOT NULL, positions BLOB NOT NULL,"
-    " PRIMARY KEY(keeper, stream)) WITHOUT ROWID;";
+    " PRIMARY KEY(keeper, stream)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS kept_windows(entry_id INTEGER NOT NULL, table_id INTEGER NOT NULL, start INTEGER NOT NULL,"
+    " key BLOB NOT NULL, state BLOB, PRIMARY KEY(entry_id, start, key)) WITHOUT ROWID;"
+    "CREATE TRIGGER IF NOT EXISTS settled AFTER UPDATE OF delivered ON entries WHEN new.delivered <> 0"
+    " BEGIN DELETE FROM kept_windows WHERE entry_id = new.id; END;";
 
 struct sl_ledger {
     sl_sql *sql;
@@ -58,10 +63,17 @@ void sl_counts_add(sl_counts *into, const sl_counts *more) {
     into->late += more->late;
     into->duplicates += more->duplicates;
     into->filtered += more->filtered;
+    into->elsewhere += more->elsewhere;
     into->replayed += more->replayed;
 }
 
 void sl_entry_fini(sl_entry *entry) {
+    sl_entry_clear_files(entry);
+    sl_free(entry->ranges);
+    entry->ranges = NULL;
+}
+
+void sl_entry_clear_files(sl_entry *entry) {
     for (uint32_t i = 0; i < entry->file_count; i++) {
         sl_free(entry->files[i].spool);
         sl_free(entry->files[i].key);
@@ -71,17 +83,25 @@ void sl_entry_fini(sl_entry *entry) {
     entry->file_count = 0;
 }
 
-/* Ledgers of before there were replays. */
+/* Ledgers of before there were replays, or ranges. */
 static sl_status migrate(sl_ledger *ledger, sl_error *error) {
-    sl_sql_statement *s;
-    sl_status status = sl_sql_prepare(ledger->sql, "SELECT 1 FROM pragma_table_info('entries') WHERE name = 'replayed'",
-                                      &s, error);
-    if (status == SL_OK)
+    static const char *const columns[][2] = {{"replayed", "ALTER TABLE entries ADD COLUMN replayed INTEGER NOT NULL DEFAULT 0"},
+                                             {"elsewhere", "ALTER TABLE entries ADD COLUMN elsewhere INTEGER NOT NULL DEFAULT 0"},
+                                             {"watermark_from", "ALTER TABLE entries ADD COLUMN watermark_from INTEGER"},
+                                             {"ranges", "ALTER TABLE entries ADD COLUMN ranges TEXT NOT NULL DEFAULT ''"}};
+    sl_status status = SL_OK;
+    for (size_t i = 0; i < sizeof columns / sizeof *columns && status == SL_OK; i++) {
+        sl_sql_statement *s;
+        status = sl_sql_prepare(ledger->sql, "SELECT 1 FROM pragma_table_info('entries') WHERE name = ?", &s, error);
+        if (status != SL_OK)
+            return status;
+        sl_sql_bind_string(s, 1, columns[i][0]);
         status = sl_sql_step(s, error);
-    if (status == SL_ENOTFOUND)
-        return sl_sql_execute(ledger->sql, "ALTER TABLE entries ADD COLUMN replayed INTEGER NOT NULL DEFAULT 0", error);
-    if (status == SL_OK)
-        sl_sql_reset(s);
+        if (status == SL_ENOTFOUND)
+            status = sl_sql_execute(ledger->sql, columns[i][1], error);
+        else if (status == SL_OK)
+            sl_sql_reset(s);
+    }
     return status;
 }
 
@@ -425,8 +445,8 @@ sl_status sl_ledger_entry_add(sl_ledger *ledger, sl_entry *entry, int64_t waterm
         status = sl_sql_prepare(
             ledger->sql,
             "INSERT INTO entries(table_id, sequence, first, next, received, rows, dead, late,"
-            " duplicates, filtered, schema_version, generation, created, replayed)"
-            " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
+            " duplicates, filtered, schema_version, generation, created, replayed, elsewhere, watermark_from, ranges)"
+            " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
             &s, error);
     if (status != SL_OK)
         return status;
@@ -444,6 +464,9 @@ sl_status sl_ledger_entry_add(sl_ledger *ledger, sl_entry *entry, int64_t waterm
     sl_sql_bind_int(s, 12, entry->generation);
     sl_sql_bind_int(s, 13, entry->created_us);
     sl_sql_bind_int(s, 14, (int64_t)entry->counts.replayed);
+    sl_sql_bind_int(s, 15, (int64_t)entry->counts.elsewhere);
+    bind_time(s, 16, entry->watermark_from_us);
+    sl_sql_bind_string(s, 17, entry->ranges != NULL ? entry->ranges : "");
     status = sl_sql_step(s, error);
     if (status != SL_OK)
         return status == SL_ENOTFOUND ? sl_error_set(error, SL_EIO, "ledger: no id") : status;
@@ -473,6 +496,70 @@ sl_status sl_ledger_delivered(sl_ledger *ledger, int64_t entry, int64_t now_us, 
         return status;
     sl_sql_bind_int(s, 1, now_us);
     sl_sql_bind_int(s, 2, entry);
+    return sl_sql_run(s, error);
+}
+
+/* --- voiding --- */
+
+static sl_status run_for(sl_ledger *ledger, const char *text, int64_t id, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(ledger->sql, text, &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, id);
+    return sl_sql_run(s, error);
+}
+
+static sl_status first_undelivered(sl_ledger *ledger, int64_t id, sl_ledger_table *table, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(ledger->sql,
+                                      "SELECT sequence, first, watermark_from FROM entries WHERE table_id = ? AND delivered = 0"
+                                      " ORDER BY sequence LIMIT 1",
+                                      &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, id);
+    status = sl_sql_step(s, error);
+    if (status != SL_OK)
+        return status;
+    table->sequence = (uint64_t)sl_sql_int(s, 0) - 1;
+    table->last = table->cursor = position_of(s, 1);
+    table->watermark_us = sl_sql_is_null(s, 2) ? INT64_MIN : sl_sql_int(s, 2);
+    sl_sql_reset(s);
+    return SL_OK;
+}
+
+sl_status sl_ledger_void(sl_ledger *ledger, int64_t id, sl_ledger_table *table, sl_error *error) {
+    /* Of a window that several entries changed, the first of them has kept what was there before. */
+    static const char kept[] = " FROM kept_windows AS k JOIN entries AS e ON e.id = k.entry_id WHERE e.table_id = ?1 AND e.delivered = 0"
+                               " AND e.sequence = (SELECT min(f.sequence) FROM kept_windows AS n JOIN entries AS f ON f.id = n.entry_id"
+                               " WHERE f.table_id = ?1 AND f.delivered = 0 AND n.start = k.start AND n.key = k.key)";
+    sl_buffer text = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&text, "INSERT OR REPLACE INTO open_windows(table_id, start, key, state) SELECT k.table_id, k.start, k.key,"
+                            " coalesce(k.state, x'')%s", kept);
+    const char *restore = sl_buffer_cstr(&text);
+    sl_status status = text.failed ? sl_error_set(error, SL_ENOMEM, "ledger: out of memory")
+                                   : first_undelivered(ledger, id, table, error);
+    const char *const texts[] = {
+        restore,
+        "DELETE FROM open_windows WHERE table_id = ? AND state = x''",
+        "DELETE FROM kept_windows WHERE table_id = ?",
+        "DELETE FROM files WHERE entry_id IN (SELECT id FROM entries WHERE table_id = ? AND delivered = 0)",
+        "DELETE FROM entries WHERE table_id = ? AND delivered = 0",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && status == SL_OK; i++)
+        status = run_for(ledger, texts[i], id, error);
+    sl_buffer_fini(&text);
+    sl_sql_statement *s;
+    if (status == SL_OK)
+        status = sl_sql_prepare(ledger->sql, "UPDATE tables SET last = ?1, cursor = ?1, sequence = ?2, watermark = ?3 WHERE id = ?4", &s,
+                                error);
+    if (status != SL_OK)
+        return status;
+    bind_position(s, 1, table->cursor);
+    sl_sql_bind_int(s, 2, (int64_t)table->sequence);
+    bind_time(s, 3, table->watermark_us);
+    sl_sql_bind_int(s, 4, id);
     return sl_sql_run(s, error);
 }
 
@@ -516,7 +603,7 @@ nomem:
 
 #define ENTRY_COLUMNS                                                                              \
     "id, table_id, sequence, first, next, received, rows, dead, late, duplicates, filtered,"        \
-    " schema_version, generation, created, delivered, replayed"
+    " schema_version, generation, created, delivered, replayed, elsewhere, watermark_from, ranges"
 
 static sl_entry entry_of(sl_sql_statement *s) {
     return (sl_entry){
@@ -531,12 +618,22 @@ static sl_entry entry_of(sl_sql_statement *s) {
                    .late = (uint64_t)sl_sql_int(s, 8),
                    .duplicates = (uint64_t)sl_sql_int(s, 9),
                    .filtered = (uint64_t)sl_sql_int(s, 10),
-                   .replayed = (uint64_t)sl_sql_int(s, 15)},
+                   .replayed = (uint64_t)sl_sql_int(s, 15),
+                   .elsewhere = (uint64_t)sl_sql_int(s, 16)},
         .schema_version = (uint32_t)sl_sql_int(s, 11),
         .generation = (uint32_t)sl_sql_int(s, 12),
         .created_us = sl_sql_int(s, 13),
         .delivered_us = sl_sql_int(s, 14),
+        .watermark_from_us = sl_sql_is_null(s, 17) ? INT64_MIN : sl_sql_int(s, 17),
     };
+}
+
+static sl_status ranges_load(sl_sql_statement *s, sl_entry *entry, sl_error *error) {
+    size_t length;
+    const char *text = sl_sql_text(s, 18, &length);
+    if (length != 0 && (entry->ranges = sl_strdup(text)) == NULL)
+        return sl_error_set(error, SL_ENOMEM, "ledger: out of memory");
+    return SL_OK;
 }
 
 sl_status sl_ledger_entries(sl_ledger *ledger, int64_t table, bool undelivered,
@@ -566,10 +663,12 @@ sl_status sl_ledger_entries(sl_ledger *ledger, int64_t table, bool undelivered,
         if (status != SL_OK)
             return status == SL_ENOTFOUND ? SL_OK : status;
         sl_entry entry = entry_of(s);
+        status = ranges_load(s, &entry, error);
         sl_sql_reset(s);
         after = (int64_t)entry.sequence;
         after_table = entry.table;
-        status = files_load(ledger, &entry, error);
+        if (status == SL_OK)
+            status = files_load(ledger, &entry, error);
         if (status == SL_OK)
             status = each(context, &entry);
         sl_entry_fini(&entry);
@@ -613,6 +712,22 @@ sl_status sl_ledger_window_put(sl_ledger *ledger, int64_t table, int64_t start, 
     sl_sql_bind_int(s, 2, start);
     sl_sql_bind_blob(s, 3, key, key_length);
     sl_sql_bind_blob(s, 4, state, state_length);
+    return sl_sql_run(s, error);
+}
+
+sl_status sl_ledger_window_keep(sl_ledger *ledger, int64_t entry, int64_t table, int64_t start, const void *key, size_t key_length,
+                                sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(ledger->sql,
+                                      "INSERT OR IGNORE INTO kept_windows(entry_id, table_id, start, key, state) VALUES(?1,?2,?3,?4,"
+                                      "(SELECT state FROM open_windows WHERE table_id = ?2 AND start = ?3 AND key = ?4))",
+                                      &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, entry);
+    sl_sql_bind_int(s, 2, table);
+    sl_sql_bind_int(s, 3, start);
+    sl_sql_bind_blob(s, 4, key, key_length);
     return sl_sql_run(s, error);
 }
 

@@ -193,6 +193,65 @@ static void open_windows_are_kept_until_dropped(void **state) {
     sl_ledger_close(ledger);
 }
 
+static sl_status note_entry(void *context, const sl_entry *entry) {
+    sl_buffer_printf(context, "%d %s|", (int)entry->sequence, entry->ranges != NULL ? entry->ranges : "-");
+    return SL_OK;
+}
+
+static void put_state(sl_ledger *ledger, int64_t entry, int64_t table, int64_t start, const char *state) {
+    sl_error error;
+    assert_int_equal(sl_ledger_window_keep(ledger, entry, table, start, "k", 1, &error), SL_OK);
+    assert_int_equal(sl_ledger_window_put(ledger, table, start, "k", 1, state, strlen(state), &error), SL_OK);
+}
+
+static sl_status note_window(void *context, int64_t start, const void *key, size_t key_length, const void *state, size_t length) {
+    (void)key;
+    (void)key_length;
+    sl_buffer_printf(context, "%d=%.*s ", (int)start, (int)length, (const char *)state);
+    return SL_OK;
+}
+
+static void what_is_not_delivered_can_be_voided(void **state) {
+    (void)state;
+    sl_ledger *ledger = open_memory();
+    sl_error error;
+    sl_ledger_table seen;
+    int64_t id = add_table(ledger);
+    char ranges[] = "1 5 kafka:c/t/0@g\n";
+    sl_entry entries[3] = {0};
+    for (uint64_t i = 0; i < 3; i++) {
+        entries[i] = (sl_entry){.table = id, .sequence = i + 1, .from = 4096 * (i + 1), .to = 4096 * (i + 2),
+                                .watermark_from_us = i == 0 ? INT64_MIN : 10 + (int64_t)i, .ranges = i == 1 ? ranges : NULL};
+        assert_int_equal(sl_ledger_entry_add(ledger, &entries[i], 11 + (int64_t)i, &error), SL_OK);
+    }
+    put_state(ledger, entries[0].id, id, 60, "a");
+    put_state(ledger, entries[1].id, id, 60, "ab");
+    put_state(ledger, entries[1].id, id, 120, "b");
+    put_state(ledger, entries[2].id, id, 60, "abc");
+    put_state(ledger, entries[2].id, id, 120, "bc");
+    put_state(ledger, entries[2].id, id, 180, "c");
+    assert_int_equal(sl_ledger_delivered(ledger, entries[0].id, 99, &error), SL_OK);
+    assert_int_equal(sl_ledger_void(ledger, id, &seen, &error), SL_OK);
+    assert_int_equal(seen.cursor, 8192);
+    assert_int_equal(seen.sequence, 1);
+    assert_int_equal(seen.watermark_us, 11);
+    sl_buffer text = SL_BUFFER_EMPTY;
+    assert_int_equal(sl_ledger_windows(ledger, id, note_window, &text, &error), SL_OK);
+    assert_string_equal(sl_buffer_cstr(&text), "60=a ");
+    sl_buffer_clear(&text);
+    assert_int_equal(sl_ledger_entries(ledger, id, false, note_entry, &text, &error), SL_OK);
+    assert_string_equal(sl_buffer_cstr(&text), "1 -|");
+    assert_int_equal(sl_ledger_void(ledger, id, &seen, &error), SL_ENOTFOUND);
+    /* The same place is taken again. */
+    entries[1].counts.elsewhere = 3;
+    assert_int_equal(sl_ledger_entry_add(ledger, &entries[1], 12, &error), SL_OK);
+    sl_buffer_clear(&text);
+    assert_int_equal(sl_ledger_entries(ledger, id, true, note_entry, &text, &error), SL_OK);
+    assert_string_equal(sl_buffer_cstr(&text), "2 1 5 kafka:c/t/0@g\n|");
+    sl_buffer_fini(&text);
+    sl_ledger_close(ledger);
+}
+
 static sl_status see_schema(void *context, const char *stream, uint32_t version, const char *json,
                             size_t length) {
     assert_string_equal(stream, "clicks");
@@ -266,6 +325,7 @@ int main(void) {
         cmocka_unit_test(places_below_data_dir_move_with_it),
         cmocka_unit_test(files_of_loads_are_forgotten_when_they_are_loaded),
         cmocka_unit_test(open_windows_are_kept_until_dropped),
+        cmocka_unit_test(what_is_not_delivered_can_be_voided),
         cmocka_unit_test(facts_schemas_and_keys_are_kept),
         cmocka_unit_test(versions_are_kept_once_and_the_last_is_known),
     };

@@ -23,6 +23,7 @@ static const struct {
     [SL_EDENIED] = {"edenied", "permission denied", SL_FOLLOW_RETRY},
     [SL_ECONFLICT] = {"econflict", "another state than expected", SL_FOLLOW_STOP},
     [SL_EUNSUPPORTED] = {"eunsupported", "not supported", SL_FOLLOW_STOP},
+    [SL_EMOVED] = {"emoved", "somebody else was there before", SL_FOLLOW_STOP},
 };
 
 static bool known(sl_status status) {

@@ -75,6 +75,7 @@ static sl_status outcome(sl_status status) {
     case SL_EDENIED:
     case SL_ECONFLICT:
     case SL_ECORRUPT:
+    case SL_EMOVED:
         return status;
     case SL_OK:
     case SL_EINVAL:
