@@ -302,6 +302,51 @@ static void on_reply(void *token, const sl_intake_reply *reply) {
 
 /* --- sending --- */
 
+static bool count_piece(void *context, const sl_intake_piece *piece) {
+    (void)piece;
+    ++*(uint32_t *)context;
+    return true;
+}
+
+static void on_judged(void *token, const sl_intake_reply *reply) {
+    const attempt *a = token;
+    sim *s = a->sim;
+    const sim_request *r = &s->requests[a->request];
+    uint32_t accepted = r->good + r->unmet + r->passed_over + r->doubles + r->guests, pieces = 0;
+    if (a->epoch != s->epoch)
+        sim_fail(s, "judged request %u was answered by a dead daemon", a->request);
+    if (reply->status == 503)
+        return;
+    if (reply->accepted != accepted || reply->rejected != r->bad || reply->judged == NULL)
+        sim_fail(s, "request %u, only judged: %u accepted, %u rejected", a->request, reply->accepted, reply->rejected);
+    if (!reply->judged->each(reply->judged, count_piece, &pieces) || pieces != accepted + r->bad)
+        sim_fail(s, "request %u, only judged, was told as %u events, and has %u", a->request, pieces, accepted + r->bad);
+}
+
+/* For somebody else's log: nothing of it stays here, whatever happens. */
+static void judge_once(sim *s, uint32_t number) {
+    const sim_request *r = &s->requests[number];
+    const char *path = s->streams[r->stream].path;
+    attempt *a = malloc(sizeof *a);
+    if (a == NULL)
+        abort();
+    *a = (attempt){.sim = s, .request = number, .epoch = s->epoch};
+    a->next = s->tries;
+    s->tries = a;
+    const sl_intake_request request = {.stream = path,
+                                       .stream_length = strlen(path),
+                                       .source = "http",
+                                       .judge_only = true,
+                                       .format = r->format,
+                                       .body = r->sent,
+                                       .length = r->sent_length,
+                                       .done = on_judged,
+                                       .token = a};
+    sl_intake *intake = sl_engine_intake(s->engine);
+    sl_status status = intake->submit(intake, &request);
+    sim_trace(s, "judge %u: %s", number, sl_status_text(status));
+}
+
 static void send_once(sim *s, uint32_t number) {
     sim_request *r = &s->requests[number];
     attempt *a = malloc(sizeof *a);
@@ -375,6 +420,8 @@ bool clients_turn(sim *s) {
         r->due_us = INT64_MAX;
         bool twice = r->key[0] != 0 && !s->calm && sim_chance(s, 100);
         s->totals.repeats += twice || r->in;
+        if (sim_chance(s, 100))
+            judge_once(s, i);
         send_once(s, i);
         if (twice)
             send_once(s, i);

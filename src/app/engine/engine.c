@@ -797,7 +797,7 @@ static bool storage_returned(sl_engine *e) {
 }
 
 static bool may_stop(const sl_engine *e) {
-    if (e->outstanding_bytes != 0 || e->gathering != NULL || e->writing != 0 || e->cuts_open != 0 ||
+    if (e->outstanding_bytes != 0 || e->gathering != NULL || e->judged_count != 0 || e->writing != 0 || e->cuts_open != 0 ||
         e->keys_busy || e->peeks != 0 || e->reading || !e->cut_idle || keys_waiting(e))
         return false;
     for (const table *t = e->retired; t != NULL && e->drain; t = t->next_retired)
@@ -882,6 +882,7 @@ void sl_engine_refuse(sl_engine *e) {
         reply_task(e, e->gathering);
         sl_group_reset(e->gathering->group);
     }
+    judged_refuse(e);
     keys_refuse(e);
     refuse_flushes(e);
 }

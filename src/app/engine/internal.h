@@ -84,8 +84,8 @@ typedef struct shape {
     sl_steps *steps;          /**< NULL: none. */
     uint32_t event_time;      /**< Field index in `schema` or SL_NO_FIELD: arrival. */
     uint32_t decoded_time;    /**< The same in `decoded`. */
-    bool deduped;             /**< Duplicates are looked for: */
-    uint32_t id;              /**< … by this field in `schema`, or, with SL_NO_FIELD, by the stream's expression. */
+    bool deduped;             /**< Duplicates are looked for, by: */
+    uint32_t id;              /**< What tells events apart: this field in `schema`, or, with SL_NO_FIELD, the stream's expression. */
     uint32_t table_count;
     uint32_t *partition_fields[COMPANIONS_MAX]; /**< Of lake tables; SL_NO_FIELD: see partition_by. */
     sl_window_plan *plans[COMPANIONS_MAX];      /**< Of window tables. */
@@ -225,6 +225,7 @@ typedef struct part {
     shape *shape;
     sl_batch *batch;
     const sl_batch *view;    /**< The batch as tables see it: itself, or what the steps made of it. */
+    sl_span *id_texts;        /**< [rows] Of a task that is only judged, where the stream has ids; length 0: none. */
     sl_value_key *ids;        /**< [rows] Where the stream has no duplicates; NULL: elsewhere. */
     uint32_t decoded_rejects; /**< Of its rejects, those that have no row: set before the steps add theirs. */
     int64_t watermark_after; /**< Highest min(event time, arrival) of the batch alone. */
@@ -246,7 +247,8 @@ struct task {
     uint64_t bytes;       /**< As accounted: the group length when it entered (writing rounds it up). */
     bool live;            /**< From requests; else read back from the log. */
     bool keys_only;       /**< Read back only for its keys. */
-    bool dry_run;         /**< A replay that is only judged: not in the log, and in no list. */
+    bool dry_run;         /**< Only judged: not in the log. A replay, or: */
+    bool judged;          /**< requests for somebody else's log; in the list of these. */
     bool replays;         /**< Some records are replays. */
     uint32_t item_count;
     uint32_t epoch;       /**< Of the reader. */
@@ -551,6 +553,9 @@ struct sl_engine {
     data_note *notes;
     uint64_t data_number;
     task *gathering;
+    task *judging;                     /**< Gathers requests that are only judged. */
+    task *judged_first;                /**< Of these, what workers have. */
+    uint32_t judged_count;
     uint32_t writing;                  /**< Groups that the journal thread has. */
     uint32_t senders;                  /**< Requests that are about at one time: being written, or gathered meanwhile. */
     int64_t patient_since_us;          /**< A group waits for more requests since then; 0: none does. */
@@ -701,6 +706,8 @@ bool worker_steps(worker *w, const task *t, part *p);
 const sl_batch *worker_view(worker *w, const part *p);
 /** Keys of the rows that deduplication goes by. @return false when out of memory. */
 bool worker_ids(worker *w, part *p);
+/** Of a part that is only judged: its events' ids as texts, where the stream has some. @return false when out of memory. */
+bool worker_id_texts(worker *w, const task *t, part *p);
 /** @return whether the cut is sealed. */
 bool worker_cut_slice(worker *w, cut *c);
 void worker_rewind(worker *w, const rewind_order *order);
@@ -788,7 +795,7 @@ void task_free(sl_engine *e, task *t);
 void task_release(sl_engine *e, task *t); /**< Back to its worker (batches), then free. */
 bool sequence_poll(sl_engine *e);
 void task_use(task *t, shape *s);
-/** Have a replay judged, without the log. @return SL_OK: it will be answered. */
+/** Have a group judged, without the log. @return SL_OK: it will be answered; SL_ENOMEM: the task is still the caller's. */
 sl_status sequence_dry_run(sl_engine *e, task *t);
 bool sequence_idle(const sl_engine *e); /**< Nothing is on its way through log and pipeline. */
 void sequence_seal(sl_engine *e); /**< The group that gathers is sent off. */
@@ -802,8 +809,24 @@ void peek_free(sl_engine *e, peek *p); /* engine.c */
 /** Position up to which this table's rows are in the pipeline. */
 uint64_t table_position(const sl_engine *e, const table *t);
 
+/* judged.c: requests for somebody else's log */
+sl_status judged_submit(sl_engine *e, const sl_intake_request *request);
+/** Send what has gathered to a worker, unless all of them have some. @return whether any was sent. */
+bool judged_kick(sl_engine *e);
+void judged_done(sl_engine *e, task *t); /**< Of the list: it is decoded. */
+void judged_refuse(sl_engine *e); /**< At the end: answer those that are left. */
+/** The request's view of its task. */
+typedef struct judged_view {
+    sl_intake_judged judged; /**< First: each() is given this. */
+    const task *task;
+    uint32_t record;
+} judged_view;
+judged_view judged_view_of(const task *t, uint32_t record);
+
 /* keys.c */
 sl_status intake_submit(sl_intake *intake, const sl_intake_request *request);
+/** Into the task's group. @param key NULL: none. @return SL_EFULL: it takes no more. */
+sl_status intake_add(sl_engine *e, task *t, const sl_intake_request *request, key_entry *key);
 void reply_task(sl_engine *e, task *t);
 bool keys_poll(sl_engine *e, int64_t now);
 void keys_found(sl_engine *e, key_entry *key);

@@ -197,7 +197,7 @@ static sl_format format_of(sl_engine *e, const sl_intake_request *r) {
     return format;
 }
 
-static sl_status add(sl_engine *e, task *t, const sl_intake_request *r, key_entry *key) {
+sl_status intake_add(sl_engine *e, task *t, const sl_intake_request *r, key_entry *key) {
     const sl_journal_input input = {.stream = r->stream,
                                     .stream_length = (uint32_t)r->stream_length,
                                     .source = r->source,
@@ -229,10 +229,11 @@ static sl_status judge_only(sl_engine *e, const sl_intake_request *r) {
     task *t = e->outstanding_bytes > e->config->memory / 4 ? NULL : task_get(e);
     if (t == NULL)
         return SL_EFULL;
-    sl_status status = add(e, t, r, NULL);
+    sl_status status = intake_add(e, t, r, NULL);
     if (status == SL_OK)
-        return sequence_dry_run(e, t);
-    task_free(e, t);
+        status = sequence_dry_run(e, t);
+    if (status != SL_OK)
+        task_free(e, t);
     return status;
 }
 
@@ -242,7 +243,7 @@ static sl_status gather(sl_engine *e, const sl_intake_request *r, key_entry *key
     for (int attempt = 0; attempt < 2; attempt++) {
         if (e->gathering == NULL && (e->gathering = task_get(e)) == NULL)
             return SL_EFULL;
-        sl_status status = add(e, e->gathering, r, key);
+        sl_status status = intake_add(e, e->gathering, r, key);
         if (status == SL_OK && r->format.kind == SL_FORMAT_REPLAY)
             sequence_seal(e); /* The last of its group: what is judged in the order of the log comes in that order. */
         if (status == SL_OK)
@@ -337,12 +338,23 @@ static sl_status submit_keyed(sl_engine *e, const sl_intake_request *r) {
     return status;
 }
 
+static sl_status judge_for_other(sl_engine *e, const sl_intake_request *r) {
+    if (r->format.kind == SL_FORMAT_REPLAY || (items_carried(r->format) && !items_valid(e, r->format, r->body, r->length)))
+        return SL_EINVAL;
+    sl_intake_request known = *r;
+    known.key_length = 0;
+    known.format = format_of(e, r);
+    return judged_submit(e, &known);
+}
+
 sl_status intake_submit(sl_intake *intake, const sl_intake_request *r) {
     sl_engine *e = (sl_engine *)(void *)((char *)intake - offsetof(sl_engine, intake));
     if (e->stopping || !sl_engine_ready(e))
         return SL_ENOMEM;
     if (r->length > e->config->http.max_body && r->format.kind != SL_FORMAT_MESSAGES)
         return SL_ELIMIT;
+    if (r->judge_only)
+        return judge_for_other(e, r);
     if (e->journal_full && engine_now(e) - e->journal_full_at_us < SL_SECOND_US)
         return SL_ENOSPC;
     if (sl_journal_room(e->journal) < r->length + e->outstanding_bytes + (1 << 20))
@@ -426,6 +438,7 @@ void reply_task(sl_engine *e, task *t) {
     for (uint32_t i = 0; i < t->group->count; i++) {
         request *r = &t->requests[i];
         sl_replay_outcome outcome = {0};
+        const judged_view view = judged_view_of(t, i);
         sl_intake_reply reply;
         if (t->status == SL_OK) {
             const sl_record *record = &t->records[i];
@@ -437,21 +450,23 @@ void reply_task(sl_engine *e, task *t) {
                 replays_outcome(e, t, i, &outcome);
                 reply.replay = &outcome;
             }
+            if (t->judged)
+                reply.judged = &view.judged;
             if (!t->dry_run)
                 count_reply(e, record);
         } else {
             reply = (sl_intake_reply){.status = 503,
                                       .retry_after_s = 5,
-                                      .message = t->status == SL_ENOSPC
-                                                     ? "the journal has no space left"
-                                                     : "the journal could not be written"};
+                                      .message = t->status == SL_ENOSPC ? "the journal has no space left"
+                                                 : t->dry_run           ? "it could not be judged"
+                                                                        : "the journal could not be written"};
         }
         if (r->key != NULL)
             finish_key(e, r->key, &reply, t->status == SL_OK);
         else
             r->done(r->token, &reply);
     }
-    for (uint32_t i = 0; i < t->part_count && t->status == SL_OK; i++)
+    for (uint32_t i = 0; i < t->part_count && t->status == SL_OK && !t->dry_run; i++)
         if (t->parts[i].routed_bytes != 0)
             sl_metric_add(t->parts[i].shape->of->bytes, (int64_t)t->parts[i].routed_bytes);
     sl_buffer_fini(&texts);

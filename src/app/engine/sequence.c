@@ -209,10 +209,8 @@ void sequence_seal(sl_engine *e) {
 
 sl_status sequence_dry_run(sl_engine *e, task *t) {
     t->dry_run = true;
-    if (!route(e, t)) {
-        task_free(e, t);
+    if (!route(e, t))
         return SL_ENOMEM;
-    }
     t->worker = pick_worker(e);
     t->bytes = t->group->length;
     e->outstanding_bytes += t->bytes;
@@ -577,6 +575,8 @@ static void decoded(sl_engine *e, task *t) {
     if (t->item_count != 0)
         items_add_up(t);
     if (t->dry_run) {
+        if (t->judged)
+            judged_done(e, t);
         reply_task(e, t);
         task_release(e, t);
     } else if (t->keys_only) {
@@ -799,6 +799,7 @@ bool sequence_poll(sl_engine *e) {
         }
     any = data_turn(e) || any;
     any = sequence_kick(e) || any;
+    any = judged_kick(e) || any;
     any = retry_failed(e) || any;
     any = dispatch(e) || any;
     if (e->stopping)
@@ -823,6 +824,7 @@ static void destroy_list(sl_engine *e, task *t) {
         for (uint32_t i = 0; i < t->part_count; i++) {
             sl_batch_destroy(t->parts[i].batch);
             sl_free(t->parts[i].ids);
+            sl_free(t->parts[i].id_texts);
         }
         task_destroy(e, t);
         t = next;
@@ -904,6 +906,7 @@ void sequence_destroy(sl_engine *e) {
     destroy_list(e, e->live_first);
     destroy_list(e, e->replay_first);
     destroy_list(e, e->gathering);
+    destroy_list(e, e->judging);
     destroy_list(e, e->free_tasks);
-    e->live_first = e->replay_first = e->gathering = e->free_tasks = NULL;
+    e->live_first = e->replay_first = e->gathering = e->judging = e->free_tasks = NULL;
 }

@@ -111,8 +111,8 @@ sl_status shape_create(sl_engine *e, stream *s, sl_schema *schema, shape **out, 
     result->event_time = event_time_field(s, result->schema);
     result->decoded_time = event_time_field(s, result->decoded);
     result->deduped = s->config != NULL && s->config->dedupe_us != 0;
-    result->id = result->deduped && s->config->warehouse.id != NULL ? sl_schema_find(result->schema, s->config->warehouse.id)
-                                                                   : SL_NO_FIELD;
+    result->id = s->config != NULL && s->config->warehouse.id != NULL ? sl_schema_find(result->schema, s->config->warehouse.id)
+                                                                     : SL_NO_FIELD;
     sl_status status = SL_OK;
     for (uint32_t i = 0; i < s->table_count && status == SL_OK; i++)
         status = shape_table(result, s->tables[i], error);

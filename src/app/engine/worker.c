@@ -106,6 +106,7 @@ static void release_parts(worker *w, task *t) {
     for (uint32_t i = 0; i < t->part_count; i++) {
         batch_put(w, t->parts[i].batch);
         sl_free(t->parts[i].ids);
+        sl_free(t->parts[i].id_texts);
     }
     t->part_count = 0;
 }
@@ -114,12 +115,15 @@ static void release_parts(worker *w, task *t) {
 static bool refine(worker *w, task *t, part *p) {
     bool good = !p->shape->of->unrouted || refuse_all(p->batch, t->records);
     good = good && (p->shape->split == NULL || worker_contract(w, t, p));
+    if (t->judged) /* Who reads that log has the rest to do. */
+        return good && worker_id_texts(w, t, p);
     good = good && (p->shape->steps == NULL || worker_steps(w, t, p));
     return good && (!p->shape->deduped || worker_ids(w, p));
 }
 
 static void decode(worker *w, task *t) {
-    tap_received(w, t);
+    if (!t->judged)
+        tap_received(w, t);
     release_parts(w, t); /* Decoded before, with another schema. */
     t->nomem = t->routed && !route_begin(w, t);
     for (uint32_t i = 0; i < t->record_count && !t->nomem; i++) {
@@ -133,7 +137,8 @@ static void decode(worker *w, task *t) {
         p->decoded_rejects = p->batch->reject_count;
         p->replays = t->replays;
         sl_batch_fill_origins(p->batch, (const char *const *)w->engine->sources);
-        tap_decoded(w, t, p);
+        if (!t->judged)
+            tap_decoded(w, t, p);
         if (p->batch->arena.failed || (!t->nomem && !refine(w, t, p)))
             t->nomem = true;
         p->watermark_after =

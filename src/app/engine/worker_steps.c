@@ -95,7 +95,8 @@ bool worker_steps(worker *w, const task *t, part *p) {
         use(w, p->shape->of->index, t->data);
     if (runner == NULL || sl_step_runner_run(runner, p->batch, steps) != SL_OK)
         return false;
-    count(p->shape->of, steps);
+    if (!t->judged)
+        count(p->shape->of, steps);
     return true;
 }
 
@@ -159,4 +160,39 @@ bool worker_ids(worker *w, part *p) {
             good = sl_value_hash(&value, &p->ids[row].hash);
     }
     return good;
+}
+
+static sl_span id_text(sl_batch *b, const sl_value *value) {
+    if (value->type == SL_TYPE_STRING)
+        return sl_batch_keep_text(b, value->as.text.bytes, value->as.text.length);
+    sl_buffer text = SL_BUFFER_EMPTY;
+    sl_value_json(value, &text);
+    sl_span span = sl_batch_keep_text(b, text.bytes, text.failed ? 0 : text.length);
+    b->arena.failed |= text.failed;
+    sl_buffer_fini(&text);
+    return span;
+}
+
+bool worker_id_texts(worker *w, const task *t, part *p) {
+    const sl_config_stream *c = p->shape->of->config;
+    const uint32_t field = p->shape->id;
+    if (c == NULL || c->id == NULL || (field == SL_NO_FIELD && c->warehouse.id != NULL))
+        return true; /* No member of that name has been seen yet. */
+    if (p->shape->steps != NULL && !worker_steps(w, t, p))
+        return false;
+    const sl_batch *view = worker_view(w, p);
+    sl_expression *expression = NULL;
+    const sl_column *made = NULL;
+    if (field == SL_NO_FIELD && ((expression = id_expression(w, p->shape)) == NULL ||
+                                 (made = sl_expression_run(expression, view, NULL)) == NULL))
+        return false;
+    p->id_texts = sl_calloc(view->rows + 1, sizeof *p->id_texts);
+    if (p->id_texts == NULL)
+        return false;
+    for (uint32_t row = 0; row < view->rows; row++) {
+        sl_value value;
+        if (view->verdict[row] == SL_VERDICT_KEEP && id_of(expression, made, view, field, row, &value))
+            p->id_texts[row] = id_text(p->batch, &value);
+    }
+    return !p->batch->arena.failed;
 }
