@@ -56,7 +56,7 @@ bool sl_range_next(const char **lines, sl_range *out);
 bool sl_range_find(const char *lines, const char *partition, size_t length, sl_range *out);
 /**
  * May a load bring these? @param found What the warehouse's ledger has, `to` counts.
- * @return SL_OK; SL_EMOVED: one begins below where its row stands; the error names both.
+ * @return SL_OK; SL_EMOVED: one begins below where its row stands; the error names both. SL_ENOMEM.
  */
 SL_CHECKED sl_status sl_ranges_check(const char *table, const char *ranges, const char *found, sl_error *error);
 

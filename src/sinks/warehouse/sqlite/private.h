@@ -44,3 +44,9 @@ sl_status sl_sqlite_load_window(sl_warehouse *w, const sl_warehouse_load *load, 
                                 sl_error *error);
 sl_status sl_sqlite_load_rows(sl_warehouse *w, const sl_warehouse_load *load, int64_t partition,
                               uint64_t *rows, sl_error *error);
+
+/* --- ranges.c: within the load's transaction, once its own row of the ledger is checked; nothing where the load names none --- */
+/* @return SL_OK; SL_EMOVED, and load->found says where the ledger's rows stand. */
+sl_status sl_sqlite_check_ranges(sl_warehouse *w, const sl_warehouse_load *load, sl_error *error);
+/* Their rows of the ledger to where the load ends. */
+sl_status sl_sqlite_move_ranges(sl_warehouse *w, const sl_warehouse_load *load, sl_error *error);

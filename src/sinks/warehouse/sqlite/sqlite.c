@@ -117,6 +117,8 @@ sl_status sl_warehouse_apply(sl_warehouse *w, const sl_warehouse_load *load, sl_
     uint64_t rows = 0;
     status = ledger_check(w, load, hash, &id, error);
     bool done = status == SL_EEXIST;
+    if (status == SL_OK)
+        status = sl_sqlite_check_ranges(w, load, error);
     if (status == SL_OK && id == 0)
         status = ledger_move(w, load, hash, 0, &id, error);
     if (status == SL_OK)
@@ -124,6 +126,8 @@ sl_status sl_warehouse_apply(sl_warehouse *w, const sl_warehouse_load *load, sl_
                                     : sl_sqlite_load_rows(w, load, id, &rows, error);
     if (status == SL_OK)
         status = ledger_move(w, load, hash, rows, &id, error);
+    if (status == SL_OK)
+        status = sl_sqlite_move_ranges(w, load, error);
     if (status == SL_OK)
         status = sl_sql_execute(w->sql, "COMMIT", error);
     if (status != SL_OK && sl_sql_execute(w->sql, "ROLLBACK", NULL) != SL_OK) {
