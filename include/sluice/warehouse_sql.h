@@ -107,15 +107,27 @@ typedef struct sl_warehouse_move {
     bool first;            /**< The table's first entry: no ledger row is expected. */
     const char *hash;
     uint64_t rows;         /**< Events that it brings; for sl_warehouse_ledger_move(). */
+    const char *ranges;    /**< Of other logs' partitions, lines of sl_range_put(), each partition once; NULL: none. */
+    int64_t last_id;       /**< With ranges: highest id of the ledger. */
 } sl_warehouse_move;
+/** What the ledger has of partitions that several readers bring: every row but those of journals. */
+typedef struct sl_warehouse_parts {
+    sl_buffer lines;       /**< sl_range_put(): from 0 to the row's position. */
+    int64_t last_id;       /**< Highest of all rows, journals' too. */
+} sl_warehouse_parts;
 void sl_warehouse_ledger_create(const sl_warehouse_table *table, sl_buffer *out);
 /** To be sent alone, first in the transaction. PostgreSQL: IN EXCLUSIVE MODE, readers pass. */
 void sl_warehouse_ledger_lock(const sl_warehouse_table *table, sl_buffer *out);
 /** SELECT id, position, hash, rows of one partition: no row or one. */
 void sl_warehouse_ledger_read(const sl_warehouse_table *table, const char *partition, sl_buffer *out);
+/** SELECT id, partition, position, hash of all rows, in order of id. */
+void sl_warehouse_ledger_all(const sl_warehouse_table *table, sl_buffer *out);
 /** INSERT of a new partition's row (its id is the highest + 1), position `from`, hash '', rows 0: only under the lock. */
 void sl_warehouse_ledger_insert(const sl_warehouse_table *table, const sl_warehouse_move *move, sl_buffer *out);
-/** UPDATE to `to`, hash and rows + move->rows. Its tag must say that one row changed. */
+/**
+ * UPDATE to `to`, hash and rows + move->rows. Its tag must say that one row changed. With ranges two statements stand before it: their
+ * rows are deleted, and inserted with ids above `last_id`; only under the lock.
+ */
 void sl_warehouse_ledger_move(const sl_warehouse_table *table, const sl_warehouse_move *move, sl_buffer *out);
 /**
  * I4. @param position, hash Cells of the ledger's row; NULL: there is none.
@@ -123,6 +135,17 @@ void sl_warehouse_ledger_move(const sl_warehouse_table *table, const sl_warehous
  */
 SL_CHECKED sl_status sl_warehouse_ledger_check(const sl_warehouse_move *move, const char *position,
                                                const char *hash, sl_error *error);
+/** Take in a row of sl_warehouse_ledger_all(). @param cells id, partition, position. @return SL_OK, SL_ECONFLICT: it isn't a ledger's; SL_ENOMEM. */
+SL_CHECKED sl_status sl_warehouse_parts_add(sl_warehouse_parts *parts, const char *table, const char *const cells[3],
+                                            sl_error *error);
+/**
+ * After sl_warehouse_ledger_check(): may move->ranges be brought? Journals' positions and these are of one SELECT; as none goes back,
+ * SL_EMOVED stands without the lock, too.
+ * @param[out] found Gets parts->lines with SL_EMOVED; or NULL. @return SL_OK, also without ranges; SL_EMOVED, SL_ENOMEM.
+ */
+SL_CHECKED sl_status sl_warehouse_parts_check(const sl_warehouse_move *move, sl_warehouse_parts *parts, sl_buffer *found,
+                                              sl_error *error);
+void sl_warehouse_parts_fini(sl_warehouse_parts *parts); /**< And begin anew. */
 
 /* --- what the live table takes --- */
 

@@ -79,6 +79,7 @@ KNOWS = {
     ("sinks/lake", "timer.h"): "pauses between tries",
     ("sinks/warehouse/sqlite", "checkpoint.h"): "delivers outbox entries, through the SQL port that it brings along",
     ("sinks/warehouse/sqlite", "window.h"): "merges stored states with deltas, under the load's lock",
+    ("sinks/warehouse/sql", "checkpoint.h"): "which parts of other logs' partitions a load may bring",
     ("sinks/warehouse/sql", "window.h"): "tables of windows, and merging their stored states",
     ("sinks/warehouse/sql", "rows.h"): "tables of row files' columns",
     ("sinks/warehouse/postgres", "warehouse_sql.h"): "what SQL warehouses share",

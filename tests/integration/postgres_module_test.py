@@ -333,6 +333,111 @@ def test_a_long_group_is_one_row_all_the_same():
     assert int(one(f'SELECT max(length("_key")) FROM "{name}"')) < 600
 
 
+# --- partitions that several daemons read ---
+
+
+def parts_of(name):
+    """Where the ledger stands, by partition; ids are unique, and journals keep theirs."""
+    rows = sql(f'SELECT partition, position FROM "sluice_ledger_{name}" WHERE partition LIKE \'kafka:%\' ORDER BY partition')
+    assert one(f'SELECT count(*) = count(DISTINCT id) FROM "sluice_ledger_{name}"') == "t"
+    return {p.split("/")[2].split("@")[0]: int(at) for p, at in rows}
+
+
+def test_another_reader_brings_what_comes_after():
+    for kind in ("rows", "window"):
+        name = table()
+        with Loader() as l:
+            l.insist(f"{kind} {name} partition=journal:a from=0 to=1000 first parts=0..2:0..50")
+            for _ in range(2):  # Again: done already, though its partitions have moved.
+                assert l.load(f"{kind} {name} partition=journal:a from=0 to=1000 first parts=0..2:0..50") == ("ok", "")
+            l.insist(f"{kind} {name} partition=journal:b from=0 to=1000 first parts=1..3:50..70")
+            assert parts_of(name) == {"0": 50, "1": 70, "2": 70}
+            status, text = l.load(f"{kind} {name} partition=journal:a from=1000 to=2000 parts=0..2:50..60")
+            assert status == "emoved" and "brought kafka:c/t/1@g up to offset 70, this load begins at 50" in text, (status, text)
+            assert text.endswith("0 50 kafka:c/t/0@g;0 70 kafka:c/t/1@g;0 70 kafka:c/t/2@g;"), text
+            assert parts_of(name) == {"0": 50, "1": 70, "2": 70}
+            l.insist(f"{kind} {name} partition=journal:a from=1000 to=2000 parts=0..1:50..60 parts=1..2:70..90")
+            l.insist(f"{kind} {name} partition=journal:a from=2000 to=3000")
+            assert parts_of(name) == {"0": 60, "1": 90, "2": 70}
+        ids = sql(f'SELECT id, rows FROM "sluice_ledger_{name}" WHERE partition LIKE \'journal:%\' ORDER BY partition')
+        assert [r for _, r in ids] == ["300", "100"], ids
+        if kind == "rows":
+            whole(name, 400)
+            counted = sql(f'SELECT "_partition", count(*) FROM "{name}" GROUP BY 1 ORDER BY 2 DESC')
+            assert counted == [[i, r] for i, r in ids], (counted, ids)
+        else:
+            assert one(f'SELECT sum(events) FROM "{name}"') == "400"
+
+
+def test_of_two_that_race_for_a_partition_one_wins():
+    """Six processes bring the same offsets, round after round; the one that wins is the only one whose rows are there."""
+    names = "abcdef"
+    for kind in ("rows", "window"):
+        name = table()
+        loaders = {j: Loader() for j in names}
+        at, rows = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+        loaders["a"].insist(f"{kind} {name} partition=journal:a from=0 to=100 first parts=1..2:0..5")
+        at["a"], rows["a"] = 100, 10
+        for i in range(12):
+            for j, l in loaders.items():
+                first = " first" if at[j] == 0 else ""
+                l.start(f"{kind} {name} partition=journal:{j} from={at[j]} to={at[j] + 100} parts=0..1:{i * 5}..{i * 5 + 5}{first}")
+                l.wait()
+            said = {j: l.answer() for j, l in loaders.items()}
+            won = [j for j, (status, _) in said.items() if status == "ok"]
+            assert len(won) == 1 and all(s == "emoved" for j, (s, _) in said.items() if j != won[0]), said
+            for j, (_, text) in said.items():
+                assert j == won[0] or f"0 {i * 5 + 5} kafka:c/t/0@g;" in text, text
+            at[won[0]] += 100
+            rows[won[0]] += 10
+        for l in loaders.values():
+            l.end()
+        assert parts_of(name) == {"0": 60, "1": 5}
+        ledger = sql(f'SELECT partition, rows FROM "sluice_ledger_{name}" WHERE partition LIKE \'journal:%\' AND rows <> 0 ORDER BY 1')
+        assert ledger == [[f"journal:{j}", str(n)] for j, n in rows.items() if n], (ledger, rows)
+        if kind == "rows":
+            whole(name, 130)
+        else:
+            assert one(f'SELECT sum(events) FROM "{name}"') == "130"
+
+
+def test_a_lost_reply_moves_partitions_once():
+    name = table()
+    with rigs.Proxy(address()) as proxy, Loader(through(proxy)) as l, Loader() as other:
+        l.insist(f"rows {name} partition=journal:a from=0 to=1000 first parts=0..3:0..10")
+        proxy.rule("drop_reply", match=rb"COMMIT\0", times=1)
+        assert l.load(f"rows {name} partition=journal:a from=1000 to=2000 parts=0..3:10..20")[0] == "ok"
+        assert parts_of(name) == {"0": 20, "1": 20, "2": 20}
+        # It never arrived: nothing is there, and another may take it.
+        proxy.rule("hang", match=rb"COMMIT\0", times=1)
+        l.start(f"rows {name} partition=journal:a from=2000 to=3000 parts=0..3:20..30")
+        l.wait()
+        end = time.monotonic() + 60
+        held = f"SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND granted AND relation = '\"sluice_ledger_{name}\"'::regclass"
+        while one(held) == "0":
+            assert time.monotonic() < end, "it has no lock"
+            time.sleep(0.02)
+        other.start(f"rows {name} partition=journal:b from=0 to=1000 first parts=0..1:20..25")
+        other.wait()
+        time.sleep(0.3)
+        proxy.clear()
+        proxy.close_all()
+        said = {l.answer()[0], other.answer()[0]}
+        assert said == {"ok", "emoved"}, said
+        whole(name, 300)
+
+
+def test_thousands_of_partitions_move_together():
+    name = table()
+    with Loader() as l:
+        l.insist(f"rows {name} partition=journal:a from=0 to=100 first parts=0..5000:0..7")
+        l.insist(f"rows {name} partition=journal:a from=100 to=200 parts=0..5000:7..9")
+        status, text = l.load(f"rows {name} partition=journal:b from=0 to=100 first parts=4999..5001:8..20")
+        assert status == "emoved" and text.count("@g;") == 5000, (status, len(text))
+    assert set(parts_of(name).values()) == {9}
+    assert one(f'SELECT id FROM "sluice_ledger_{name}" WHERE partition = \'journal:a\'') == "1"
+
+
 # --- faults ---
 
 

@@ -42,6 +42,7 @@ static void clear(sl_pg_loader *l) {
                                   &l->key,  &l->state, &l->merged};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         sl_buffer_fini(buffers[i]);
+    sl_warehouse_parts_fini(&l->parts);
     sl_arena_fini(&l->arena);
     sl_arena_init(&l->arena, 64 * 1024);
 }
@@ -163,7 +164,9 @@ static sl_warehouse_move move_of(const sl_pg_loader *l) {
                                .to = d->entry->to,
                                .first = d->first,
                                .hash = d->hash,
-                               .rows = l->rows};
+                               .rows = l->rows,
+                               .ranges = d->entry->ranges,
+                               .last_id = l->parts.last_id};
 }
 
 static void do_connect(sl_pg_loader *l) {
@@ -379,7 +382,10 @@ static void do_upsert(sl_pg_loader *l) {
 }
 
 static void do_check(sl_pg_loader *l, sl_pg_step step) {
-    sl_warehouse_ledger_read(&l->shape, l->delivery->partition, statement(l));
+    if (l->delivery->entry->ranges != NULL)
+        sl_warehouse_ledger_all(&l->shape, statement(l));
+    else
+        sl_warehouse_ledger_read(&l->shape, l->delivery->partition, statement(l));
     send(l, step);
 }
 
@@ -461,9 +467,11 @@ static void on_live(sl_pg_loader *l, const sl_postgres_result *result) {
     do_check(l, STEP_PEEK);
 }
 
-static sl_status ledger_says(sl_pg_loader *l, const sl_postgres_result *result,
-                             sl_error *error) {
+/* One row, or none: ours. */
+static sl_status own_row_says(sl_pg_loader *l, const sl_postgres_result *result,
+                              sl_error *error) {
     const char *position = NULL, *hash = NULL;
+    l->id = 0;
     if (sl_postgres_rows(result) != 0) {
         l->id = strtoll(sl_postgres_cell(result, 0, 0, NULL), NULL, 10);
         position = sl_postgres_cell(result, 0, 1, NULL);
@@ -473,13 +481,59 @@ static sl_status ledger_says(sl_pg_loader *l, const sl_postgres_result *result,
     return sl_warehouse_ledger_check(&move, position, hash, error);
 }
 
+/* Of an entry that brings parts of partitions that others bring, too: ours first. */
+static sl_status all_rows_say(sl_pg_loader *l, const sl_postgres_result *result,
+                              sl_error *error) {
+    const sl_delivery *d = l->delivery;
+    const char *position = NULL, *hash = NULL;
+    sl_status status = SL_OK;
+    sl_warehouse_parts_fini(&l->parts);
+    l->id = 0;
+    for (uint32_t row = 0; status == SL_OK && row < sl_postgres_rows(result); row++) {
+        const char *cells[3];
+        for (uint32_t i = 0; i < 3; i++)
+            cells[i] = sl_postgres_cell(result, row, i, NULL);
+        status = sl_warehouse_parts_add(&l->parts, d->target, cells, error);
+        if (status == SL_OK && strcmp(cells[1], d->partition) == 0) {
+            l->id = strtoll(cells[0], NULL, 10);
+            position = cells[2];
+            hash = sl_postgres_cell(result, row, 3, NULL);
+        }
+    }
+    sl_warehouse_move move = move_of(l);
+    if (status == SL_OK)
+        status = sl_warehouse_ledger_check(&move, position, hash, error);
+    return status == SL_OK ? sl_warehouse_parts_check(&move, &l->parts, d->found, error)
+                           : status;
+}
+
+static sl_status ledger_says(sl_pg_loader *l, const sl_postgres_result *result,
+                             sl_error *error) {
+    return l->delivery->entry->ranges != NULL ? all_rows_say(l, result, error)
+                                              : own_row_says(l, result, error);
+}
+
+/* Before anything is staged: spares what would be for nothing. */
+static void on_peek(sl_pg_loader *l, const sl_postgres_result *result) {
+    sl_error error = {0};
+    sl_status status = ledger_says(l, result, &error);
+    if (status == SL_EEXIST) {
+        succeed(l);
+    } else if (status == SL_EMOVED) {
+        l->error = error;
+        fail_here(l, status);
+    } else {
+        do_stage(l);
+    }
+}
+
 static void on_check(sl_pg_loader *l, const sl_postgres_result *result) {
     sl_status status = ledger_says(l, result, &l->error);
     if (status == SL_EEXIST) {
         succeed(l);
     } else if (status != SL_OK) {
         fail_here(l, status);
-    } else if (sl_postgres_rows(result) == 0) {
+    } else if (l->id == 0) {
         sl_warehouse_move move = move_of(l);
         sl_warehouse_ledger_insert(&l->shape, &move, statement(l));
         send(l, STEP_ENTER);
@@ -521,10 +575,7 @@ static void next_step(sl_pg_loader *l, const sl_postgres_result *result) {
         on_live(l, result);
         return;
     case STEP_PEEK:
-        if (ledger_says(l, result, NULL) == SL_EEXIST)
-            succeed(l);
-        else
-            do_stage(l);
+        on_peek(l, result);
         return;
     case STEP_STAGE:
         stage_definition(l, statement(l));

@@ -8,6 +8,9 @@
  * partition=P from=A to=B [first] [hash=H] [events=A..B] [groups=N] wait until all are
  * done; each prints "TABLE FROM STATUS text" audit  TABLE partition=P from=A to=B
  * [window]   prints "TABLE FROM found position rows altered first"
+ * Both kinds take parts=I..J:A..B, also several: offsets A to B of the partitions
+ * kafka:c/t/I@g up to J - 1. What the ledger has of such partitions follows the text of
+ * "emoved", each with ';'.
  *
  * Event positions are the multiples of 10 in [from, to). */
 #include "sluice/batch.h"
@@ -31,6 +34,7 @@ typedef struct job {
     sl_entry_file file;
     char spool_name[64];
     sl_delivery delivery;
+    sl_buffer ranges, found;
 } job;
 
 static sl_target *target;
@@ -58,9 +62,24 @@ static uint64_t number(const char *text) {
     return text == NULL ? 0 : strtoull(text, NULL, 10);
 }
 
+/* "0..3:5..9" */
+static void add_parts(job *j, char *text) {
+    char *end;
+    uint64_t first = strtoull(text, &end, 10), last = strtoull(end + 2, &end, 10);
+    sl_range range = {.from = strtoull(end + 1, &end, 10)};
+    range.to = strtoull(end + 2, NULL, 10);
+    for (; first < last; first++) {
+        char name[48];
+        int length = snprintf(name, sizeof name, "kafka:c/t/%" PRIu64 "@g", first);
+        range.partition = name;
+        range.length = (size_t)length;
+        sl_range_put(&j->ranges, &range);
+    }
+}
+
 static void parse(job *j, char *line) {
     char *from = NULL, *to = NULL, *events = NULL, *groups = NULL, *columns = NULL,
-         *policy = NULL;
+         *policy = NULL, *parts;
     (void)snprintf(j->words, sizeof j->words, "%s", line);
     char *rest = NULL;
     j->window = strcmp(strtok_r(j->words, " \n", &rest), "window") == 0;
@@ -73,7 +92,9 @@ static void parse(job *j, char *line) {
             take(w, "policy", &policy) || take(w, "events", &events) ||
             take(w, "groups", &groups))
             continue;
-        if (strcmp(w, "first") == 0)
+        if (take(w, "parts", &parts))
+            add_parts(j, parts);
+        else if (strcmp(w, "first") == 0)
             j->first = true;
         else if (strcmp(w, "no_create") == 0)
             j->no_create = true;
@@ -255,9 +276,14 @@ static void write_file(job *j) {
 
 static void on_done(void *context, sl_status status, const sl_error *error) {
     job *j = context;
-    (void)printf("%s %" PRIu64 " %s %s\n", j->table, j->from, sl_status_name(status),
+    (void)printf("%s %" PRIu64 " %s %s", j->table, j->from, sl_status_name(status),
                  status == SL_OK ? "" : error->text);
+    for (size_t i = 0; i < j->found.length; i++)
+        (void)putchar(j->found.bytes[i] == '\n' ? ';' : (int)j->found.bytes[i]);
+    (void)putchar('\n');
     (void)fflush(stdout);
+    sl_buffer_fini(&j->ranges);
+    sl_buffer_fini(&j->found);
     free(j);
     if (--pending == 0)
         sl_loop_stop(loop);
@@ -281,7 +307,12 @@ static void deliver(char *line) {
     write_file(j);
     j->entry =
         (sl_entry){.from = j->from, .to = j->to, .files = &j->file, .file_count = 1};
-    j->delivery = (sl_delivery){.table = j->table,
+    if (j->ranges.length != 0) {
+        (void)sl_buffer_cstr(&j->ranges);
+        j->entry.ranges = (char *)j->ranges.bytes;
+    }
+    j->delivery = (sl_delivery){.found = &j->found,
+                                .table = j->table,
                                 .kind = j->window ? SL_TABLE_WINDOW : SL_TABLE_ROWS,
                                 .target = j->table,
                                 .partition = j->partition,

@@ -63,6 +63,7 @@ typedef struct sl_pg_loader {
     sl_value *values;               /* By column. */
     sl_warehouse_rules rules;
     int64_t id; /* Of the ledger's row. */
+    sl_warehouse_parts parts; /* Of its other rows, where the entry brings ranges. */
     uint64_t rows, staged;
 
     sl_spool spool;

@@ -142,7 +142,7 @@ static void ledger_statements_name_partition_and_positions(void **state) {
     (void)state;
     sl_buffer out = SL_BUFFER_EMPTY;
     sl_warehouse_table table = rows_table(SL_DIALECT_POSTGRES, NULL);
-    const sl_warehouse_move move = {"t", "it's", 10, 20, false, "h", 7};
+    const sl_warehouse_move move = {"t", "it's", 10, 20, false, "h", 7, NULL, 0};
     sl_warehouse_ledger_lock(&table, &out);
     says(&out, "LOCK TABLE \"shop\".\"sluice_ledger_events\" IN EXCLUSIVE MODE");
     sl_warehouse_ledger_read(&table, "it's", &out);
@@ -169,7 +169,7 @@ static void ledger_statements_name_partition_and_positions(void **state) {
 
 static void the_ledger_lets_pass_what_joins_and_nothing_else(void **state) {
     (void)state;
-    sl_warehouse_move move = {"t", "p", 10, 20, false, "h", 0};
+    sl_warehouse_move move = {"t", "p", 10, 20, false, "h", 0, NULL, 0};
     assert_int_equal(sl_warehouse_ledger_check(&move, "10", "x", NULL), SL_OK);
     assert_int_equal(sl_warehouse_ledger_check(&move, "20", "h", NULL), SL_EEXIST);
     assert_int_equal(sl_warehouse_ledger_check(&move, "20", "x", NULL), SL_ECONFLICT);
@@ -182,6 +182,57 @@ static void the_ledger_lets_pass_what_joins_and_nothing_else(void **state) {
     move.first = true;
     assert_int_equal(sl_warehouse_ledger_check(&move, NULL, NULL, NULL), SL_OK);
     assert_int_equal(sl_warehouse_ledger_check(&move, "30", "h", NULL), SL_ECONFLICT);
+}
+
+static void partitions_that_are_shared_move_with_the_journals_row(void **state) {
+    (void)state;
+    static const sl_dialect dialects[] = {SL_DIALECT_POSTGRES, SL_DIALECT_REDSHIFT};
+    for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++) {
+        sl_buffer out = SL_BUFFER_EMPTY;
+        sl_warehouse_table table = rows_table(dialects[i], NULL);
+        const sl_warehouse_move move = {.partition = "journal:1", .from = 10, .to = 20, .hash = "h", .rows = 7,
+                                        .ranges = "3 9 kafka:c/t/0@it's\n0 5 kafka:c/t/1@g\n", .last_id = 41};
+        sl_warehouse_ledger_all(&table, &out);
+        assert_non_null(strstr(sl_buffer_cstr(&out), "SELECT \"id\",\"partition\",\"position\",\"hash\" FROM "));
+        sl_buffer_clear(&out);
+        sl_warehouse_ledger_move(&table, &move, &out);
+        const char *text = sl_buffer_cstr(&out);
+        const char *remove = strstr(text, " WHERE \"partition\" IN ('kafka:c/t/0@it''s','kafka:c/t/1@g'); INSERT INTO ");
+        assert_non_null(remove);
+        const char *insert = strstr(remove, "(\"id\",\"partition\",\"position\",\"hash\",\"rows\") VALUES "
+                                            "(42,'kafka:c/t/0@it''s','9','h',0),(43,'kafka:c/t/1@g','5','h',0); UPDATE ");
+        assert_non_null(insert);
+        assert_non_null(strstr(insert, "\"rows\" + 7 WHERE \"partition\" = 'journal:1' AND \"position\" = '10'"));
+        sl_buffer_fini(&out);
+        sl_warehouse_table_fini(&table);
+    }
+}
+
+static void what_another_reader_brought_is_found_among_the_ledgers_rows(void **state) {
+    (void)state;
+    static const char *const rows[][3] = {{"1", "journal:1", "10"}, {"9", "kafka:c/t/0@g", "18446744073709551615"},
+                                          {"5", "kafka:c/t/1@g", "7"}, {"6", "kafka:a\nb", "7"}};
+    sl_warehouse_parts parts = {.lines = SL_BUFFER_EMPTY};
+    sl_buffer found = SL_BUFFER_EMPTY;
+    sl_error error = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(sl_warehouse_parts_add(&parts, "t", rows[i], &error), SL_OK);
+    assert_int_equal(parts.last_id, 9);
+    sl_warehouse_move move = {.table = "t", .partition = "journal:1", .ranges = "7 8 kafka:c/t/1@g\n"};
+    assert_int_equal(sl_warehouse_parts_check(&move, &parts, &found, &error), SL_OK);
+    assert_int_equal(found.length, 0);
+    move.ranges = "6 8 kafka:c/t/1@g\n";
+    assert_int_equal(sl_warehouse_parts_check(&move, &parts, NULL, &error), SL_EMOVED);
+    assert_int_equal(sl_warehouse_parts_check(&move, &parts, &found, &error), SL_EMOVED);
+    assert_string_equal(error.text, "t: another reader has brought kafka:c/t/1@g up to offset 7, this load begins at 6");
+    assert_string_equal(sl_buffer_cstr(&found), "0 18446744073709551615 kafka:c/t/0@g\n0 7 kafka:c/t/1@g\n");
+    move.ranges = NULL;
+    assert_int_equal(sl_warehouse_parts_check(&move, &parts, NULL, &error), SL_OK);
+    static const char *const none[][3] = {{"1", NULL, "1"}, {"1", "p", ""}, {"1", "p", "x"}, {NULL, "p", "1"}};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_int_equal(sl_warehouse_parts_add(&parts, "t", none[i], &error), SL_ECONFLICT);
+    sl_warehouse_parts_fini(&parts);
+    sl_buffer_fini(&found);
 }
 
 static void put_live(sl_live_table *live, const char *name, const char *type,
@@ -561,6 +612,8 @@ int main(void) {
         cmocka_unit_test(an_upsert_needs_its_column),
         cmocka_unit_test(ledger_statements_name_partition_and_positions),
         cmocka_unit_test(the_ledger_lets_pass_what_joins_and_nothing_else),
+        cmocka_unit_test(partitions_that_are_shared_move_with_the_journals_row),
+        cmocka_unit_test(what_another_reader_brought_is_found_among_the_ledgers_rows),
         cmocka_unit_test(a_live_column_must_take_every_value_of_ours),
         cmocka_unit_test(texts_are_cut_at_characters_or_die),
         cmocka_unit_test(json_that_a_server_cannot_hold_becomes_its_text),

@@ -8,7 +8,7 @@
 
 static sl_status read_rows(sl_warehouse *w, const char *table, sl_buffer *out, sl_error *error) {
     sl_buffer text = SL_BUFFER_EMPTY;
-    sl_buffer_printf(&text, "SELECT partition, position FROM \"sluice_ledger_%s\" WHERE partition NOT LIKE 'journal:%%'", table);
+    sl_buffer_printf(&text, "SELECT partition, position FROM \"sluice_ledger_%s\" WHERE partition NOT LIKE 'journal:%%' AND instr(partition, char(10)) = 0", table);
     sl_sql_statement *s = NULL;
     sl_status status = sl_sqlite_prepare(w, &text, &s, error);
     while (status == SL_OK && (status = sl_sql_step(s, error)) == SL_OK) {
@@ -29,8 +29,12 @@ sl_status sl_sqlite_check_ranges(sl_warehouse *w, const sl_warehouse_load *load,
     sl_status status = read_rows(w, load->table, &rows, error);
     if (status == SL_OK)
         status = sl_ranges_check(load->table, load->ranges, (const char *)rows.bytes, error);
-    if (status == SL_EMOVED && load->found != NULL)
+    if (status == SL_EMOVED && load->found != NULL) {
+        sl_buffer_clear(load->found);
         sl_buffer_append(load->found, rows.bytes, rows.length);
+        if (load->found->failed)
+            status = sl_error_set(error, SL_ENOMEM, "%s: out of memory", load->table);
+    }
     sl_buffer_fini(&rows);
     return status;
 }
