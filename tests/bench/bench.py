@@ -562,6 +562,7 @@ def topic_of(options):
     sys.path.insert(0, str(TOP / "tests" / "integration"))
     import rigs
 
+    os.environ.setdefault("SLUICE_RIG_KAFKA_JVM", "-XX:+UseG1GC")
     rig = rigs.own("kafka")
     kafka = rigs.Kafka(rig.variables)
     topic = kafka.topic("w4", 4)

@@ -13,7 +13,7 @@ def members(protocol, **more):
     topic = kafka.topic(partitions=4)
     for p in range(4):
         kafka.produce(topic, values(5), partition=p)
-    settings = dict(group=topic, topics=topic, start="earliest", session__timeout__ms=6000, heartbeat__interval__ms=300,
+    settings = dict(group=topic, topics=topic, start="earliest", session__timeout__ms=4000, heartbeat__interval__ms=300,
                     partition__assignment__strategy=protocol, **more)
     a = Client("consume", **settings)
     assert len(a.wait("^assigned (.*)")[1].split()) == 4

@@ -14,9 +14,12 @@ import re
 import shlex
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
@@ -119,6 +122,7 @@ class Kafka:
         self.variables = variables
         self.brokers = variables["SLUICE_TEST_KAFKA"]
         self.admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0, "reconnect.backoff.max.ms": 500})
+        self.own = None  # The producer of produce(): a new one takes half a second until it has an id.
 
     def name(self, word="t"):
         return f"{word}-{uuid.uuid4().hex[:10]}"
@@ -133,6 +137,7 @@ class Kafka:
         return name
 
     def delete(self, *names):
+        self.own = None  # It numbers its messages; a topic made anew knows nothing of them.
         for future in self.admin.delete_topics(list(names)).values():
             future.result(30)
 
@@ -144,7 +149,8 @@ class Kafka:
 
     def produce(self, topic, values, partition=-1, key=None, headers=None, timestamp=0):
         """Each value, acknowledged. `key` may be a function of the value. None is a tombstone."""
-        producer, failed = self.producer(), []
+        self.own = producer = self.own or self.producer()
+        failed = []
         for value in values:
             while True:
                 try:
@@ -165,7 +171,7 @@ class Kafka:
         found, open_ = {p.partition: [] for p in places}, len(places)
         consumer.assign([TopicPartition(topic, p.partition, consumer.get_watermark_offsets(p, 10)[0]) for p in places])
         while open_:
-            for message in consumer.consume(1000, 5):
+            for message in consumer.consume(1000, 0.1):  # It waits that long for the last of a thousand.
                 if message.error():
                     assert message.error().code() == -191, message.error()  # _PARTITION_EOF
                     open_ -= 1
@@ -175,11 +181,30 @@ class Kafka:
         return found
 
     def committed(self, group, topic):
-        """{partition: (offset, metadata)} of what the group has committed."""
-        from confluent_kafka import ConsumerGroupTopicPartitions
-
-        result = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(30)
-        return {p.partition: (p.offset, p.metadata) for p in result.topic_partitions if p.topic == topic}
+        """{partition: (offset, metadata)} of what the group has committed. Asked by hand (OffsetFetch, version 2, all of the
+        group): confluent_kafka takes metadata to end with a NUL, which it doesn't, and brings what lies behind it."""
+        text = lambda s: struct.pack(">h", len(s.encode())) + s.encode()
+        request = struct.pack(">hhi", 9, 2, 1) + text("test") + text(group) + struct.pack(">i", -1)
+        until = time.monotonic() + 30
+        while True:
+            host, port = self.brokers.rsplit(":", 1)
+            with socket.create_connection((host, int(port)), timeout=30) as s, s.makefile("rb") as reply:
+                s.sendall(struct.pack(">i", len(request)) + request)
+                take = lambda form: struct.unpack(">" + form, reply.read(struct.calcsize(">" + form)))
+                word = lambda: reply.read(max(take("h")[0], 0)).decode()
+                take("ii")
+                found = {}
+                for _ in range(take("i")[0]):
+                    name = word()
+                    for _ in range(take("i")[0]):
+                        partition, offset = take("iq")
+                        found[name, partition] = (offset, word(), take("h")[0])
+                error = take("h")[0]
+            if error not in (14, 15, 16) or time.monotonic() > until:  # The coordinator isn't there yet.
+                break
+            time.sleep(0.1)
+        assert error == 0 and all(e == 0 for _, _, e in found.values()), (error, found)
+        return {p: (offset, metadata) for (name, p), (offset, metadata, _) in found.items() if name == topic}
 
     def end(self, topic):
         """{partition: next offset}"""

@@ -121,7 +121,7 @@ kafka_ready() {
 }
 
 kafka_up() {
-    local home=$RIG_DIR/kafka user a words=() log_from
+    local home=$RIG_DIR/kafka user a words=() log_from jvm=${SLUICE_RIG_KAFKA_JVM:--XX:+UseSerialGC -XX:TieredStopAtLevel=1}
     ! { kafka_state && alive "$home/pid" "sluice.rig=$home"; } || return 0
     kafka_install
     user=$(owner nobody)
@@ -146,7 +146,7 @@ kafka_up() {
     fi
     touch "$home/log"
     log_from=$(($(stat -c %s "$home/log") + 1))
-    start kafka "$user" java "-Dsluice.rig=$home" -Xms256m "-Xmx${SLUICE_RIG_KAFKA_HEAP:-512m}" -XX:+UseG1GC \
+    start kafka "$user" java "-Dsluice.rig=$home" -Xms256m "-Xmx${SLUICE_RIG_KAFKA_HEAP:-512m}" $jvm \
         -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true "-Dkafka.logs.dir=$home/work" \
         -Dorg.slf4j.simpleLogger.showDateTime=true -cp "$kafka_jars/*" kafka.Kafka "$home/properties"
     for a in 1 2 3; do # A JVM on a busy machine takes longer than wait_until waits once.

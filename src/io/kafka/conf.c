@@ -149,6 +149,8 @@ static sl_status set_consumer(rd_kafka_conf_t *conf, kafka_role role, const sl_k
         {"partition.assignment.strategy", "cooperative-sticky"},
         {"isolation.level", "read_committed"},
         {"enable.partition.eof", role == KAFKA_READER ? "true" : "false"},
+        /* A reader knows what is there: where it meets the end, the next range would wait for the answer to a fetch behind it. */
+        {"fetch.wait.max.ms", role == KAFKA_READER ? "10" : NULL},
         {"allow.auto.create.topics", "false"},
     };
     sl_status status = set_pairs(conf, pairs, sizeof pairs / sizeof *pairs, error);
