@@ -28,6 +28,7 @@ typedef enum sl_verdict {
     SL_VERDICT_DUPLICATE,
     SL_VERDICT_LATE,
     SL_VERDICT_DEAD,
+    SL_VERDICT_ELSEWHERE, /**< Not for the table that is asked: it has the event by another reader. */
     SL_VERDICT_REPEATED /**< Replayed before: it has its place already, and is counted nowhere. */
 } sl_verdict;
 
@@ -103,6 +104,7 @@ typedef struct sl_record {
     uint32_t source;     /**< Index into the daemon's source names. */
     uint32_t stream;     /**< Index into the daemon's streams, for the engine. */
     sl_format format;
+    uint32_t place;      /**< Of a message: its offset less its origin's `from`. */
     uint32_t carrier;    /**< 1 + index of the record that it is an item of; 0: it is one itself. */
     bool replay;         /**< It was in the log before. */
     uint32_t accepted;   /**< Events kept, over all batches that the record was spread on. */

@@ -69,7 +69,8 @@ typedef struct sl_entry {
     uint32_t schema_version;
     uint32_t generation; /**< Of the configuration. */
     int64_t created_us, delivered_us; /**< 0: not delivered. */
-    int64_t watermark_from_us; /**< Of the stream at `from`. */
+    uint64_t begin;    /**< The table's cursor before it: between `from` and there was nothing for the table. */
+    int64_t watermark_from_us; /**< Of the stream at `begin`. */
     sl_entry_file *files;
     uint32_t file_count;
     char *ranges;      /**< Parts of other logs' partitions that it brings, lines of sl_range_put(). Owned; NULL: none. */
@@ -155,8 +156,8 @@ SL_CHECKED sl_status sl_ledger_cursor_move(sl_ledger *ledger, int64_t table, uin
 SL_CHECKED sl_status sl_ledger_delivered(sl_ledger *ledger, int64_t entry, int64_t now_us,
                                          sl_error *error);
 /**
- * Inside a transaction: what isn't delivered of the table is forgotten, and it stands where the first such entry began; open windows
- * as they were then.
+ * Inside a transaction: what isn't delivered of the table is forgotten, and it stands where it stood before the first such entry; open
+ * windows as they were then.
  * @param[out] table Its last, cursor, sequence and watermark_us are filled. @return SL_ENOTFOUND: all is delivered.
  */
 SL_CHECKED sl_status sl_ledger_void(sl_ledger *ledger, int64_t id, sl_ledger_table *table, sl_error *error);

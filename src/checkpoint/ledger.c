@@ -21,7 +21,7 @@ static const char schema_text[] =
     " schema_version INTEGER NOT NULL, generation INTEGER NOT NULL,"
     " created INTEGER NOT NULL, delivered INTEGER NOT NULL DEFAULT 0,"
     " replayed INTEGER NOT NULL DEFAULT 0, elsewhere INTEGER NOT NULL DEFAULT 0,"
-    " watermark_from INTEGER, ranges TEXT NOT NULL DEFAULT '',"
+    " begin TEXT NOT NULL DEFAULT '0', watermark_from INTEGER, ranges TEXT NOT NULL DEFAULT '',"
     " UNIQUE(table_id, sequence));"
     "CREATE INDEX IF NOT EXISTS undelivered ON entries(table_id, sequence) WHERE delivered = 0;"
     "CREATE TABLE IF NOT EXISTS files(entry_id INTEGER NOT NULL, n INTEGER NOT NULL,"
@@ -87,6 +87,7 @@ void sl_entry_clear_files(sl_entry *entry) {
 static sl_status migrate(sl_ledger *ledger, sl_error *error) {
     static const char *const columns[][2] = {{"replayed", "ALTER TABLE entries ADD COLUMN replayed INTEGER NOT NULL DEFAULT 0"},
                                              {"elsewhere", "ALTER TABLE entries ADD COLUMN elsewhere INTEGER NOT NULL DEFAULT 0"},
+                                             {"begin", "ALTER TABLE entries ADD COLUMN begin TEXT NOT NULL DEFAULT '0'"},
                                              {"watermark_from", "ALTER TABLE entries ADD COLUMN watermark_from INTEGER"},
                                              {"ranges", "ALTER TABLE entries ADD COLUMN ranges TEXT NOT NULL DEFAULT ''"}};
     sl_status status = SL_OK;
@@ -445,8 +446,8 @@ sl_status sl_ledger_entry_add(sl_ledger *ledger, sl_entry *entry, int64_t waterm
         status = sl_sql_prepare(
             ledger->sql,
             "INSERT INTO entries(table_id, sequence, first, next, received, rows, dead, late,"
-            " duplicates, filtered, schema_version, generation, created, replayed, elsewhere, watermark_from, ranges)"
-            " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
+            " duplicates, filtered, schema_version, generation, created, replayed, elsewhere, watermark_from, ranges, begin)"
+            " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
             &s, error);
     if (status != SL_OK)
         return status;
@@ -467,6 +468,7 @@ sl_status sl_ledger_entry_add(sl_ledger *ledger, sl_entry *entry, int64_t waterm
     sl_sql_bind_int(s, 15, (int64_t)entry->counts.elsewhere);
     bind_time(s, 16, entry->watermark_from_us);
     sl_sql_bind_string(s, 17, entry->ranges != NULL ? entry->ranges : "");
+    bind_position(s, 18, entry->begin);
     status = sl_sql_step(s, error);
     if (status != SL_OK)
         return status == SL_ENOTFOUND ? sl_error_set(error, SL_EIO, "ledger: no id") : status;
@@ -513,7 +515,7 @@ static sl_status run_for(sl_ledger *ledger, const char *text, int64_t id, sl_err
 static sl_status first_undelivered(sl_ledger *ledger, int64_t id, sl_ledger_table *table, sl_error *error) {
     sl_sql_statement *s;
     sl_status status = sl_sql_prepare(ledger->sql,
-                                      "SELECT sequence, first, watermark_from FROM entries WHERE table_id = ? AND delivered = 0"
+                                      "SELECT sequence, first, watermark_from, begin FROM entries WHERE table_id = ? AND delivered = 0"
                                       " ORDER BY sequence LIMIT 1",
                                       &s, error);
     if (status != SL_OK)
@@ -523,7 +525,9 @@ static sl_status first_undelivered(sl_ledger *ledger, int64_t id, sl_ledger_tabl
     if (status != SL_OK)
         return status;
     table->sequence = (uint64_t)sl_sql_int(s, 0) - 1;
-    table->last = table->cursor = position_of(s, 1);
+    table->last = position_of(s, 1);
+    table->cursor = position_of(s, 3);
+    table->cursor = table->cursor > table->last ? table->cursor : table->last;
     table->watermark_us = sl_sql_is_null(s, 2) ? INT64_MIN : sl_sql_int(s, 2);
     sl_sql_reset(s);
     return SL_OK;
@@ -552,11 +556,12 @@ sl_status sl_ledger_void(sl_ledger *ledger, int64_t id, sl_ledger_table *table, 
     sl_buffer_fini(&text);
     sl_sql_statement *s;
     if (status == SL_OK)
-        status = sl_sql_prepare(ledger->sql, "UPDATE tables SET last = ?1, cursor = ?1, sequence = ?2, watermark = ?3 WHERE id = ?4", &s,
+        status = sl_sql_prepare(ledger->sql, "UPDATE tables SET last = ?1, cursor = ?5, sequence = ?2, watermark = ?3 WHERE id = ?4", &s,
                                 error);
     if (status != SL_OK)
         return status;
-    bind_position(s, 1, table->cursor);
+    bind_position(s, 1, table->last);
+    bind_position(s, 5, table->cursor);
     sl_sql_bind_int(s, 2, (int64_t)table->sequence);
     bind_time(s, 3, table->watermark_us);
     sl_sql_bind_int(s, 4, id);
@@ -603,7 +608,7 @@ nomem:
 
 #define ENTRY_COLUMNS                                                                              \
     "id, table_id, sequence, first, next, received, rows, dead, late, duplicates, filtered,"        \
-    " schema_version, generation, created, delivered, replayed, elsewhere, watermark_from, ranges"
+    " schema_version, generation, created, delivered, replayed, elsewhere, watermark_from, ranges, begin"
 
 static sl_entry entry_of(sl_sql_statement *s) {
     return (sl_entry){
@@ -624,6 +629,7 @@ static sl_entry entry_of(sl_sql_statement *s) {
         .generation = (uint32_t)sl_sql_int(s, 12),
         .created_us = sl_sql_int(s, 13),
         .delivered_us = sl_sql_int(s, 14),
+        .begin = position_of(s, 19),
         .watermark_from_us = sl_sql_is_null(s, 17) ? INT64_MIN : sl_sql_int(s, 17),
     };
 }

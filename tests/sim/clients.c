@@ -127,7 +127,6 @@ static void put_doubles(sim *s, sim_request *r, sl_buffer *out) {
 }
 
 /* A log elsewhere, whose messages are the requests that have an offset. Their reader asks the engine where to go on. */
-#define ELSEWHERE "kafka:simulated/topic/0"
 
 /* What is sent: the lines, or each line as a message. The raw zone has either as the same lines. */
 static void pack(sim *s, sim_request *r) {
@@ -138,7 +137,7 @@ static void pack(sim *s, sim_request *r) {
         s->totals.elsewhere++;
     }
     if (r->offset != 0 || (!parted && sim_chance(s, 250))) {
-        const sl_messages_origin from = {ELSEWHERE, sizeof ELSEWHERE - 1, r->offset, r->offset + 1, ~(uint64_t)r->offset};
+        const sl_messages_origin from = {SIM_ELSEWHERE, sizeof SIM_ELSEWHERE - 1, r->offset, r->offset + 1, ~(uint64_t)r->offset};
         r->format = (sl_format){.kind = SL_FORMAT_MESSAGES};
         sl_messages_begin(&out, r->offset != 0 ? &from : NULL);
         for (size_t at = 0, length; at < r->length; at += length + 1) {
@@ -388,7 +387,7 @@ static bool elsewhere_turn(sim *s, sim_request *r) {
             return false;
     if (!sl_engine_ready(s->engine))
         return false;
-    bool known = sl_engine_origin(s->engine, ELSEWHERE, &next, &check);
+    bool known = sl_engine_origin(s->engine, SIM_ELSEWHERE, &next, &check);
     if (!known)
         next = 1;
     if (known && check != ~(next - 1))

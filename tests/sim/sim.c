@@ -247,6 +247,7 @@ static uint64_t counted(const sim *s, const char *name) {
 static void sum_up(sim *s) {
     s->totals.let_go += counted(s, "sluice_redecoded_groups_total");
     s->totals.rewinds += counted(s, "sluice_rewinds_total");
+    s->totals.voids += counted(s, "sluice_refused_loads_total");
 }
 
 /* @return false: the journal was damaged, and the daemon says so instead of starting. */
@@ -421,6 +422,8 @@ static uint32_t pick_actor(sim *s) {
 static bool turn(sim *s) {
     s->totals.steps++;
     s->now_us += (int64_t)sim_below(s, s->step_us);
+    if (s->far_warehouse && !s->late && !s->calm && sim_chance(s, 1))
+        target_rival(s->target);
     if (s->engine != NULL && sl_engine_ready(s->engine) && clients_turn(s))
         s->quiet = 0;
     int any = run_actor(s, pick_actor(s));
@@ -747,6 +750,8 @@ static void add(sim_totals *sum, const sim_totals *one) {
     sum->damaged += one->damaged;
     sum->let_go += one->let_go;
     sum->rewinds += one->rewinds;
+    sum->rivals += one->rivals;
+    sum->voids += one->voids;
     sum->elsewhere += one->elsewhere;
 }
 
@@ -800,12 +805,12 @@ int main(int count, char **words) {
     }
     (void)printf("%llu seeds, %llu failed: %llu events in %llu requests (%llu repeated, %llu refused, %llu "
                  "unsure, %llu read from another log), %llu crashes, %llu kills, %llu stops, %llu faults, %llu flipped bits, %llu groups let go, "
-                 "%llu rewinds, %llu steps, bytes %016llx\n",
+                 "%llu rewinds, %llu loads of another reader, %llu refused, %llu steps, bytes %016llx\n",
                  (unsigned long long)c.count, (unsigned long long)failed, (unsigned long long)sum.events,
                  (unsigned long long)sum.requests, (unsigned long long)sum.repeats,
                  (unsigned long long)sum.refused, (unsigned long long)sum.maybe,
                  (unsigned long long)sum.elsewhere, (unsigned long long)sum.crashes, (unsigned long long)sum.kills, (unsigned long long)sum.stops,
                  (unsigned long long)sum.faults, (unsigned long long)sum.damaged, (unsigned long long)sum.let_go,
-                 (unsigned long long)sum.rewinds, (unsigned long long)sum.steps, (unsigned long long)sum.fingerprint);
+                 (unsigned long long)sum.rewinds, (unsigned long long)sum.rivals, (unsigned long long)sum.voids, (unsigned long long)sum.steps, (unsigned long long)sum.fingerprint);
     return failed != 0;
 }

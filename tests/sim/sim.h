@@ -42,6 +42,7 @@ typedef struct sim_request {
     size_t sent_length;
     sl_format format;
     uint32_t offset;         /**< Of a message elsewhere; 0: it is none. */
+    bool rival_rows, rival_window; /**< Another reader has brought it to the warehouse. */
     bool unsure;             /**< Whether the log has it: the engine is asked. */
     uint32_t first, good;    /**< Ids of its good events. */
     uint32_t bad;            /**< Refused ones. */
@@ -75,7 +76,7 @@ typedef struct sim_stream {
 
 typedef struct sim_totals {
     uint64_t fingerprint, events, requests, crashes, kills, stops, faults, steps, repeats, refused, maybe,
-        damaged, let_go, rewinds, elsewhere;
+        damaged, let_go, rewinds, elsewhere, rivals, voids;
 } sim_totals;
 
 struct sim {
@@ -135,6 +136,7 @@ _Noreturn void sim_fail(sim *s, const char *format, ...) SL_PRINTF(2, 3);
 void sim_trace(sim *s, const char *format, ...) SL_PRINTF(2, 3);
 
 /* clients.c */
+#define SIM_ELSEWHERE "kafka:simulated/topic/0"
 void clients_init(sim *s);
 bool clients_turn(sim *s);       /**< Send what is due. @return whether anything was sent. */
 void clients_power_failed(sim *s); /**< What failed may be on the disk after all. */
@@ -148,6 +150,8 @@ sl_target *target_of(sim_target *target);
 sl_actor *target_actor(sim_target *target);
 sl_files *target_files(sim_target *target);
 void target_daemon_gone(sim_target *target); /**< It died; what was on its way may arrive. NULL is allowed, as below. */
+/** Another reader of the log elsewhere brings some of it to a table. */
+void target_rival(sim_target *target);
 void target_close(sim_target *target);
 void target_destroy(sim_target *target);
 

@@ -28,6 +28,7 @@ struct sim_target {
     sl_warehouse *warehouse;
     sqlite_files_world world;
     on_its_way *first;
+    uint64_t rival_loads[STREAMS][2];
 };
 
 /* --- there --- */
@@ -92,6 +93,8 @@ static sl_status load(sim_target *t, const sl_delivery *d, sl_error *error) {
                                  .to = d->entry->to,
                                  .first = d->first,
                                  .hash = d->hash,
+                                 .ranges = d->entry->ranges,
+                                 .found = d->found,
                                  .next = next_rows,
                                  .context = &files,
                                  .plan = d->plan};
@@ -161,6 +164,69 @@ void target_daemon_gone(sim_target *t) {
             (void)!arrive(t, w->delivery, &error);
         t->first = w->next;
         free(w);
+    }
+}
+
+/* --- another reader --- */
+
+static sl_status no_rows(void *context, const uint8_t **rows, size_t *length, sl_error *error) {
+    (void)context;
+    (void)rows;
+    (void)length;
+    (void)error;
+    return SL_ENOTFOUND;
+}
+
+/* Its loads bring no rows here: the proof knows what they would have been. @param[out] at Where the table stands. */
+static sl_status rival_load(sim_target *t, const char *table, uint64_t *loads, uint64_t from, uint64_t to, uint64_t *at) {
+    sl_buffer ranges = SL_BUFFER_EMPTY, found = SL_BUFFER_EMPTY;
+    sl_range row;
+    sl_error error = {0};
+    sl_range_put(&ranges, &(sl_range){from, to, SIM_ELSEWHERE, sizeof SIM_ELSEWHERE - 1});
+    const sl_warehouse_load l = {.table = table,
+                                 .partition = "journal:rival",
+                                 .from = *loads,
+                                 .to = *loads + 1,
+                                 .first = *loads == 0,
+                                 .hash = "rival",
+                                 .ranges = sl_buffer_cstr(&ranges),
+                                 .found = &found,
+                                 .next = no_rows};
+    sl_status status = sl_warehouse_apply(t->warehouse, &l, &error);
+    *loads += status == SL_OK;
+    if (status == SL_EMOVED && sl_range_find(sl_buffer_cstr(&found), SIM_ELSEWHERE, sizeof SIM_ELSEWHERE - 1, &row))
+        *at = row.to;
+    else if (status != SL_OK)
+        sim_fail(t->sim, "another reader's load of %s: %s", table, error.text);
+    sl_buffer_fini(&ranges);
+    sl_buffer_fini(&found);
+    return status;
+}
+
+void target_rival(sim_target *t) {
+    sim *s = t->sim;
+    const uint32_t stream = (uint32_t)sim_below(s, STREAMS);
+    const bool window = sim_chance(s, 500);
+    const char *table = window ? s->streams[stream].window : s->streams[stream].rows;
+    uint64_t *loads = &t->rival_loads[stream][window], from = 1;
+    if (table == NULL || !s->streams[stream].routed || s->elsewhere == 0)
+        return;
+    uint64_t to = 2;
+    if (rival_load(t, table, loads, from, to, &from) == SL_EMOVED) {
+        if (from > s->elsewhere)
+            return;
+        to = from + 1 + sim_below(s, s->elsewhere + 1 - from);
+        if (rival_load(t, table, loads, from, to, &from) != SL_OK)
+            sim_fail(s, "another reader isn't let where %s stands", table);
+    }
+    sim_trace(s, "another reader brings %llu to %llu to %s", (unsigned long long)from, (unsigned long long)to, table);
+    s->totals.rivals++;
+    for (uint32_t i = 0; i < s->request_count; i++) {
+        sim_request *r = &s->requests[i];
+        if (r->stream != stream || r->offset < from || r->offset >= to)
+            continue;
+        r->rival_rows = r->rival_rows || !window;
+        r->rival_window = r->rival_window || window;
     }
 }
 

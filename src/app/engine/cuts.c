@@ -13,7 +13,7 @@ static bool companion(const table *t) {
 /* What the table's reader must not outrun: a table that skips isn't where its stream is. */
 static bool cuttable(const table *t, const sl_engine *e) {
     uint64_t at = e->position > t->of->next ? e->position : t->of->next;
-    return !t->cutting && !t->failed && t->skip_below <= at;
+    return !t->cutting && !t->failed && t->voided.stage == VOID_NONE && t->skip_below <= at;
 }
 
 static bool due(const sl_engine *e, const table *t, int64_t now) {
@@ -144,7 +144,11 @@ static void enter(sl_engine *e, cut *c, uint32_t i, table *t) {
                                .from = t->last,
                                .to = to,
                                .schema_version = t->of->current->schema->version,
-                               .generation = e->generation};
+                               .generation = e->generation,
+                               .begin = t->cut_to,
+                               .watermark_from_us = t->watermark_us,
+                               .ranges = c->entries[i].ranges};
+    claims_forget(t);
     note_schema(c, t->of, to);
     t->cutting = true;
     t->dirty = false;
@@ -183,6 +187,15 @@ static void add_moves(sl_engine *e, cut *c) {
     }
 }
 
+static bool cut_ranges(const sl_engine *e, cut *c) {
+    bool good = true;
+    for (uint32_t i = 0; i < c->table_count && good; i++) {
+        good = claims_ranges(e, c->tables[i], &c->entries[i].ranges);
+        c->claimed = c->claimed || c->tables[i]->claimed;
+    }
+    return good;
+}
+
 static bool begin_cut(sl_engine *e, table **chosen, uint32_t count) {
     for (uint32_t i = 0; i < count; i++)
         if (!freeze(e, chosen[i]->of))
@@ -192,8 +205,10 @@ static bool begin_cut(sl_engine *e, table **chosen, uint32_t count) {
         return false;
     for (uint32_t i = 0; i < count; i++)
         c->tables[i] = chosen[i];
-    if (!data_note_cut(e, c) || (e->dedupe.active && !dedupe_mark_cut(e, c))) {
+    if (!cut_ranges(e, c) || !data_note_cut(e, c) || (e->dedupe.active && !dedupe_mark_cut(e, c))) {
         data_end_cut(c, false);
+        for (uint32_t i = 0; i < count; i++)
+            sl_entry_fini(&c->entries[i]);
         c->table_count = c->result_count = 0;
         cut_free(c);
         return false;
@@ -254,8 +269,10 @@ static void advance_table(table *t, uint64_t cursor, int64_t watermark_us) {
 
 static void trim(sl_engine *e) {
     uint64_t low = e->keys_stored < e->position ? e->keys_stored : e->position;
-    for (uint32_t i = 0; i < e->table_count; i++)
-        low = e->tables[i]->cursor < low ? e->tables[i]->cursor : low;
+    for (uint32_t i = 0; i < e->table_count; i++) {
+        const uint64_t floor = claims_floor(e->tables[i], NULL);
+        low = floor < low ? floor : low;
+    }
     if (low <= e->trimmed)
         return;
     trim_order *order = sl_calloc(1, sizeof *order);
@@ -332,8 +349,10 @@ void cut_committed(sl_engine *e, cut *c) {
         if (c->entries[i].id != 0) { /* An empty one only moved the cursor. */
             t->last = c->entries[i].to;
             t->sequence = c->entries[i].sequence;
-            if (t->entries_open++ == 0)
-                t->delivered = c->entries[i].from;
+            if (t->entries_open++ == 0) {
+                t->delivered = c->entries[i].begin;
+                t->delivered_watermark_us = c->entries[i].watermark_from_us;
+            }
         }
     }
     for (uint32_t i = 0; i < c->move_count; i++)
@@ -348,6 +367,7 @@ void cut_committed(sl_engine *e, cut *c) {
 }
 
 void pending_free(pending *p) {
+    sl_buffer_fini(&p->found);
     sl_entry_fini(&p->entry);
     shape_unref(p->shape);
     sl_free(p);
@@ -358,6 +378,7 @@ void entry_delivered(sl_engine *e, pending *p) {
     table *t = p->of;
     t->entries_open--;
     t->delivered = p->entry.to;
+    t->delivered_watermark_us = p->watermark_after_us;
     if (t->retired && t->entries_open == 0)
         sl_message(SL_LEVEL_INFO, "engine", "removed table is delivered", "table=%s", t->name);
     sl_metric_add(t->rows, (int64_t)p->entry.counts.rows);
@@ -425,6 +446,7 @@ bool cuts_poll(sl_engine *e, int64_t now) {
     if (e->scanning_keys)
         return any;
     gauge_ages(e, now);
+    claims_poll(e, now);
     bool last = e->stopping && e->outstanding_bytes == 0 && e->gathering == NULL;
     bool move = e->cuts_open == 0 &&
                 (last || now - e->moved_at_us >= MOVE_EVERY_S * SL_SECOND_US);

@@ -2,7 +2,7 @@
  * of the log on. That position is taken when no group is being written: groups that come later lie beyond it, those before it keep
  * what they were sealed with. What is read back from the log gets what its position had, so a rewind makes the same rows again.
  *
- * Older versions stay until every table's cursor has passed the next one's position; at most HISTORY_MAX of them, so that a
+ * Older versions stay until every table's cursor has passed the next one's position (claims_floor()); at most HISTORY_MAX of them, so that a
  * destination that is down for days doesn't fill the memory. After a crash what wasn't cut is made with what the start read.
  *
  * The ledger gets to know each (kind, name, generation, position, version) in the transaction of the next cut, which is the first
@@ -291,8 +291,10 @@ void data_release(task *t) {
 
 static uint64_t lowest(const sl_engine *e) {
     uint64_t low = e->position;
-    for (uint32_t i = 0; i < e->table_count; i++)
-        low = e->tables[i]->cursor < low ? e->tables[i]->cursor : low;
+    for (uint32_t i = 0; i < e->table_count; i++) {
+        const uint64_t floor = claims_floor(e->tables[i], NULL);
+        low = floor < low ? floor : low;
+    }
     return low;
 }
 

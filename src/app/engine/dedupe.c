@@ -189,6 +189,7 @@ static bool pass_on(dedupe_actor *a, message *m) {
     case MESSAGE_KEYS:
     case MESSAGE_KEY:
     case MESSAGE_TRIM:
+    case MESSAGE_VOID:
         break;
     }
     to_workers(a->engine, m);
@@ -295,11 +296,17 @@ sl_status dedupe_note(storage_actor *a, cut *c, sl_error *error) {
 }
 
 static int64_t slowest_watermark(const stream *s) {
-    const table *slowest = s->tables[0];
-    for (uint32_t k = 1; k < s->table_count; k++)
-        if (s->tables[k]->cursor < slowest->cursor)
-            slowest = s->tables[k];
-    return slowest->cursor_watermark_us;
+    int64_t watermark = SL_NO_TIME;
+    uint64_t low = UINT64_MAX;
+    for (uint32_t k = 0; k < s->table_count; k++) {
+        int64_t at;
+        const uint64_t floor = claims_floor(s->tables[k], &at);
+        if (floor < low) {
+            low = floor;
+            watermark = at;
+        }
+    }
+    return watermark;
 }
 
 /* Cuts of a store end in the order they began, though one that was given up may be back before an older one. */

@@ -82,6 +82,8 @@ static sl_status deliver_rows(storage_actor *a, pending *p, sl_error *error) {
                                     .to = p->entry.to,
                                     .first = p->entry.sequence == 1,
                                     .hash = p->hash,
+                                    .ranges = p->entry.ranges,
+                                    .found = &p->found,
                                     .next = next_rows,
                                     .context = &files,
                                     .id = p->of->settings != NULL ? p->of->settings->id : NULL,
@@ -133,12 +135,19 @@ static void settle(storage_actor *a, pending *p, sl_status status, sl_error *err
         t->first_pending = p->next;
         if (t->first_pending == NULL)
             t->last_pending = &t->first_pending;
+        p->watermark_after_us = t->first_pending != NULL ? t->first_pending->entry.watermark_from_us : SL_NO_TIME;
         atomic_store_explicit(&t->waiting_since_us,
                               t->first_pending != NULL ? t->first_pending->entry.created_us : 0,
                               memory_order_relaxed);
         t->tries = 0;
         sl_metric_set(t->stalled, 0);
         engine_return(a->engine, &a->out, p);
+        return;
+    }
+    if (status == SL_EMOVED && !t->retired) {
+        sl_message(SL_LEVEL_WARN, "storage", "refused: what isn't delivered is taken back, and made again without what is there", "table=%s error=\"%s\"",
+                   t->name, error->text);
+        claims_refused(a, p);
         return;
     }
     t->stopped = sl_status_follow_up(status) == SL_FOLLOW_STOP;
@@ -206,6 +215,7 @@ static bool delivery_run(void *context) {
                                 .partition = e->partition,
                                 .spool = e->spool,
                                 .entry = &p->entry,
+                                .found = &p->found,
                                 .first = p->entry.sequence == 1,
                                 .hash = p->hash,
                                 .plan = plan_of(p),

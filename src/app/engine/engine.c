@@ -381,6 +381,11 @@ static bool note_spool(recovery *r, const char *name) {
 static bool copy_files(recovery *r, const sl_entry *entry, sl_entry *copy) {
     *copy = *entry;
     copy->file_count = 0;
+    copy->ranges = NULL;
+    if (entry->ranges != NULL && (copy->ranges = sl_strdup(entry->ranges)) == NULL) {
+        copy->files = NULL;
+        return false;
+    }
     copy->files = sl_calloc(entry->file_count + 1, sizeof *copy->files);
     for (uint32_t i = 0; i < entry->file_count && copy->files != NULL; i++) {
         sl_entry_file *f = &copy->files[copy->file_count++];
@@ -438,8 +443,11 @@ static sl_status note_pending(void *context, const sl_entry *entry) {
         shape *s = t->retired ? t->last_shape : t->of->current;
         status = storage_enqueue(&e->storage, t, &copy, s) ? SL_OK : SL_ENOMEM;
         if (status == SL_OK) {
-            if (t->entries_open++ == 0)
-                t->delivered = entry->from;
+            if (t->entries_open++ == 0) {
+                t->delivered = entry->begin;
+                t->delivered_watermark_us = entry->watermark_from_us;
+            }
+            t->claimed = t->claimed || entry->ranges != NULL;
             return SL_OK;
         }
     }
@@ -540,6 +548,8 @@ static sl_status recover(sl_engine *e, sl_error *error) {
     if (status == SL_OK)
         status = origins_read(e, error);
     if (status == SL_OK)
+        status = claims_read(e, error);
+    if (status == SL_OK)
         status = data_create(e, error);
     if (status == SL_OK)
         status = dedupe_create(e, error);
@@ -565,6 +575,8 @@ static void metrics(sl_engine *e) {
                                            "Damaged bytes of the journal that were stepped over.", "");
     e->metric_rewinds = sl_metrics_get(m, SL_METRIC_COUNTER, "sluice_rewinds_total",
                                        "Times a stream was read again from its cursor.", "");
+    e->metric_voids = sl_metrics_get(m, SL_METRIC_COUNTER, "sluice_refused_loads_total",
+                                     "Loads that the warehouse refused, as another reader of a Kafka partition was quicker.", "");
     e->metric_journal_bytes = sl_metrics_get(m, SL_METRIC_GAUGE, "sluice_buffer_byte_size",
                                              "Bytes on disk.", "buffer=\"journal\"");
     e->metric_spool_bytes = sl_metrics_get(m, SL_METRIC_GAUGE, "sluice_buffer_byte_size",
@@ -776,6 +788,9 @@ static bool storage_returned(sl_engine *e) {
         case MESSAGE_DELIVERED:
             entry_delivered(e, (pending *)m);
             break;
+        case MESSAGE_VOID:
+            claims_voided(e, (void_order *)m);
+            break;
         case MESSAGE_PEEK:
             peeked(e, (peek *)m);
             break;
@@ -806,7 +821,7 @@ static bool may_stop(const sl_engine *e) {
     for (uint32_t i = 0; i < e->table_count; i++) {
         const table *t = e->tables[i];
         /* Dirty, and not to be cut: it waits for what is read again, which the next start will do. */
-        if (t->cutting ||
+        if (t->cutting || t->voided.stage == VOID_SENT ||
             (e->drain && t->entries_open != 0 && sl_metric_read(t->stalled) == 0))
             return false;
     }

@@ -54,6 +54,7 @@ typedef struct dedupe_mark dedupe_mark;
 typedef struct router router;
 typedef struct route_look route_look;
 typedef struct origin origin;
+typedef struct claim claim;
 
 /** What steps ask, from a position of the log on: immutable but for the loop's fields. */
 typedef struct data_set {
@@ -111,6 +112,36 @@ struct stream {
     sl_metric *(*steps)[STEP_RESULTS]; /**< Of each step: passed, changed, refused, failed, missed. */
 };
 
+typedef enum message_kind {
+    MESSAGE_TASK,
+    MESSAGE_CUT,
+    MESSAGE_DELIVERED,
+    MESSAGE_REWIND,
+    MESSAGE_PEEK,
+    MESSAGE_KEYS,
+    MESSAGE_KEY,
+    MESSAGE_TRIM,
+    MESSAGE_MARK,
+    MESSAGE_DATA,
+    MESSAGE_VOID,
+} message_kind;
+
+/** First member of what travels; aligned as what it stands in. */
+typedef struct message {
+    _Alignas(void *) message_kind kind;
+} message;
+
+/** What isn't delivered of a table is taken back: from storage, then to it and back. In the table itself. */
+typedef struct void_order {
+    message head;          /**< MESSAGE_VOID */
+    table *of;
+    sl_buffer found;       /**< What the warehouse's ledger says of other logs' partitions. */
+    sl_ledger_table place; /* storage: where the table stands then */
+    sl_status status;
+    enum { VOID_NONE, VOID_WAITS, VOID_SENT } stage; /* loop */
+    int64_t retry_at_us;   /* loop */
+} void_order;
+
 struct table {
     char *name;           /**< "clicks/lake" */
     uint32_t index;       /**< Among all tables; workers keep their state under it. */
@@ -140,7 +171,12 @@ struct table {
     _Atomic int broken;   /**< Status of a failure that a worker met; 0: none. */
     uint32_t failures;
     uint64_t entries_open; /**< Committed, not delivered. */
-    uint64_t delivered;    /**< While there are some: where the first of them begins. */
+    uint64_t delivered;    /**< While there are some: where the table stood before the first of them. */
+    int64_t delivered_watermark_us; /**< Of the stream there. */
+    bool claimed;         /**< It takes, or has undelivered, something of other logs' partitions: */
+    claim *claims;        /**< of these. */
+    uint32_t claim_count;
+    void_order voided;
     bool retired;         /**< No longer configured: only delivered. In no list but e->retired. */
     table *next_retired;
     shape *last_shape;    /**< What its entries are delivered by; referenced. */
@@ -158,24 +194,6 @@ struct table {
     worker_table *states; /**< One per worker, each the worker's own: made with the table, so that a worker
                                always has a place to note what went wrong. */
 };
-
-typedef enum message_kind {
-    MESSAGE_TASK,
-    MESSAGE_CUT,
-    MESSAGE_DELIVERED,
-    MESSAGE_REWIND,
-    MESSAGE_PEEK,
-    MESSAGE_KEYS,
-    MESSAGE_KEY,
-    MESSAGE_TRIM,
-    MESSAGE_MARK,
-    MESSAGE_DATA,
-} message_kind;
-
-/** First member of what travels; aligned as what it stands in. */
-typedef struct message {
-    _Alignas(void *) message_kind kind;
-} message;
 
 /** To all workers: what they haven't used for a while mustn't keep older data. */
 typedef struct data_order {
@@ -235,6 +253,13 @@ typedef struct part {
     bool replays;            /**< Some of its events are of a replay. */
 } part;
 
+/** Messages of a record that a table has by another reader: those with a place below. */
+typedef struct pass {
+    const table *of;
+    uint32_t carrier;
+    uint32_t below;
+} pass;
+
 typedef enum task_stage { TASK_DECODE, TASK_PROCESS, TASK_RELEASE } task_stage;
 
 /** A group on its way: written, decoded, answered, processed. */
@@ -271,6 +296,8 @@ struct task {
     data_set *data;       /**< What the steps ask; referenced. */
     part *parts;
     uint32_t part_count, part_capacity;
+    pass *passes;
+    uint32_t pass_count, pass_capacity;
     bool routed;          /**< Holds records whose events belong to several streams. */
     bool nomem;           /**< A worker ran out of memory while decoding. */
     bool broken;          /**< A table failed while it was processed: see table.broken. */
@@ -340,6 +367,7 @@ typedef struct cut {
     uint32_t schema_count;
     uint64_t discovered;
     sl_status status;
+    bool claimed;          /**< Some table is. */
     struct replay_result *replays; /**< Taken since the last cut. */
     data_note **notes;     /**< Versions for the ledger. */
     uint32_t note_count;
@@ -364,6 +392,8 @@ typedef struct pending {
     /* While the delivery actor has it. */
     sl_engine *engine;
     sl_delivery delivery;
+    sl_buffer found;
+    int64_t watermark_after_us; /**< Of the stream where the next pending one begins. */
     sl_status status;
     sl_error error;
 } pending;
@@ -603,7 +633,7 @@ struct sl_engine {
     sl_tap *taps_closed;              /**< Until no worker looks at them. */
     sl_metric *metric_accepted, *metric_rejected, *metric_requests, *metric_dead[SL_CODE_COUNT];
     sl_metric *metric_dropped, *metric_quarantined, *metric_journal_bytes, *metric_spool_bytes;
-    sl_metric *metric_memory, *metric_uncommitted, *metric_rewinds, *metric_sync_failures;
+    sl_metric *metric_memory, *metric_uncommitted, *metric_rewinds, *metric_sync_failures, *metric_voids;
 };
 
 /** Index into the engine's sources; a name that is new is added. Loop. */
@@ -754,7 +784,30 @@ bool origins_expect(sl_engine *e, const uint8_t *body, size_t length); /**< So t
 bool origins_note(sl_engine *e, const sl_group *group); /**< A durable group. @return false: no memory. */
 void origins_write(const sl_engine *e, sl_buffer *out); /**< For the ledger. */
 sl_status origins_read(sl_engine *e, sl_error *error);
+/** @return Its index, which stays; UINT32_MAX: no memory. */
+uint32_t origins_index(sl_engine *e, const char *partition, size_t length);
+const char *origins_name(const sl_engine *e, uint32_t index);
 void origins_destroy(sl_engine *e);
+
+/* claims.c: which parts of other logs' partitions a warehouse table takes, where other daemons may bring them, too */
+sl_status claims_read(sl_engine *e, sl_error *error); /**< After the origins. */
+/** At the ticket. @return false: no memory, again later. */
+bool claims_ticket(sl_engine *e, task *t);
+/** What was ticketed since the last cut, as lines. @param[out] ranges NULL: none. @return false: no memory. */
+bool claims_ranges(const sl_engine *e, const table *t, char **ranges);
+void claims_forget(table *t); /**< … is in an entry now, or comes again. */
+/** Worker: rows of the part that the table doesn't take get another verdict, until they are shown again. @return how many. */
+uint32_t claims_hide(const task *t, const part *p, const table *of);
+void claims_show(const part *p);
+/** Storage: a load was refused, found is what the warehouse has instead. */
+void claims_refused(storage_actor *a, pending *p);
+void claims_void(storage_actor *a, void_order *order);
+/** Loop: an order came back, or waits. */
+void claims_voided(sl_engine *e, void_order *order);
+void claims_poll(sl_engine *e, int64_t now);
+/** Below it nothing of the table comes again, whatever is voided. @param[out] watermark_us Of the stream there. NULL is allowed. */
+uint64_t claims_floor(const table *t, int64_t *watermark_us);
+void claims_fini(table *t);
 
 /* replays.c */
 sl_status replays_create(sl_engine *e, sl_error *error);

@@ -8,12 +8,13 @@ bool items_valid(const sl_engine *e, sl_format format, const uint8_t *body, size
     return format.kind == SL_FORMAT_REPLAY ? replays_valid(e, body, length) : sl_messages_valid(body, length);
 }
 
-typedef void item_fn(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item);
+typedef void item_fn(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, uint32_t place);
 
 /* A message as if it were an event that comes again: without a place of its own, or a source. */
-static size_t next_message(const task *t, const sl_journal_record *r, size_t at, sl_replay_item *item) {
+static size_t next_message(const task *t, const sl_journal_record *r, size_t at, sl_replay_item *item, uint32_t *place) {
     sl_message_item found;
     const size_t bytes = sl_messages_next(t->group->bytes + r->body + at, r->length - at, &found);
+    *place = found.place;
     *item = (sl_replay_item){.bytes = found.bytes,
                              .length = found.length,
                              .arrival_us = found.arrival_us != 0 ? found.arrival_us : r->arrival_us};
@@ -25,6 +26,7 @@ static size_t next_message(const task *t, const sl_journal_record *r, size_t at,
 static void each_item(sl_engine *e, task *t, item_fn *do_it) {
     sl_replay_item item;
     sl_messages_origin from;
+    uint32_t place = 0;
     for (uint32_t i = 0; i < t->group->count; i++) {
         const sl_journal_record *r = &t->group->records[i];
         const uint8_t *body = t->group->bytes + r->body;
@@ -34,14 +36,15 @@ static void each_item(sl_engine *e, task *t, item_fn *do_it) {
         size_t at = messages ? sl_messages_head(body, r->length, &from) : 0;
         if (messages && at == 0)
             continue;
-        for (size_t n; (n = messages ? next_message(t, r, at, &item) : sl_replay_get(body + at, r->length - at, &item)) != 0; at += n)
-            do_it(e, t, i, &item);
+        for (size_t n; (n = messages ? next_message(t, r, at, &item, &place) : sl_replay_get(body + at, r->length - at, &item)) != 0; at += n)
+            do_it(e, t, i, &item, place);
     }
 }
 
-static void count(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item) {
+static void count(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, uint32_t place) {
     (void)e;
     (void)item;
+    (void)place;
     t->item_count++;
     t->replays = t->replays || t->group->records[carrier].format.kind == SL_FORMAT_REPLAY;
 }
@@ -52,7 +55,7 @@ void items_count(task *t) {
     each_item(NULL, t, count);
 }
 
-static void spread(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item) {
+static void spread(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, uint32_t place) {
     const uint32_t begin = (uint32_t)(item->bytes - t->group->bytes);
     const uint64_t logged = t->group->offset + begin;
     const bool replay = t->group->records[carrier].format.kind == SL_FORMAT_REPLAY;
@@ -66,6 +69,7 @@ static void spread(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item
         .source = replay ? source_index(e, item->source, item->source_length) : t->records[carrier].source,
         .stream = t->records[carrier].stream,
         .format = item->format,
+        .place = place,
         .carrier = carrier + 1,
         .replay = replay,
     };

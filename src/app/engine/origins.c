@@ -60,6 +60,13 @@ bool origins_note(sl_engine *e, const sl_group *group) {
     return true;
 }
 
+uint32_t origins_index(sl_engine *e, const char *partition, size_t length) {
+    const origin *o = find_or_add(e, partition, (uint32_t)length);
+    return o != NULL ? (uint32_t)(o - e->origins) : UINT32_MAX;
+}
+
+const char *origins_name(const sl_engine *e, uint32_t index) { return e->origins[index].partition; }
+
 bool sl_engine_origin(const sl_engine *e, const char *partition, uint64_t *next, uint64_t *check) {
     const origin *o = find(e, partition, (uint32_t)strlen(partition));
     *next = o != NULL ? o->to : 0;

@@ -48,6 +48,7 @@ static void task_destroy(sl_engine *e, task *t) {
     sl_free(t->requests);
     sl_free(t->shapes);
     sl_free(t->parts);
+    sl_free(t->passes);
     sl_free(t);
     e->task_count--;
 }
@@ -72,7 +73,9 @@ void task_free(sl_engine *e, task *t) {
                 .request_capacity = t->request_capacity,
                 .shapes = t->shapes,
                 .parts = t->parts,
-                .part_capacity = t->part_capacity};
+                .part_capacity = t->part_capacity,
+                .passes = t->passes,
+                .pass_capacity = t->pass_capacity};
     e->free_tasks = t;
 }
 
@@ -368,7 +371,7 @@ static void count_part(sl_engine *e, const part *p) {
 
 /* The task begins at `position` and is decoded: give it its place. @return false: it has to wait. */
 static bool ticket(sl_engine *e, task *t, task **first, task ***last) {
-    if (settle_schemas(e, t) != SL_OK || (t->replays && !replays_judge(e, t)))
+    if (settle_schemas(e, t) != SL_OK || !claims_ticket(e, t) || (t->replays && !replays_judge(e, t)))
         return false;
     for (uint32_t i = 0; i < t->part_count; i++) {
         part *p = &t->parts[i];
@@ -465,8 +468,10 @@ bool sequence_rewind(sl_engine *e, stream *s, table *failed) {
         order->tables[order->count] = t;
         order->drop[order->count] = drop;
         order->skip_below[order->count++] = t->skip_below;
-        if (drop)
+        if (drop) {
             t->dirty = false;
+            claims_forget(t);
+        }
         if (drop && t->cut_to < target) {
             target = t->cut_to;
             watermark = t->watermark_us;
@@ -506,6 +511,7 @@ bool sequence_park(sl_engine *e, table *t) {
     t->failed_at_us = engine_now(e);
     t->skip_below = UINT64_MAX;
     t->dirty = false;
+    claims_forget(t);
     sl_message(SL_LEVEL_WARN, "engine", "table waits: spool.quota is used up", "table=%s", t->name);
     pipeline_all(e, &order->head);
     return true;
@@ -689,6 +695,7 @@ static void worker_returned(sl_engine *e, message *m) {
             data_used(e, (data_order *)m);
         break;
     case MESSAGE_DELIVERED:
+    case MESSAGE_VOID:
     case MESSAGE_KEYS:
     case MESSAGE_KEY:
     case MESSAGE_TRIM:
@@ -751,7 +758,7 @@ static bool retry_failed(sl_engine *e) {
     int64_t now = engine_now(e);
     for (uint32_t i = 0; i < e->table_count; i++) {
         table *t = e->tables[i];
-        if (!t->failed || t->cutting || e->stopping)
+        if (!t->failed || t->cutting || t->voided.stage != VOID_NONE || e->stopping)
             continue;
         uint32_t shift = t->failures < 5 ? t->failures : 5;
         uint64_t quota = e->config->spool.quota;
@@ -863,6 +870,7 @@ static void drop_message(sl_engine *e, message *m) {
         sl_free(m);
         break;
     case MESSAGE_DELIVERED:
+    case MESSAGE_VOID:
     case MESSAGE_KEYS:
     case MESSAGE_KEY:
     case MESSAGE_MARK:

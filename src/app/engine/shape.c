@@ -196,6 +196,7 @@ static void gauges_end(table *t) {
 
 static void table_destroy(table *t) {
     gauges_end(t);
+    claims_fini(t);
     if (t->of->config == NULL && t->kind == SL_TABLE_WINDOW) {
         /* The default window's definition is ours; a configured one is the configuration's. */
         sl_window_definition *own;
@@ -281,6 +282,7 @@ static sl_status table_add(sl_engine *e, stream *s, sl_table_kind kind, const ch
     t->first = t->last = t->cursor = t->cut_to = t->skip_below = t->first_skip = position;
     t->watermark_us = SL_NO_TIME;
     t->last_pending = &t->first_pending;
+    t->delivered_watermark_us = SL_NO_TIME;
     t->max_age_us = e->config->lake.max_age_us;
     table_metrics(e, t);
     s->tables[s->table_count++] = t;

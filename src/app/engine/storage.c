@@ -163,7 +163,7 @@ static sl_status prepare_window(storage_actor *a, cut *c, uint32_t i, sl_error *
             status = write_spool(a, name, &d.rows, error);
         }
         if (status != SL_OK)
-            sl_entry_fini(entry);
+            sl_entry_clear_files(entry);
     }
     sl_buffer_fini(&d.rows);
     return status;
@@ -207,7 +207,7 @@ static sl_status sync_file(sl_engine *e, const char *name, sl_error *error) {
 
 static sl_status prepare_files(sl_engine *e, cut *c, uint32_t i, sl_error *error) {
     sl_entry *entry = &c->entries[i];
-    sl_entry_fini(entry);
+    sl_entry_clear_files(entry);
     for (uint32_t k = i; k < c->result_count; k += c->table_count) {
         cut_result *r = &c->results[k];
         for (uint32_t n = 0; n < r->file_count; n++) {
@@ -301,6 +301,8 @@ static sl_status store_windows(storage_actor *a, cut *c, uint32_t i, sl_error *e
         } else if (status == SL_ENOTFOUND) {
             status = SL_OK;
         }
+        if (status == SL_OK && c->claimed)
+            status = sl_ledger_window_keep(a->ledger, c->entries[i].id, t->id, row.start_us, row.key, row.key_length, error);
         if (status == SL_OK)
             status = sl_ledger_window_put(a->ledger, t->id, row.start_us, row.key, row.key_length,
                                           row.state, row.state_length, error);
@@ -376,6 +378,7 @@ static void finish_commit(storage_actor *a, cut *c) {
             ; /* A few dozen bytes: the entry is committed, there is no way back. */
         entry->files = NULL;
         entry->file_count = 0;
+        entry->ranges = NULL;
     }
     c->status = SL_OK;
     engine_return(a->engine, &a->out, c);
@@ -574,6 +577,9 @@ static void take(storage_actor *a, message *m) {
         break;
     case MESSAGE_KEY:
         find_key(a, (key_entry *)m);
+        break;
+    case MESSAGE_VOID:
+        claims_void(a, (void_order *)m);
         break;
     case MESSAGE_TASK:
     case MESSAGE_DELIVERED:

@@ -191,6 +191,7 @@ static void take(worker *w, message *m) {
     case MESSAGE_KEYS:
     case MESSAGE_KEY:
     case MESSAGE_TRIM:
+    case MESSAGE_VOID:
     case MESSAGE_MARK:
         break;
     }

@@ -171,7 +171,11 @@ void worker_process(worker *w, task *t) {
             if (!companion && !raw)
                 sl_counts_add(&wt->counts, &counts);
             bool full = false;
+            const uint32_t elsewhere = claims_hide(t, p, wt->of);
+            wt->counts.elsewhere += elsewhere;
             wt->status = add_part(w, wt, t, p, &full);
+            if (elsewhere != 0)
+                claims_show(p);
             if (full)
                 t->full = wt->of;
             if (wt->status != SL_OK) {
