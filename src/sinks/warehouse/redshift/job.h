@@ -105,6 +105,7 @@ struct job {
     /* The ledger, as last read. */
     sl_buffer stamp, read_stamp; /* its rows; those that what is staged was made from */
     int64_t partition;           /* id of our row; 0: there is none */
+    sl_warehouse_parts parts;    /* its other rows, where the entry brings ranges */
 
     /* Encoding. */
     row_source source;

@@ -14,18 +14,21 @@ void job_move(const job *j, sl_warehouse_move *move) {
                                 .to = d->entry->to,
                                 .first = d->first,
                                 .hash = d->hash,
-                                .rows = j->rows};
+                                .rows = j->rows,
+                                .ranges = d->entry->ranges,
+                                .last_id = j->parts.last_id};
 }
 
-/* All its rows into the stamp, ours compared (I4). @return as
- * sl_warehouse_ledger_check(). */
+/* All its rows into the stamp, ours compared (I4), then those of partitions that others
+ * bring, too. @return as sl_warehouse_ledger_check() and sl_warehouse_parts_check(). */
 static sl_status read_ledger(job *j, const sl_postgres_result *result, sl_error *error) {
-    sl_warehouse_move move;
-    job_move(j, &move);
+    const bool parts = j->delivery->entry->ranges != NULL;
+    sl_status status = SL_OK;
     sl_buffer_clear(&j->stamp);
+    sl_warehouse_parts_fini(&j->parts);
     j->partition = 0;
     const char *position = NULL, *hash = NULL;
-    for (uint32_t r = 0; r < sl_postgres_rows(result); r++) {
+    for (uint32_t r = 0; status == SL_OK && r < sl_postgres_rows(result); r++) {
         const char *cells[4];
         for (uint32_t c = 0; c < 4; c++) {
             size_t length = 0;
@@ -38,10 +41,17 @@ static sl_status read_ledger(job *j, const sl_postgres_result *result, sl_error 
             position = cells[2];
             hash = cells[3];
         }
+        if (parts)
+            status = sl_warehouse_parts_add(&j->parts, j->delivery->table, cells, error);
     }
-    if (j->stamp.failed)
-        return sl_error_set(error, SL_ENOMEM, "out of memory");
-    return sl_warehouse_ledger_check(&move, position, hash, error);
+    if (status == SL_OK && j->stamp.failed)
+        status = sl_error_set(error, SL_ENOMEM, "out of memory");
+    sl_warehouse_move move;
+    job_move(j, &move);
+    if (status == SL_OK)
+        status = sl_warehouse_ledger_check(&move, position, hash, error);
+    return status == SL_OK ? sl_warehouse_parts_check(&move, &j->parts, j->delivery->found, error)
+                           : status;
 }
 
 /* Loaded already: by us, before a crash or a lost reply. */
@@ -117,7 +127,7 @@ static void ledger_read(void *context, sl_status status, const sl_postgres_resul
 
 void job_ask_ledger(job *j, job_step *then) {
     sl_buffer_clear(&j->text);
-    statement_ledger_all(&j->table, &j->text);
+    sl_warehouse_ledger_all(&j->table, &j->text);
     job_query_to(j, "read the ledger", ledger_read, then);
 }
 

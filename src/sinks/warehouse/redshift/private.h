@@ -78,8 +78,6 @@ SL_CHECKED sl_status stage_widen(sl_value *value, const sl_warehouse_column *col
 void statement_stage_create(const sl_warehouse_table *table, sl_buffer *out);
 /** @param keys NULL: by `iam_role`. The text holds secrets: never to be logged. */
 void statement_copy(const char *bucket, const char *manifest, const char *iam_role, const sl_aws_keys *keys, sl_buffer *out);
-/** All rows of the ledger, in order of id: what a load is compared with. */
-void statement_ledger_all(const sl_warehouse_table *table, sl_buffer *out);
 /** DELETE of what the staged rows replace, or nothing (@return false). */
 bool statement_delete(const sl_warehouse_table *table, sl_buffer *out);
 /** @param partition Id of the ledger's row. @param live Tells which JSON columns are SUPER. */

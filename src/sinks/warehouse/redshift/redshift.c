@@ -75,6 +75,7 @@ static void job_destroy(job *j) {
                             &j->scratch, &j->key_begin, &j->manifest,   &j->manifest_key, &j->dead};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         sl_buffer_fini(buffers[i]);
+    sl_warehouse_parts_fini(&j->parts);
     sl_arena_fini(&j->arena);
     sl_free(j->live);
     sl_free(j->values);

@@ -107,6 +107,61 @@ static void two_daemons_windows_equal_ones(void **state) {
     world_close(&w);
 }
 
+static int64_t events_in(world *w, const char *table, bool window) {
+    return ask_number(w, "SELECT %s FROM %s", window ? "SUM(events)" : "COUNT(*)", table);
+}
+
+/* Two daemons read one group: each part of its partitions comes once. */
+static void partitions_that_daemons_share_move_with_their_loads(void **state) {
+    static const char *const tables[] = {"rs_parts", "rs_partsw"};
+    world w;
+    (void)state;
+    world_open(&w, NULL);
+    sl_schema *schema = test_schema();
+    sl_window_plan *plan = test_plan(schema);
+    for (unsigned window = 0; window < 2; window++) {
+        const char *name = tables[window];
+        forget(&w, name);
+        parcel a = window ? window_parcel(&w, plan, name, HERE, 1, 0, 20) : rows_parcel(&w, name, HERE, 1, 0, 20, 1);
+        parcel_brings(&a, 0, 0, 50);
+        parcel_brings(&a, 1, 7, 60);
+        assert_int_equal(deliver(&w, &a), SL_OK);
+        parcel b = window ? window_parcel(&w, plan, name, THERE, 1, 40, 20) : rows_parcel(&w, name, THERE, 1, 40, 20, 1);
+        parcel_brings(&b, 1, 60, 70);
+        parcel_brings(&b, 2, 0, 5);
+        assert_int_equal(deliver(&w, &b), SL_OK);
+        assert_int_equal(deliver(&w, &a), SL_OK); /* Done already, though others have moved on. */
+        assert_int_equal(part_position(&w, name, 0), 50);
+        assert_int_equal(part_position(&w, name, 1), 70);
+        assert_int_equal(part_position(&w, name, 2), 5);
+        parcel late = window ? window_parcel(&w, plan, name, HERE, 2, 20, 20) : rows_parcel(&w, name, HERE, 2, 20, 20, 1);
+        parcel_brings(&late, 0, 50, 90);
+        parcel_brings(&late, 1, 60, 90);
+        assert_int_equal(deliver_once(&w, &late), SL_EMOVED);
+        assert_non_null(strstr(w.error.text, "brought kafka:c/t/1@g up to offset 70, this load begins at 60"));
+        const char *found = sl_buffer_cstr(&w.found);
+        static const char *const lines[] = {"0 50 kafka:c/t/0@g\n", "0 70 kafka:c/t/1@g\n", "0 5 kafka:c/t/2@g\n"};
+        for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+            assert_non_null(strstr(found, lines[i]));
+        assert_int_equal(w.found.length, strlen(lines[0]) + strlen(lines[1]) + strlen(lines[2]));
+        assert_int_equal(part_position(&w, name, 0), 50);
+        assert_int_equal(events_in(&w, name, window != 0), 40);
+        parcel rest = window ? window_parcel(&w, plan, name, HERE, 2, 20, 20) : rows_parcel(&w, name, HERE, 2, 20, 20, 1);
+        parcel_brings(&rest, 0, 50, 90);
+        assert_int_equal(deliver(&w, &rest), SL_OK);
+        assert_int_equal(part_position(&w, name, 0), 90);
+        assert_int_equal(events_in(&w, name, window != 0), 60);
+        parcel *const all[] = {&a, &b, &late, &rest};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            parcel_fini(&w, all[i]);
+    }
+    assert_int_equal(ask_number(&w, "SELECT COUNT(*) FROM rs_parts r JOIN sluice_ledger_rs_parts l ON l.id = r._partition"
+                                    " WHERE l.partition = '" HERE "'"), 40);
+    sl_window_plan_destroy(plan);
+    sl_schema_unref(schema);
+    world_close(&w);
+}
+
 /* Run the loop turn by turn until our transaction has begun but not yet locked anything. */
 static void run_to_begin(world *w) {
     for (unsigned n = 0; n < 2000; n++) {
@@ -122,6 +177,50 @@ static void run_to_begin(world *w) {
         }
     }
     fail_msg("no transaction began");
+}
+
+/* It brings what we are about to: we have staged it, and find out under the lock. */
+static void a_race_for_a_partition_has_one_winner(void **state) {
+    world w, other;
+    (void)state;
+    world_open(&w, NULL);
+    world_open(&other, NULL);
+    sl_schema *schema = test_schema();
+    sl_window_plan *plan = test_plan(schema);
+    static const char *const tables[] = {"rs_race", "rs_racew"};
+    for (unsigned window = 0; window < 2; window++) {
+        const char *name = tables[window];
+        forget(&w, name);
+        take(&w, window ? window_parcel(&w, plan, name, HERE, 1, 0, 10) : rows_parcel(&w, name, HERE, 1, 0, 10, 1));
+        target_close(&w); /* As below: no session has a stage. */
+        target_close(&other);
+        w.turns_left = other.turns_left = 3;
+        sl_loop_run(w.loop);
+        sl_loop_run(other.loop);
+        other.turns_left = 0;
+        target_open(&w);
+        target_open(&other);
+        parcel mine = window ? window_parcel(&w, plan, name, HERE, 2, 10, 10) : rows_parcel(&w, name, HERE, 2, 10, 10, 1);
+        parcel_brings(&mine, 0, 0, 10);
+        w.turns_left = 1;
+        assert_int_equal(deliver_once(&w, &mine), SL_EAGAIN);
+        run_to_begin(&w);
+        parcel theirs = window ? window_parcel(&other, plan, name, THERE, 1, 20, 10)
+                               : rows_parcel(&other, name, THERE, 1, 20, 10, 1);
+        parcel_brings(&theirs, 0, 0, 10);
+        take(&other, theirs);
+        while (!w.done)
+            sl_loop_run(w.loop);
+        assert_int_equal(w.status, SL_EMOVED);
+        assert_string_equal(sl_buffer_cstr(&w.found), "0 10 kafka:c/t/0@g\n");
+        parcel_fini(&w, &mine);
+        assert_int_equal(events_in(&w, name, window != 0), 20);
+        assert_int_equal(ask_number(&w, "SELECT position FROM sluice_ledger_%s WHERE partition = '" HERE "'", name), 1000);
+    }
+    sl_window_plan_destroy(plan);
+    sl_schema_unref(schema);
+    world_close(&other);
+    world_close(&w);
 }
 
 /* Another daemon loads between our reading and our lock. */
@@ -174,6 +273,9 @@ static const struct {
               {"drop_after", "^delete", ""},
               {"drop", "^insert into \"rs_", ""},
               {"drop_after", "^insert into \"rs_", ""},
+              {"1023", "^insert into \"sluice_ledger", ""},
+              {"drop", "^insert into \"sluice_ledger", ""},
+              {"drop_after", "^insert into \"sluice_ledger", ""},
               {"drop", "^update", ""},
               {"drop_after", "^update", ""},
               {"drop", "^commit", ""},
@@ -201,6 +303,7 @@ static void every_fault_leaves_each_row_once(void **state) {
                       *faults[i].more != 0 ? faults[i].more : "");
             parcel p = window ? window_parcel(&w, plan, "rs_faultw", HERE, (uint64_t)n + 1, 20 * n, 20)
                               : rows_parcel(&w, "rs_fault", HERE, (uint64_t)n + 1, 20 * n, 20, 1);
+            parcel_brings(&p, 0, 20 * (uint64_t)n, 20 * (uint64_t)n + 20);
             if (deliver(&w, &p) != SL_OK)
                 fail_msg("%s %s: %s", faults[i].kind, faults[i].pattern, w.error.text);
             parcel_fini(&w, &p);
@@ -208,6 +311,8 @@ static void every_fault_leaves_each_row_once(void **state) {
         }
         assert_int_equal(ask_number(&w, "SELECT COUNT(*) FROM rs_fault"), 20 * (n + 1));
         assert_int_equal(ask_number(&w, "SELECT SUM(events) FROM rs_faultw"), 20 * (n + 1));
+        assert_int_equal(part_position(&w, "rs_fault", 0), 20 * (n + 1));
+        assert_int_equal(part_position(&w, "rs_faultw", 0), 20 * (n + 1));
     }
     check_rows(&w, "rs_fault", 20 * n);
     sl_window_plan_destroy(plan);
@@ -229,6 +334,7 @@ static void whatever_turn_a_daemon_ends_in_each_row_is_there_once(void **state) 
         for (unsigned window = 0; window < 2; window++) {
             parcel p = window ? window_parcel(&w, plan, "rs_crashw", HERE, (uint64_t)n + 1, 20 * n, 20)
                               : rows_parcel(&w, "rs_crash", HERE, (uint64_t)n + 1, 20 * n, 20, 2);
+            parcel_brings(&p, 0, 20 * (uint64_t)n, 20 * (uint64_t)n + 20);
             w.turns_left = turns;
             (void)deliver_once(&w, &p);
             w.turns_left = 0;
@@ -244,6 +350,8 @@ static void whatever_turn_a_daemon_ends_in_each_row_is_there_once(void **state) 
     }
     check_rows(&w, "rs_crash", 20 * n);
     assert_int_equal(ask_number(&w, "SELECT SUM(events) FROM rs_crashw"), 20 * n);
+    assert_int_equal(part_position(&w, "rs_crash", 0), 20 * n);
+    assert_int_equal(part_position(&w, "rs_crashw", 0), 20 * n);
     assert_int_equal(ask_number(&w, "SELECT COUNT(*) - COUNT(DISTINCT _key) FROM rs_crashw"), 0);
     sl_window_plan_destroy(plan);
     sl_schema_unref(schema);
@@ -265,6 +373,7 @@ static void out_of_memory_anywhere_leaves_each_row_once(void **state) {
         for (unsigned window = 0; window < 2; window++) {
             parcel p = window ? window_parcel(&w, plan, "rs_memoryw", HERE, (uint64_t)n + 1, 5 * n, 5)
                               : rows_parcel(&w, "rs_memory", HERE, (uint64_t)n + 1, 5 * n, 5, 1);
+            parcel_brings(&p, 0, 5 * (uint64_t)n, 5 * (uint64_t)n + 5);
             if (n % 10 == 9) { /* Also where nothing is connected or known. */
                 target_close(&w);
                 target_open(&w);
@@ -285,6 +394,8 @@ static void out_of_memory_anywhere_leaves_each_row_once(void **state) {
     take(&w, window_parcel(&w, plan, "rs_memoryw", HERE, (uint64_t)n + 1, 5 * n, 5));
     n++;
     check_rows(&w, "rs_memory", 5 * n);
+    assert_int_equal(part_position(&w, "rs_memory", 0), 5 * (n - 1));
+    assert_int_equal(part_position(&w, "rs_memoryw", 0), 5 * (n - 1));
     assert_int_equal(ask_number(&w, "SELECT SUM(events) FROM rs_memoryw"), 5 * n);
     assert_true(failures > 20);
     sl_window_plan_destroy(plan);
@@ -463,6 +574,8 @@ int main(void) {
         cmocka_unit_test(a_ledger_that_stands_elsewhere_stops_the_table),
         cmocka_unit_test(an_entry_without_rows_moves_the_ledger),
         cmocka_unit_test(two_daemons_windows_equal_ones),
+        cmocka_unit_test(partitions_that_daemons_share_move_with_their_loads),
+        cmocka_unit_test(a_race_for_a_partition_has_one_winner),
         cmocka_unit_test(windows_that_were_overtaken_are_read_again),
         cmocka_unit_test(every_fault_leaves_each_row_once),
         cmocka_unit_test(whatever_turn_a_daemon_ends_in_each_row_is_there_once),

@@ -153,6 +153,7 @@ void world_close(world *w) {
     sl_http_client_destroy(w->http);
     sl_loop_destroy(w->loop);
     sl_postgres_destroy(w->admin);
+    sl_buffer_fini(&w->found);
     assert_int_equal(rmdir(w->spool), 0); /* Nothing is left in the spool. */
 }
 
@@ -160,6 +161,8 @@ sl_status deliver_once(world *w, const parcel *p) {
     w->delivery = p->delivery;
     w->delivery.entry = &p->entry;
     w->delivery.hash = p->hash;
+    w->delivery.found = &w->found;
+    sl_buffer_clear(&w->found);
     w->done = false;
     w->target->deliver(w->target, &w->delivery, delivered, w);
     assert_false(w->done);
@@ -377,6 +380,25 @@ void parcel_fini(world *w, parcel *p) {
         sl_free(p->entry.files[i].key);
     }
     sl_free(p->entry.files);
+    sl_free(p->entry.ranges);
+}
+
+void parcel_brings(parcel *p, unsigned n, uint64_t from, uint64_t to) {
+    sl_buffer lines = SL_BUFFER_EMPTY;
+    char name[32];
+    const int length = snprintf(name, sizeof name, "kafka:c/t/%u@g", n);
+    sl_buffer_text(&lines, p->entry.ranges != NULL ? p->entry.ranges : "");
+    sl_range_put(&lines, &(sl_range){from, to, name, (size_t)length});
+    sl_free(p->entry.ranges);
+    p->entry.ranges = sl_strdup(sl_buffer_cstr(&lines));
+    assert_non_null(p->entry.ranges);
+    sl_buffer_fini(&lines);
+}
+
+int64_t part_position(world *w, const char *table, unsigned n) {
+    assert_int_equal(ask_number(w, "SELECT COUNT(*) - COUNT(DISTINCT id) FROM sluice_ledger_%s", table), 0);
+    return ask_number(w, "SELECT COALESCE(MAX(CAST(position AS BIGINT)), -1) FROM sluice_ledger_%s"
+                         " WHERE partition = 'kafka:c/t/%u@g' AND rows = 0", table, n);
 }
 
 /* --- windows --- */

@@ -26,6 +26,7 @@ typedef struct world {
     const char *id;           /* of upserts */
     int64_t turns_left;       /* the loop is stopped after so many; 0: when done */
     sl_delivery delivery;     /* on its way */
+    sl_buffer found;          /* with SL_EMOVED, by the last deliver_once() */
     unsigned objects;         /* counted by staged_objects() */
     bool done;
     sl_status status;
@@ -72,12 +73,16 @@ event numbered(int64_t n);
 parcel rows_parcel(world *w, const char *table, const char *partition, uint64_t sequence, int64_t first,
                    int64_t count, unsigned files);
 parcel parcel_of(world *w, const char *table, const char *partition, uint64_t sequence, uint64_t from, uint64_t to);
+/** It brings offsets [from, to) of the partition kafka:c/t/N@g; as often as called. */
+void parcel_brings(parcel *p, unsigned n, uint64_t from, uint64_t to);
 void parcel_file(world *w, parcel *p, const sl_buffer *rows, uint64_t count);
 sl_window_plan *test_plan(const sl_schema *schema);
 /** The deltas of the same events. */
 parcel window_parcel(world *w, const sl_window_plan *plan, const char *table, const char *partition,
                      uint64_t sequence, int64_t first, int64_t count);
 void parcel_fini(world *w, parcel *p);
+/** The ledger's position of kafka:c/t/N@g, -1: it has none; and its id is its own. */
+int64_t part_position(world *w, const char *table, unsigned n);
 
 /** Drop a table, and what is beside it. */
 void forget(world *w, const char *table);

@@ -62,12 +62,6 @@ void statement_copy(const char *bucket, const char *manifest, const char *iam_ro
     sl_buffer_text(out, " FORMAT AS PARQUET MANIFEST");
 }
 
-void statement_ledger_all(const sl_warehouse_table *table, sl_buffer *out) {
-    sl_buffer_printf(out,
-                     "SELECT \"id\",\"partition\",\"position\",\"hash\" FROM %s ORDER BY \"id\"",
-                     table->ledger);
-}
-
 static const sl_warehouse_column *id_of(const sl_warehouse_table *table) {
     for (uint32_t i = 0; i < table->count; i++)
         if (table->columns[i].unique)
