@@ -49,6 +49,7 @@ typedef struct sl_warehouse_fact {
     uint64_t row_hash;   /**< Sum of the hashes of rows as they are now. */
     uint64_t altered;    /**< Rows whose content isn't what was written. */
     char first_altered[128]; /**< Which, for people. */
+    sl_buffer parts;     /**< What the ledger has of other logs' partitions: lines of sl_range_put(). The caller's: sl_buffer_fini(). */
 } sl_warehouse_fact;
 /** @param to Count event rows below this position only (windows: all). */
 SL_CHECKED sl_status sl_warehouse_audit(sl_warehouse *warehouse, const char *table,

@@ -120,7 +120,7 @@ void sl_warehouse_ledger_create(const sl_warehouse_table *table, sl_buffer *out)
 void sl_warehouse_ledger_lock(const sl_warehouse_table *table, sl_buffer *out);
 /** SELECT id, position, hash, rows of one partition: no row or one. */
 void sl_warehouse_ledger_read(const sl_warehouse_table *table, const char *partition, sl_buffer *out);
-/** SELECT id, partition, position, hash of all rows, in order of id. */
+/** SELECT id, partition, position, hash, rows of all partitions, in order of id. */
 void sl_warehouse_ledger_all(const sl_warehouse_table *table, sl_buffer *out);
 /** INSERT of a new partition's row (its id is the highest + 1), position `from`, hash '', rows 0: only under the lock. */
 void sl_warehouse_ledger_insert(const sl_warehouse_table *table, const sl_warehouse_move *move, sl_buffer *out);

@@ -1,8 +1,8 @@
 /* For every table the entries must join end to end, each must account for every event of its range
- * (received = rows + dead + late + duplicates + filtered), its files must lie in the lake with the
+ * (received = rows + dead + late + duplicates + filtered + elsewhere), its files must lie in the lake with the
  * bytes that were committed, no other file may claim the same events, dead letters must be as many as
  * the tables refused, and the warehouse must stand where its last entry ended, with the rows that were
- * written. */
+ * written, and nowhere below what entries brought of other logs' partitions. */
 #include "sluice/audit.h"
 
 #include "sluice/audit_remote.h"
@@ -15,6 +15,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/** How far delivered entries have brought a partition of another log. */
+typedef struct brought {
+    char *partition;
+    uint64_t to;
+} brought;
 
 typedef struct audited {
     struct audited *next;
@@ -32,6 +38,8 @@ typedef struct audited {
     size_t path_count, path_capacity;
     struct { uint64_t from, to, rows; } *ranges;
     size_t range_count, range_capacity;
+    brought *brought; /* by partition */
+    size_t brought_count;
 } audited;
 
 /** A dead letter that a replay took. */
@@ -152,6 +160,9 @@ static void audit_fini(audit *a) {
         sl_free(d->places);
         sl_free(d->paths);
         sl_free(d->ranges);
+        for (size_t i = 0; i < d->brought_count; i++)
+            sl_free(d->brought[i].partition);
+        sl_free(d->brought);
         char *own[3];
         memcpy(&own[0], &d->row.name, sizeof own[0]);
         memcpy(&own[1], &d->row.stream, sizeof own[1]);
@@ -286,6 +297,50 @@ static sl_status keep_range(audited *d, const sl_entry *entry) {
     return SL_OK;
 }
 
+/* @return Where the partition is, or would be, among those that were brought. */
+static size_t brought_at(const audited *d, const sl_range *range, bool *found) {
+    size_t low = 0, high = d->brought_count;
+    *found = false;
+    while (low < high && !*found) {
+        const size_t middle = low + (high - low) / 2;
+        const char *name = d->brought[middle].partition;
+        int order = strncmp(name, range->partition, range->length);
+        order = order == 0 && name[range->length] != 0 ? 1 : order;
+        *found = order == 0;
+        low = order < 0 ? middle + 1 : *found ? middle : low;
+        high = order > 0 ? middle : high;
+    }
+    return low;
+}
+
+/* Highest ends by partition: an entry may bring thousands, and each comes again and again. */
+static sl_status keep_brought(audited *d, const char *lines) {
+    sl_range range;
+    while (sl_range_next(&lines, &range)) {
+        bool found;
+        const size_t at = brought_at(d, &range, &found), count = d->brought_count;
+        if (!found) {
+            if ((count & (count - 1)) == 0) { /* Doubled at powers of two. */
+                brought *more = sl_realloc(d->brought, (count == 0 ? 1 : 2 * count) * sizeof *more);
+                if (more == NULL)
+                    return SL_ENOMEM;
+                d->brought = more;
+            }
+            char *name = sl_malloc(range.length + 1);
+            if (name == NULL)
+                return SL_ENOMEM;
+            memcpy(name, range.partition, range.length);
+            name[range.length] = 0;
+            memmove(d->brought + at + 1, d->brought + at, (count - at) * sizeof *d->brought);
+            d->brought[at] = (brought){name, 0};
+            d->brought_count++;
+        }
+        if (d->brought[at].to < range.to)
+            d->brought[at].to = range.to;
+    }
+    return SL_OK;
+}
+
 static sl_status check_entry(void *context, const sl_entry *entry) {
     audit *a = context;
     audited *d = a->current;
@@ -296,11 +351,11 @@ static sl_status check_entry(void *context, const sl_entry *entry) {
     if (entry->sequence != ++d->sequence)
         finding(a, d->row.name, "entry %" PRIu64 " stands where %" PRIu64 " should", entry->sequence,
                 d->sequence);
-    if (!companion(d) && c->received + c->replayed != c->rows + c->dead + c->late + c->duplicates + c->filtered)
+    if (!companion(d) && c->received + c->replayed != c->rows + c->dead + c->late + c->duplicates + c->filtered + c->elsewhere)
         finding(a, d->row.name,
                 "positions %" PRIu64 " to %" PRIu64 ": received %" PRIu64 " and replayed %" PRIu64 ", but %" PRIu64 " rows + %" PRIu64
-                " dead + %" PRIu64 " late + %" PRIu64 " duplicates + %" PRIu64 " filtered",
-                entry->from, entry->to, c->received, c->replayed, c->rows, c->dead, c->late, c->duplicates, c->filtered);
+                " dead + %" PRIu64 " late + %" PRIu64 " duplicates + %" PRIu64 " filtered + %" PRIu64 " elsewhere",
+                entry->from, entry->to, c->received, c->replayed, c->rows, c->dead, c->late, c->duplicates, c->filtered, c->elsewhere);
     sl_counts_add(&d->sum, c);
     d->at = entry->to;
     if (entry->delivered_us != 0) {
@@ -312,6 +367,8 @@ static sl_status check_entry(void *context, const sl_entry *entry) {
         d->next_rows = c->rows;
     }
     sl_status status = keep_range(d, entry);
+    if (status == SL_OK && entry->delivered_us != 0 && entry->ranges != NULL)
+        status = keep_brought(d, entry->ranges);
     return status == SL_OK && in_lake(d) ? check_files(a, d, entry) : status;
 }
 
@@ -466,13 +523,45 @@ static sl_status read_table(audit *a, const audited *d, bool window, uint64_t fr
 
 static void name_range(audit *a, const audited *d) {
     for (size_t i = 0; i < d->range_count && d->ranges[i].to <= d->delivered_to; i++) {
-        sl_warehouse_fact fact;
+        sl_warehouse_fact fact = {.parts = SL_BUFFER_EMPTY};
         sl_error error;
         if (read_table(a, d, false, d->ranges[i].from, d->ranges[i].to, &fact, &error) == SL_OK &&
             fact.rows != d->ranges[i].rows)
             finding(a, d->row.name, "positions %" PRIu64 " to %" PRIu64 ": %" PRIu64 " rows in the warehouse, not %" PRIu64,
                     d->ranges[i].from, d->ranges[i].to, fact.rows, d->ranges[i].rows);
+        sl_buffer_fini(&fact.parts);
     }
+}
+
+/* A row of the warehouse's ledger that is gone, or stands below, would let somebody load the same again. */
+static sl_status check_brought(audit *a, const audited *d, sl_buffer *parts) {
+    const char *lines = sl_buffer_cstr(parts);
+    bool *stands = sl_calloc(d->brought_count + 1, sizeof *stands), found;
+    if (parts->failed || stands == NULL) {
+        sl_free(stands);
+        return sl_error_set(a->error, SL_ENOMEM, "out of memory");
+    }
+    for (sl_range row; sl_range_next(&lines, &row);) {
+        const size_t at = brought_at(d, &row, &found);
+        if (found)
+            stands[at] = row.to >= d->brought[at].to;
+    }
+    size_t below = 0, first = 0;
+    for (size_t i = d->brought_count; i-- > 0;)
+        if (!stands[i])
+            below++, first = i;
+    sl_free(stands);
+    if (below == 0)
+        return SL_OK;
+    const brought *b = &d->brought[first];
+    sl_range row = {.to = 0};
+    if (sl_range_find((const char *)parts->bytes, b->partition, strlen(b->partition), &row))
+        finding(a, d->row.name, "%s was brought up to offset %" PRIu64 ", the warehouse's ledger stands at %" PRIu64
+                ": is it an older copy? (%zu of %zu partitions)", b->partition, b->to, row.to, below, d->brought_count);
+    else
+        finding(a, d->row.name, "%s was brought up to offset %" PRIu64 ", the warehouse's ledger has no row for it"
+                ": was it replaced? (%zu of %zu partitions)", b->partition, b->to, below, d->brought_count);
+    return SL_OK;
 }
 
 /* Rows that are kept by an id: later events replace earlier ones' rows, so that only the ledger's count has to agree. */
@@ -483,36 +572,42 @@ static bool is_upserted(const audit *a, const audited *d) {
     return false;
 }
 
-static sl_status check_warehouse(audit *a, const audited *d) {
-    sl_warehouse_fact fact = {0};
+static void judge_warehouse(audit *a, const audited *d, const sl_warehouse_fact *fact) {
     bool window = d->row.kind == SL_TABLE_WINDOW;
-    sl_status status = read_table(a, d, window, 0, INT64_MAX, &fact, a->error);
-    if (status != SL_OK)
-        return status;
     uint64_t rows = d->delivered_rows, position = d->delivered_to;
-    if (d->any_pending && fact.found && fact.position == d->next_to) {
+    if (d->any_pending && fact->found && fact->position == d->next_to) {
         rows += d->next_rows; /* Loaded, and not marked yet: the daemon is about to. */
         position = d->next_to;
     }
     if (d->delivered_to == 0 && position == 0)
-        return SL_OK; /* Nothing was delivered yet. */
-    if (!fact.found || fact.position != position)
-        finding(a, d->row.name, "the warehouse stands at %" PRIu64 ", the ledger says %" PRIu64, fact.position,
+        return; /* Nothing was delivered yet. */
+    if (!fact->found || fact->position != position)
+        finding(a, d->row.name, "the warehouse stands at %" PRIu64 ", the ledger says %" PRIu64, fact->position,
                 position);
     if (is_upserted(a, d)) {
-        if (fact.loaded != rows || fact.rows > rows)
+        if (fact->loaded != rows || fact->rows > rows)
             finding(a, d->row.name, "%" PRIu64 " events were loaded, %" PRIu64 " delivered (up to position %" PRIu64
-                    "); %" PRIu64 " rows are there", fact.loaded, rows, position, fact.rows);
-    } else if (fact.rows != rows) {
+                    "); %" PRIu64 " rows are there", fact->loaded, rows, position, fact->rows);
+    } else if (fact->rows != rows) {
         finding(a, d->row.name, "%" PRIu64 " events in the warehouse, %" PRIu64 " were delivered (up to position %" PRIu64 ")",
-                fact.rows, rows, position);
+                fact->rows, rows, position);
         if (!window)
             name_range(a, d);
     }
-    if (fact.altered != 0)
-        finding(a, d->row.name, "altered: %" PRIu64 " rows aren't what was written, first %s", fact.altered,
-                fact.first_altered);
-    return SL_OK;
+    if (fact->altered != 0)
+        finding(a, d->row.name, "altered: %" PRIu64 " rows aren't what was written, first %s", fact->altered,
+                fact->first_altered);
+}
+
+static sl_status check_warehouse(audit *a, const audited *d) {
+    sl_warehouse_fact fact = {.parts = SL_BUFFER_EMPTY};
+    sl_status status = read_table(a, d, d->row.kind == SL_TABLE_WINDOW, 0, INT64_MAX, &fact, a->error);
+    if (status == SL_OK) {
+        judge_warehouse(a, d, &fact);
+        status = check_brought(a, d, &fact.parts);
+    }
+    sl_buffer_fini(&fact.parts);
+    return status;
 }
 
 /* Rows of a companion table in entries that end at or below `to`. */
@@ -608,6 +703,8 @@ static void summary_text(const audit *a, const audited *d) {
         sl_buffer_printf(a->out, "received %" PRIu64 " = %" PRIu64 " rows + %" PRIu64 " dead + %" PRIu64 " late + %" PRIu64
                          " duplicates + %" PRIu64 " filtered",
                          c->received, c->rows, c->dead - c->replayed, c->late, c->duplicates, c->filtered);
+    if (c->elsewhere != 0)
+        sl_buffer_printf(a->out, " + %" PRIu64 " elsewhere", c->elsewhere);
     if (!companion(d) && c->replayed != 0)
         sl_buffer_printf(a->out, ", %" PRIu64 " of them by replay", c->replayed);
     sl_buffer_printf(a->out, "; %" PRIu64 " entries, %" PRIu64 " files\n", d->sequence, d->files);
@@ -618,11 +715,11 @@ static void summary_json(const audit *a, const audited *d) {
     sl_buffer_printf(a->out,
                      "%s{\"table\":\"%s\",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"received\":%" PRIu64
                      ",\"rows\":%" PRIu64 ",\"dead\":%" PRIu64 ",\"late\":%" PRIu64 ",\"duplicates\":%" PRIu64
-                     ",\"filtered\":%" PRIu64 ",\"replayed\":%" PRIu64 ",\"files\":%" PRIu64
+                     ",\"filtered\":%" PRIu64 ",\"elsewhere\":%" PRIu64 ",\"replayed\":%" PRIu64 ",\"files\":%" PRIu64
                      ",\"bytes\":%" PRIu64 "}",
                      d == a->tables ? "" : ",", d->row.name, d->row.first, d->at,
-                     companion(d) ? c->rows : c->received, c->rows, c->dead, c->late, c->duplicates, c->filtered, c->replayed,
-                     d->files, d->bytes);
+                     companion(d) ? c->rows : c->received, c->rows, c->dead, c->late, c->duplicates, c->filtered,
+                     c->elsewhere, c->replayed, d->files, d->bytes);
 }
 
 static void summary(audit *a) {

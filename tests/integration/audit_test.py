@@ -183,6 +183,70 @@ def doubled(name, key):
     return harm
 
 
+PARTITIONS = [f"kafka:c/clicks/{n}@g" for n in range(3)]
+
+
+def brought(stands, elsewhere=0):
+    """Entries brought parts of three partitions of another log, each up to offset 10 times its entry's number; the warehouse's
+    ledger has them at `stands`; None: no row. Of the first entry `elsewhere` events were in the table already."""
+
+    def harm(data):
+        db = sqlite3.connect(data / "ledger.db")
+        entries = [r[0] for r in db.execute("SELECT e.id FROM entries e JOIN tables t ON t.id = e.table_id"
+                                            " WHERE t.name = 'events/rows' ORDER BY e.sequence")]
+        assert len(entries) >= 4, entries
+        for n, entry in enumerate(entries):
+            # The first partition isn't in the last two.
+            lines = "".join(f"{n * 10} {n * 10 + 10} {p}\n" for p in PARTITIONS if p != PARTITIONS[0] or n < len(entries) - 2)
+            db.execute("UPDATE entries SET ranges = ? WHERE id = ?", (lines, entry))
+        db.execute("UPDATE entries SET received = received + ?, elsewhere = ? WHERE id = ?", (elsewhere, elsewhere, entries[0]))
+        db.commit()
+        db.close()
+        db = sqlite3.connect(data / "warehouse.db")
+        for p, at in zip(PARTITIONS, stands(10 * len(entries))):
+            if at is not None:
+                db.execute("INSERT INTO sluice_ledger_event_rows (partition, position, hash, rows) VALUES (?, ?, '', 0)", (p, str(at)))
+        db.commit()
+        db.close()
+
+    return harm
+
+
+def only_elsewhere(data):
+    """Counted as elsewhere, and not as received."""
+    brought(lambda end: (end, end, end), 3)(data)
+    db = sqlite3.connect(data / "ledger.db")
+    db.execute("UPDATE entries SET received = received - elsewhere WHERE elsewhere <> 0")
+    db.commit()
+    db.close()
+
+
+def together():
+    """Two daemons load into one SQLite warehouse: rows, rows by id, windows. Each answers for what it brought."""
+    config = {**CONFIG, "warehouse": {"sqlite": str(ROOT / "together.db")}}
+    config["streams"] = {**CONFIG["streams"], "people": {
+        "schema": {"type": "object", "properties": {"user": {"type": "string"}, "n": {"type": "integer"}}},
+        "id": "user", "warehouse": {"table": "people"}}}
+    two = [daemon(name, config) for name in ("here", "there")]
+    for n in range(3):
+        for i, d in enumerate(two):
+            d.post(events(n * 600 + i * 300, 300), "/v1/events/events")
+            d.post([{"user": f"u{k % 7}", "n": k} for k in range(20 + i)], "/v1/events/people")
+            d.flush()
+    for d in two:
+        audited(d, f"{d.directory.name}: two daemons' rows, clean while both run", "clean")
+        stop(d)
+        audited(d, f"{d.directory.name}: and when both have ended", "clean")
+    db = sqlite3.connect(ROOT / "together.db")
+    expect("windows count both daemons' events", db.execute("SELECT sum(n) FROM minutes").fetchone()[0],
+           db.execute("SELECT count(*) FROM event_rows").fetchone()[0])
+    expect("an id is there once", db.execute("SELECT count(*) FROM people").fetchone()[0], 7)
+    assert db.execute("DELETE FROM event_rows WHERE rowid = (SELECT max(rowid) FROM event_rows)").rowcount == 1
+    db.commit()
+    clean = [d.audit()[0] == 0 for d in two]
+    hold("one row less: the one that brought it says so", sorted(clean) == [False, True], clean)
+
+
 def audited(d, what, *say, clean=True, config=None):
     """What audit says with a configuration of its own."""
     if config is not None:
@@ -230,6 +294,7 @@ def moved():
 
 def main():
     moved()
+    together()
     d = daemon("base", CONFIG)
     fill(d)
     code, text = d.audit()
@@ -271,6 +336,13 @@ def main():
     damaged(d, "a row of event_rows replaced by another", replaced, "events/rows:", "altered")
     damaged(d, "sums of two windows swapped", swapped, "minutes:", "altered")
     damaged(d, "a file of dead letters copied", companion, "events/dead_letters", "twice")
+    damaged(d, "partitions of another log stand where they were brought to, or beyond", brought(lambda end: (end - 20, end, end + 5), 3),
+            "clean", "filtered + 3 elsewhere", clean=True)
+    damaged(d, "one of them stands below", brought(lambda end: (end, end - 1, end)), "events/rows:", f"{PARTITIONS[1]} was brought up to offset",
+            "stands at", "is it an older copy? (1 of 3 partitions)")
+    damaged(d, "two of them are gone", brought(lambda end: (None, end, None)), "events/rows:", f"{PARTITIONS[0]} was brought up to offset",
+            "has no row for it: was it replaced? (2 of 3 partitions)")
+    damaged(d, "events counted elsewhere that weren't received", only_elsewhere, "events/rows:", "filtered + 3 elsewhere")
     damaged(d, "the warehouse's ledger put back", sql("UPDATE sluice_ledger_event_rows SET position = '4096'"), "events/rows:", "4096")
     finish()
 

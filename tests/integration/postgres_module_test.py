@@ -359,6 +359,11 @@ def test_another_reader_brings_what_comes_after():
             l.insist(f"{kind} {name} partition=journal:a from=1000 to=2000 parts=0..1:50..60 parts=1..2:70..90")
             l.insist(f"{kind} {name} partition=journal:a from=2000 to=3000")
             assert parts_of(name) == {"0": 60, "1": 90, "2": 70}
+            words = f"{name} from=0 to=3000 parts" + " window" * (kind == "window")
+            stands = "0 60 kafka:c/t/0@g;0 90 kafka:c/t/1@g;0 70 kafka:c/t/2@g;"
+            for partition, at, brought in (("journal:a", 3000, 300), ("journal:b", 1000, 100)):
+                told = l.audit(f"{words} partition={partition}")
+                assert told[:4] == (True, at, brought, 0) and sorted(told[4].split(";")) == sorted(stands.split(";")), told
         ids = sql(f'SELECT id, rows FROM "sluice_ledger_{name}" WHERE partition LIKE \'journal:%\' ORDER BY partition')
         assert [r for _, r in ids] == ["300", "100"], ids
         if kind == "rows":

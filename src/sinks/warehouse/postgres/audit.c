@@ -24,6 +24,8 @@ typedef struct audit {
     bool window;
     uint64_t from, to;
     int64_t id;
+    uint64_t others; /* Events that other partitions brought. */
+    sl_warehouse_parts parts;
     uint64_t fetched;
     sl_value *values;
     sl_arena arena;
@@ -126,16 +128,29 @@ static void on_live(void *context, sl_status status, const sl_postgres_result *r
     }
 }
 
+/* Ours, what others brought, and partitions that several bring. */
 static void on_ledger(void *context, sl_status status, const sl_postgres_result *result,
                       const sl_error *error) {
     audit *a = context;
+    sl_error own;
     (void)error;
-    if (status != SL_OK || sl_postgres_rows(result) == 0)
-        return;
-    a->id = strtoll(sl_postgres_cell(result, 0, 0, NULL), NULL, 10);
-    a->fact->found = true;
-    a->fact->position = strtoull(sl_postgres_cell(result, 0, 1, NULL), NULL, 10);
-    a->fact->loaded = strtoull(sl_postgres_cell(result, 0, 3, NULL), NULL, 10);
+    for (uint32_t row = 0; status == SL_OK && row < sl_postgres_rows(result); row++) {
+        const char *cells[5];
+        for (uint32_t i = 0; i < 5; i++)
+            cells[i] = sl_postgres_cell(result, row, i, NULL);
+        const uint64_t rows = cells[4] == NULL ? 0 : strtoull(cells[4], NULL, 10);
+        status = sl_warehouse_parts_add(&a->parts, a->table, cells, &own);
+        if (status != SL_OK) {
+            a->status = status;
+        } else if (strcmp(cells[1], a->partition) == 0) {
+            a->id = strtoll(cells[0], NULL, 10);
+            a->fact->found = true;
+            a->fact->position = strtoull(cells[2], NULL, 10);
+            a->fact->loaded = rows;
+        } else {
+            a->others += rows;
+        }
+    }
 }
 
 /* --- rows --- */
@@ -260,27 +275,6 @@ static sl_status read_dead(audit *a, sl_error *error) {
     return status == SL_ENOTFOUND ? SL_OK : status;
 }
 
-static void on_others(void *context, sl_status status, const sl_postgres_result *result,
-                      const sl_error *error) {
-    audit *a = context;
-    (void)error;
-    if (status != SL_OK || sl_postgres_rows(result) != 1)
-        return;
-    const char *text = sl_postgres_cell(result, 0, 0, NULL);
-    uint64_t others = text == NULL ? 0 : strtoull(text, NULL, 10);
-    a->fact->rows = a->fact->rows > others ? a->fact->rows - others : 0;
-}
-
-/* A window's rows count events of all daemons that load into the table; what others
- * brought stands in the ledger. */
-static sl_status leave_others(audit *a, sl_error *error) {
-    sl_buffer_printf(&a->text,
-                     "SELECT SUM(\"rows\") FROM %s WHERE \"partition\" <> ",
-                     a->shape.ledger);
-    sl_dialect_literal(a->dialect, a->partition, strlen(a->partition), &a->text);
-    return run(a, on_others, error);
-}
-
 static sl_status read_all(audit *a, sl_error *error) {
     sl_buffer_text(&a->text, a->dialect == SL_DIALECT_POSTGRES
                                  ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -292,7 +286,7 @@ static sl_status read_all(audit *a, sl_error *error) {
     }
     if (status != SL_OK || a->live.count == 0)
         return status;
-    sl_warehouse_ledger_read(&a->shape, a->partition, &a->text);
+    sl_warehouse_ledger_all(&a->shape, &a->text);
     status = run(a, on_ledger, error);
     if (status == SL_ENOTFOUND) /* There is no ledger. */
         return SL_OK;
@@ -309,7 +303,11 @@ static sl_status read_all(audit *a, sl_error *error) {
         status = read_rows(a, error);
     if (status != SL_OK)
         return status;
-    return a->window ? leave_others(a, error) : read_dead(a, error);
+    if (!a->window)
+        return read_dead(a, error);
+    /* A window's rows count events of all daemons that load into the table. */
+    a->fact->rows = a->fact->rows > a->others ? a->fact->rows - a->others : 0;
+    return SL_OK;
 }
 
 static void setup_of(sl_dialect dialect, sl_buffer *out) {
@@ -333,7 +331,7 @@ sl_status sl_postgres_audit(const sl_postgres_options *server, sl_dialect dialec
                .from = from,
                .to = to,
                .fact = out};
-    *out = (sl_warehouse_fact){0};
+    *out = (sl_warehouse_fact){.parts = SL_BUFFER_EMPTY};
     sl_arena_init(&a.arena, 64 * 1024);
     sl_postgres_options options = *server;
     sl_buffer setup = SL_BUFFER_EMPTY;
@@ -349,6 +347,7 @@ sl_status sl_postgres_audit(const sl_postgres_options *server, sl_dialect dialec
         status = sl_postgres_connect_wait(a.db, error);
     if (status == SL_OK)
         status = read_all(&a, error);
+    out->parts = a.parts.lines;
     sl_postgres_destroy(a.db);
     sl_warehouse_table_fini(&a.shape);
     sl_live_table_fini(&a.live);

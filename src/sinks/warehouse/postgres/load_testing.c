@@ -8,6 +8,7 @@
  * partition=P from=A to=B [first] [hash=H] [events=A..B] [groups=N] wait until all are
  * done; each prints "TABLE FROM STATUS text" audit  TABLE partition=P from=A to=B
  * [window]   prints "TABLE FROM found position rows altered first"
+ * With `parts` it says in place of `first` what the ledger has of other partitions.
  * Both kinds take parts=I..J:A..B, also several: offsets A to B of the partitions
  * kafka:c/t/I@g up to J - 1. What the ledger has of such partitions follows the text of
  * "emoved", each with ';'.
@@ -29,7 +30,7 @@ typedef struct job {
     char words[4096];
     char *table, *partition, *hash, *name, *doc, *id;
     uint64_t from, to, first_event, last_event, groups;
-    bool first, wide, window, dead_letter, no_create;
+    bool first, told, wide, window, dead_letter, no_create;
     sl_entry entry;
     sl_entry_file file;
     char spool_name[64];
@@ -96,6 +97,8 @@ static void parse(job *j, char *line) {
             add_parts(j, parts);
         else if (strcmp(w, "first") == 0)
             j->first = true;
+        else if (strcmp(w, "parts") == 0)
+            j->told = true;
         else if (strcmp(w, "no_create") == 0)
             j->no_create = true;
         else if (strcmp(w, "window") == 0)
@@ -274,12 +277,16 @@ static void write_file(job *j) {
     sl_buffer_fini(&rows);
 }
 
+static void print_lines(const sl_buffer *lines) {
+    for (size_t i = 0; i < lines->length; i++)
+        (void)putchar(lines->bytes[i] == '\n' ? ';' : (int)lines->bytes[i]);
+}
+
 static void on_done(void *context, sl_status status, const sl_error *error) {
     job *j = context;
     (void)printf("%s %" PRIu64 " %s %s", j->table, j->from, sl_status_name(status),
                  status == SL_OK ? "" : error->text);
-    for (size_t i = 0; i < j->found.length; i++)
-        (void)putchar(j->found.bytes[i] == '\n' ? ';' : (int)j->found.bytes[i]);
+    print_lines(&j->found);
     (void)putchar('\n');
     (void)fflush(stdout);
     sl_buffer_fini(&j->ranges);
@@ -336,9 +343,14 @@ static void audit(char *line) {
         (void)printf("%s %" PRIu64 " %s %s\n", j.table, j.from, sl_status_name(status),
                      error.text);
     else
-        (void)printf("%s %" PRIu64 " %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %s\n",
+        (void)printf("%s %" PRIu64 " %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %s",
                      j.table, j.from, fact.found, fact.position, fact.rows, fact.altered,
-                     fact.first_altered);
+                     j.told ? "" : fact.first_altered);
+    if (j.told)
+        print_lines(&fact.parts);
+    if (status == SL_OK)
+        (void)putchar('\n');
+    sl_buffer_fini(&fact.parts);
     (void)fflush(stdout);
 }
 

@@ -43,7 +43,8 @@ void sl_warehouse_ledger_read(const sl_warehouse_table *table, const char *parti
 void sl_warehouse_ledger_all(const sl_warehouse_table *table, sl_buffer *out) {
     sl_buffer_printf(
         out,
-        "SELECT \"id\",\"partition\",\"position\",\"hash\" FROM %s ORDER BY \"id\"",
+        "SELECT \"id\",\"partition\",\"position\",\"hash\",\"rows\" FROM %s"
+        " ORDER BY \"id\"",
         table->ledger);
 }
 

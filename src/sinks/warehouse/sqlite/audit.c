@@ -62,40 +62,61 @@ static sl_status audit_rows(sl_warehouse *w, const char *table, bool window, int
     return status == SL_ENOTFOUND ? SL_OK : status;
 }
 
-sl_status sl_warehouse_audit(sl_warehouse *w, const char *table, const char *partition, bool window,
-                             uint64_t from, uint64_t to, sl_warehouse_fact *out, sl_error *error) {
-    *out = (sl_warehouse_fact){0};
+/* Ours, what others brought, and partitions that several bring. */
+static sl_status audit_ledger(sl_warehouse *w, const char *table, const char *partition, int64_t *id, uint64_t *others,
+                              sl_warehouse_fact *out, sl_error *error) {
     sl_buffer text = SL_BUFFER_EMPTY;
-    columns have = {0};
-    sl_buffer_printf(&text, "sluice_ledger_%s", table);
-    sl_status status = sl_sqlite_finish(&text, error);
-    if (status == SL_OK)
-        status = sl_sqlite_columns(w, (const char *)text.bytes, &have, error);
-    bool there = have.count != 0;
-    sl_sqlite_columns_fini(&have);
-    sl_buffer_clear(&text);
-    sl_buffer_printf(&text, "SELECT id, position, rows FROM \"sluice_ledger_%s\" WHERE partition = ?",
-                     table);
-    int64_t id = 0;
-    if (status == SL_OK && there && (status = sl_sqlite_finish(&text, error)) == SL_OK) {
-        sl_sql_statement *s;
-        status = sl_sql_prepare(w->sql, (const char *)text.bytes, &s, error);
-        if (status == SL_OK) {
-            sl_sql_bind_string(s, 1, partition);
-            status = sl_sql_step(s, error);
-            if (status == SL_OK) {
-                id = sl_sql_int(s, 0);
-                out->found = true;
-                out->position = strtoull(sl_sql_text(s, 1, NULL), NULL, 10);
-                out->loaded = (uint64_t)sl_sql_int(s, 2);
-                sl_sql_reset(s);
-            } else if (status == SL_ENOTFOUND) {
-                status = SL_OK;
-            }
+    sl_buffer_printf(&text, "SELECT id, partition, position, rows FROM \"sluice_ledger_%s\"", table);
+    sl_sql_statement *s = NULL;
+    sl_status status = sl_sqlite_prepare(w, &text, &s, error);
+    while (status == SL_OK && (status = sl_sql_step(s, error)) == SL_OK) {
+        sl_range row = {.from = 0, .to = strtoull(sl_sql_text(s, 2, NULL), NULL, 10)};
+        const uint64_t rows = (uint64_t)sl_sql_int(s, 3);
+        row.partition = sl_sql_text(s, 1, &row.length);
+        if (strcmp(row.partition, partition) == 0) {
+            *id = sl_sql_int(s, 0);
+            out->found = true;
+            out->position = row.to;
+            out->loaded = rows;
+        } else {
+            *others += rows;
         }
+        sl_sqlite_put_part(&out->parts, &row);
     }
-    sl_buffer_fini(&text);
+    return status == SL_ENOTFOUND ? sl_sqlite_finish(&out->parts, error) : status;
+}
+
+static sl_status audit_table(sl_warehouse *w, const char *table, const char *partition, bool window, uint64_t from,
+                             uint64_t to, sl_warehouse_fact *out, sl_error *error) {
+    sl_buffer name = SL_BUFFER_EMPTY;
+    columns have = {0};
+    int64_t id = 0;
+    uint64_t others = 0;
+    sl_buffer_printf(&name, "sluice_ledger_%s", table);
+    sl_status status = sl_sqlite_finish(&name, error);
+    if (status == SL_OK)
+        status = sl_sqlite_columns(w, (const char *)name.bytes, &have, error);
+    const bool there = have.count != 0;
+    sl_sqlite_columns_fini(&have);
+    sl_buffer_fini(&name);
+    if (status == SL_OK && there)
+        status = audit_ledger(w, table, partition, &id, &others, out, error);
     if (status == SL_OK && out->found)
         status = audit_rows(w, table, window, id, from, to, out, error);
+    if (window) /* Its rows count events of all that load into the table. */
+        out->rows = out->rows > others ? out->rows - others : 0;
+    return status;
+}
+
+sl_status sl_warehouse_audit(sl_warehouse *w, const char *table, const char *partition, bool window,
+                             uint64_t from, uint64_t to, sl_warehouse_fact *out, sl_error *error) {
+    *out = (sl_warehouse_fact){.parts = SL_BUFFER_EMPTY};
+    sl_status status = sl_sql_execute(w->sql, "BEGIN", error); /* One state of ledger and rows. */
+    if (status != SL_OK)
+        return status;
+    status = audit_table(w, table, partition, window, from, to, out, error);
+    if (sl_sql_execute(w->sql, "ROLLBACK", NULL) != SL_OK) {
+        /* It only read. */
+    }
     return status;
 }

@@ -48,5 +48,7 @@ sl_status sl_sqlite_load_rows(sl_warehouse *w, const sl_warehouse_load *load, in
 /* --- ranges.c: within the load's transaction, once its own row of the ledger is checked; nothing where the load names none --- */
 /* @return SL_OK; SL_EMOVED, and load->found says where the ledger's rows stand. */
 sl_status sl_sqlite_check_ranges(sl_warehouse *w, const sl_warehouse_load *load, sl_error *error);
+/* A row of the ledger as a line; nothing for a journal's. */
+void sl_sqlite_put_part(sl_buffer *out, const sl_range *row);
 /* Their rows of the ledger to where the load ends. */
 sl_status sl_sqlite_move_ranges(sl_warehouse *w, const sl_warehouse_load *load, sl_error *error);

@@ -6,16 +6,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+void sl_sqlite_put_part(sl_buffer *out, const sl_range *row) {
+    const bool journal = row->length >= 8 && memcmp(row->partition, "journal:", 8) == 0;
+    if (!journal && memchr(row->partition, '\n', row->length) == NULL)
+        sl_range_put(out, row);
+}
+
 static sl_status read_rows(sl_warehouse *w, const char *table, sl_buffer *out, sl_error *error) {
     sl_buffer text = SL_BUFFER_EMPTY;
-    sl_buffer_printf(&text, "SELECT partition, position FROM \"sluice_ledger_%s\" WHERE partition NOT LIKE 'journal:%%' AND instr(partition, char(10)) = 0", table);
+    sl_buffer_printf(&text, "SELECT partition, position FROM \"sluice_ledger_%s\"", table);
     sl_sql_statement *s = NULL;
     sl_status status = sl_sqlite_prepare(w, &text, &s, error);
     while (status == SL_OK && (status = sl_sql_step(s, error)) == SL_OK) {
         sl_range row = {.from = 0};
         row.partition = sl_sql_text(s, 0, &row.length);
         row.to = strtoull(sl_sql_text(s, 1, NULL), NULL, 10);
-        sl_range_put(out, &row);
+        sl_sqlite_put_part(out, &row);
     }
     if (status == SL_ENOTFOUND)
         status = sl_sqlite_finish(out, error);
