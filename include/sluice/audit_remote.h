@@ -29,4 +29,7 @@ SL_CHECKED sl_status sl_audit_remote_tail(sl_audit_remote *remote, const char *u
 SL_CHECKED sl_status sl_audit_remote_table(sl_audit_remote *remote, const char *table, const char *partition,
                                            bool window, uint64_t from, uint64_t to, sl_warehouse_fact *out,
                                            sl_error *error);
+/** Up to where a table is in its topic. @param[out] position -1: it has no marker there. */
+SL_CHECKED sl_status sl_audit_remote_marker(sl_audit_remote *remote, const char *topic, const char *table, const char *partition,
+                                            int64_t *position, sl_error *error);
 void sl_audit_remote_fini(sl_audit_remote *remote);

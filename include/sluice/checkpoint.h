@@ -18,6 +18,7 @@ typedef enum sl_table_kind {
     SL_TABLE_ROWS,      /**< A stream's events as warehouse rows. */
     SL_TABLE_WINDOW,    /**< A window's aggregates in the warehouse. */
     SL_TABLE_RAW,       /**< A stream's records as they came, zstd NDJSON. Its counts are records. */
+    SL_TABLE_TOPIC,     /**< A stream's events as messages in a topic of Kafka; its files are row files of (position, key, value). */
 } sl_table_kind;
 const char *sl_table_kind_name(sl_table_kind kind);
 
@@ -32,7 +33,7 @@ void sl_counts_add(sl_counts *into, const sl_counts *more);
 /** A file of an outbox entry: first in the spool, then under its key. All text owned. */
 typedef struct sl_entry_file {
     char *spool; /**< File name within the spool. */
-    char *key;   /**< Path below the table's target; derived from the entry. "" for warehouse loads. */
+    char *key;   /**< Path below the table's target; derived from the entry. "" for warehouse loads and messages. */
     uint64_t bytes, rows;
     sl_hash128 hash;
 } sl_entry_file;

@@ -37,6 +37,13 @@ typedef struct sl_config_table {
     char *id;             /**< The stream's: field that rows are kept by. NULL: they are appended. */
 } sl_config_table;
 
+/** A topic of Kafka that rows are written to as messages, at the brokers of section `kafka`. */
+typedef struct sl_config_topic {
+    char *to;             /**< NULL: none. */
+    char *key;            /**< Field path; NULL: messages have no key. */
+    uint64_t max_message; /**< Bytes of key and value; of what is larger the message says only where it lies. */
+} sl_config_topic;
+
 /** Which warehouse `warehouse` names: one a daemon. */
 typedef enum sl_config_store { SL_STORE_SQLITE, SL_STORE_POSTGRES, SL_STORE_REDSHIFT } sl_config_store;
 
@@ -72,6 +79,7 @@ typedef struct sl_config_stream {
     sl_config_lake lake;
     bool raw;             /**< Every record as it came, too. */
     sl_config_table warehouse;
+    sl_config_topic topic;
     uint32_t line;        /**< Of the file, for messages. */
 } sl_config_stream;
 

@@ -252,6 +252,9 @@ SL_CHECKED sl_status sl_kafka_reader_marks(sl_kafka_reader *reader, const char *
                                            int64_t *high, sl_error *error);
 /** Number of a topic's partitions: reaches the brokers, for `validate`. `topic` NULL: only reach them. @return as sl_kafka_reader_marks(). */
 SL_CHECKED sl_status sl_kafka_reader_topic(sl_kafka_reader *reader, const char *topic, uint32_t *partitions, sl_error *error);
+/** What `group` has committed: offsets[].offset is filled; text is the reader's until its next call. @return SL_OK; SL_EAGAIN; SL_EDENIED. */
+SL_CHECKED sl_status sl_kafka_reader_committed(sl_kafka_reader *reader, const char *group, sl_kafka_offset *offsets, uint32_t count,
+                                               sl_error *error);
 /** @return NULL: not known in time. */
 const char *sl_kafka_reader_cluster(sl_kafka_reader *reader);
 

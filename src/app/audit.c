@@ -610,6 +610,25 @@ static sl_status check_warehouse(audit *a, const audited *d) {
     return status;
 }
 
+/* A topic may be written by others, too, and forgets: what tells that each entry is there once is its marker. */
+static sl_status check_topic(audit *a, const audited *d) {
+    if (d->delivered_to == 0)
+        return SL_OK; /* Nothing was delivered yet. */
+    sl_error error = {0};
+    int64_t position = -1;
+    sl_status status = sl_audit_remote_marker(&a->remote, d->row.target, d->row.name, a->partition, &position, &error);
+    if (status == SL_ENOMEM)
+        return status;
+    const bool next = d->any_pending && position == (int64_t)d->next_to; /* Written, and not noted yet: the daemon is about to. */
+    if (status != SL_OK)
+        finding(a, d->row.name, "unreadable: the marker of topic %s: %s", d->row.target, error.text);
+    else if (position < 0)
+        finding(a, d->row.name, "missing: topic %s has no marker, the ledger says %" PRIu64, d->row.target, d->delivered_to);
+    else if (position != (int64_t)d->delivered_to && !next)
+        finding(a, d->row.name, "the marker of topic %s stands at %" PRId64 ", the ledger says %" PRIu64, d->row.target, position, d->delivered_to);
+    return SL_OK;
+}
+
 /* Rows of a companion table in entries that end at or below `to`. */
 static uint64_t rows_below(const audited *d, uint64_t to) {
     uint64_t rows = 0;
@@ -684,6 +703,8 @@ static sl_status check_tables(audit *a) {
                     d->row.last, d->at);
         if (status == SL_OK && in_lake(d))
             status = check_strangers(a, d);
+        else if (status == SL_OK && d->row.kind == SL_TABLE_TOPIC)
+            status = check_topic(a, d);
         else if (status == SL_OK)
             status = check_warehouse(a, d);
     }

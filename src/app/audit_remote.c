@@ -3,6 +3,7 @@
 #include "redshift_iam.h"
 
 #include "sluice/postgres_target.h"
+#include "sluice/topic.h"
 
 #include <string.h>
 #include <time.h>
@@ -105,6 +106,25 @@ sl_status sl_audit_remote_table(sl_audit_remote *r, const char *table, const cha
                                         .password = c->warehouse.postgres.password,
                                         .ca_file = c->warehouse.postgres.ca_file};
     return sl_postgres_audit(&server, SL_DIALECT_POSTGRES, table, NULL, partition, window, from, to, out, error);
+}
+
+sl_status sl_audit_remote_marker(sl_audit_remote *r, const char *topic, const char *table, const char *partition, int64_t *position,
+                                 sl_error *error) {
+    if (r->config->kafka.options.brokers == NULL)
+        return sl_error_set(error, SL_EINVAL, "the configuration has no brokers: kafka: { brokers: … }");
+    sl_buffer group = SL_BUFFER_EMPTY;
+    sl_kafka_reader *reader = NULL;
+    sl_kafka_offset marker = {topic, 0, -1, NULL};
+    sl_topic_group(partition, table, &group);
+    const char *text = sl_buffer_cstr(&group);
+    sl_status status = group.failed ? sl_error_set(error, SL_ENOMEM, "out of memory")
+                                    : sl_kafka_reader_create(&r->config->kafka.options, &reader, error);
+    if (status == SL_OK)
+        status = sl_kafka_reader_committed(reader, text, &marker, 1, error);
+    *position = marker.offset;
+    sl_kafka_reader_destroy(reader);
+    sl_buffer_fini(&group);
+    return status;
 }
 
 void sl_audit_remote_fini(sl_audit_remote *r) {

@@ -350,7 +350,7 @@ static sl_status make_engine(daemon_state *d, const sl_config *c, sl_error *erro
     d->delivery_actor = sl_engine_delivery(d->engine);
     status = sl_threads_start(actors, count, &d->threads, error);
     if (status == SL_OK && d->delivery != NULL)
-        status = sl_delivery_start(d->delivery, d->delivery_actor, error);
+        status = sl_delivery_start(d->delivery, d->delivery_actor, sl_engine_identity(d->engine), error);
     if (status != SL_OK)
         end_engine(d);
     return status;

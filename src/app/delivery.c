@@ -8,6 +8,7 @@
 #include "sluice/object_store.h"
 #include "sluice/postgres_target.h"
 #include "sluice/redshift.h"
+#include "sluice/topic.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -23,7 +24,7 @@ struct sl_delivery_thread {
     sl_http_client *http;
     sl_aws_credentials *credentials;
     sl_object_store *store;
-    sl_target *lake, *warehouse;
+    sl_target *lake, *warehouse, *topics;
     sl_actor *actor;
     pthread_t thread;
     bool running;
@@ -34,6 +35,8 @@ struct sl_delivery_thread {
 
 static void on_turn(void *context) {
     sl_delivery_thread *d = context;
+    if (d->topics != NULL)
+        sl_topic_target_poll(d->topics);
     while (d->actor != NULL && d->actor->run(d->actor->context))
         ;
     if (atomic_load(&d->stop))
@@ -96,11 +99,65 @@ static sl_status make_lake(sl_delivery_thread *d, sl_error *error) {
     return status == SL_OK ? sl_s3_lake_create(&options, &d->lake, error) : status;
 }
 
+/* --- topics --- */
+
+enum { TOPIC_SHARE = 64, TOPIC_LEAST = 4 << 20, TOPIC_MOST = 32 << 20, TOPIC_ANSWER_MS = 5000 };
+
+static void wake_topics(void *context) {
+    sl_loop_wake(((sl_delivery_thread *)context)->loop);
+}
+
+/* A table that isn't configured any more may have entries, as long as there are brokers. */
+static bool needs_topics(const sl_config *c) {
+    return c->kafka.options.brokers != NULL;
+}
+
+static sl_status make_topics(sl_delivery_thread *d, sl_error *error) {
+    const uint64_t share = d->config->memory / TOPIC_SHARE;
+    sl_topic_options options = {
+        .kafka = d->config->kafka.options, .files = sl_files_system(), .wake = wake_topics, .context = d};
+    options.kafka.memory_bytes = share < TOPIC_LEAST ? TOPIC_LEAST : share > TOPIC_MOST ? TOPIC_MOST : share;
+    options.kafka.timeout_ms = TOPIC_ANSWER_MS;
+    return sl_topic_target_create(&options, &d->topics, error);
+}
+
+/* Markers that nobody moves for days would be forgotten by the brokers. */
+static sl_status keep_topics(sl_delivery_thread *d, const char *partition, sl_error *error) {
+    sl_buffer table = SL_BUFFER_EMPTY;
+    sl_status status = SL_OK;
+    for (uint32_t i = 0; i < d->config->stream_count && status == SL_OK; i++) {
+        const sl_config_stream *s = &d->config->streams[i];
+        if (s->topic.to == NULL)
+            continue;
+        sl_buffer_clear(&table);
+        sl_buffer_printf(&table, "%s/topic/%s", s->name, s->topic.to);
+        const char *name = sl_buffer_cstr(&table);
+        status = table.failed ? sl_error_set(error, SL_ENOMEM, "delivery: out of memory")
+                              : sl_topic_target_keep(d->topics, partition, name, s->topic.to, error);
+    }
+    sl_buffer_fini(&table);
+    return status;
+}
+
+static void to_topic(sl_delivery_thread *d, const sl_delivery *delivery, sl_target_done_fn *done, void *context) {
+    sl_error error;
+    if (d->topics != NULL) {
+        d->topics->deliver(d->topics, delivery, done, context);
+        return;
+    }
+    (void)sl_error_set(&error, SL_EIO, "topic %s: the configuration has no brokers any more: kafka: { brokers: … }", delivery->target);
+    done(context, SL_EIO, &error);
+}
+
 /* No lake is in S3 any more, but a table that was taken out of the configuration may have entries for it. */
 static void deliver(sl_target *target, const sl_delivery *delivery, sl_target_done_fn *done, void *context) {
     sl_delivery_thread *d = (sl_delivery_thread *)(void *)target;
     bool rows = delivery->kind == SL_TABLE_WINDOW || delivery->kind == SL_TABLE_ROWS;
     sl_error error;
+    if (delivery->kind == SL_TABLE_TOPIC) {
+        to_topic(d, delivery, done, context);
+        return;
+    }
     sl_status status = rows || d->lake != NULL ? SL_OK : make_lake(d, &error);
     if (status != SL_OK) {
         done(context, SL_EIO, &error);
@@ -162,8 +219,8 @@ static sl_status make_warehouse(sl_delivery_thread *d, sl_error *error) {
 sl_status sl_delivery_create(const sl_config *config, sl_metrics *metrics, sl_clock clock,
                              sl_delivery_thread **out, sl_error *error) {
     *out = NULL;
-    bool lake = needs_lake(config), warehouse = config->warehouse.store != SL_STORE_SQLITE;
-    if (!lake && !warehouse)
+    bool lake = needs_lake(config), warehouse = config->warehouse.store != SL_STORE_SQLITE, topics = needs_topics(config);
+    if (!lake && !warehouse && !topics)
         return SL_OK;
     sl_delivery_thread *d = sl_calloc(1, sizeof *d);
     if (d == NULL)
@@ -180,6 +237,8 @@ sl_status sl_delivery_create(const sl_config *config, sl_metrics *metrics, sl_cl
         status = make_lake(d, error);
     if (status == SL_OK && warehouse)
         status = make_warehouse(d, error);
+    if (status == SL_OK && topics)
+        status = make_topics(d, error);
     if (status != SL_OK) {
         sl_delivery_destroy(d);
         return status;
@@ -192,14 +251,17 @@ sl_target *sl_delivery_target(sl_delivery_thread *d) {
     return d != NULL ? &d->target : NULL;
 }
 
-sl_status sl_delivery_start(sl_delivery_thread *d, sl_actor *actor, sl_error *error) {
+sl_status sl_delivery_start(sl_delivery_thread *d, sl_actor *actor, const char *partition, sl_error *error) {
     d->actor = actor;
     sigset_t all, old; /* Signals belong to the daemon's loop. */
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &old);
-    d->running = pthread_create(&d->thread, NULL, thread_main, d) == 0;
+    sl_status status = d->topics != NULL ? keep_topics(d, partition, error) : SL_OK;
+    d->running = status == SL_OK && pthread_create(&d->thread, NULL, thread_main, d) == 0;
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return d->running ? SL_OK : sl_error_set(error, SL_EIO, "delivery: the system gives no more threads");
+    if (status == SL_OK && !d->running)
+        status = sl_error_set(error, SL_EIO, "delivery: the system gives no more threads");
+    return status;
 }
 
 void sl_delivery_wake(sl_delivery_thread *d) {
@@ -210,6 +272,8 @@ void sl_delivery_stop(sl_delivery_thread *d) {
     if (d == NULL || !d->running)
         return;
     atomic_store(&d->stop, true);
+    if (d->topics != NULL)
+        sl_topic_target_stop(d->topics);
     sl_loop_wake(d->loop);
     (void)pthread_join(d->thread, NULL);
     d->running = false;
@@ -224,6 +288,8 @@ void sl_delivery_destroy(sl_delivery_thread *d) {
         d->lake->destroy(d->lake);
     if (d->warehouse != NULL)
         d->warehouse->destroy(d->warehouse);
+    if (d->topics != NULL)
+        d->topics->destroy(d->topics);
     sl_object_store_destroy(d->store);
     sl_aws_credentials_destroy(d->credentials);
     sl_http_client_destroy(d->http);

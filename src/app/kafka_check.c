@@ -1,6 +1,7 @@
 #include "kafka_check.h"
 
 #include "sluice/kafka.h"
+#include "sluice/memory.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -102,9 +103,23 @@ static bool is_taken_over(const sl_config *config, const sl_config_kafka *sectio
     return taken;
 }
 
+/* With the topics that streams are written to. */
+static void check_section(const sl_config *config, const char *file, sl_config_warn_fn *warn, void *context, sl_buffer *problems) {
+    const char **topics = sl_calloc(config->stream_count + 1, sizeof *topics);
+    sl_config_kafka section = config->kafka;
+    problems->failed |= topics == NULL;
+    for (uint32_t i = 0; topics != NULL && i < config->stream_count; i++)
+        if (config->streams[i].topic.to != NULL)
+            topics[section.options.topic_count++] = config->streams[i].topic.to;
+    section.options.topics = topics;
+    if (section.options.topic_count != 0 || !is_taken_over(config, &section))
+        check_source(&(check){&section, file, problems}, warn, context);
+    sl_free(topics);
+}
+
 bool sl_kafka_check(const sl_config *config, const char *file, sl_config_warn_fn *warn, void *context, sl_buffer *problems) {
-    if (config->kafka.options.brokers != NULL && !is_taken_over(config, &config->kafka))
-        check_source(&(check){&config->kafka, file, problems}, warn, context);
+    if (config->kafka.options.brokers != NULL)
+        check_section(config, file, warn, context, problems);
     for (uint32_t i = 0; i < config->kafka_count; i++)
         check_source(&(check){&config->kafkas[i], file, problems}, warn, context);
     return problems->length == 0 && !problems->failed;

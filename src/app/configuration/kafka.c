@@ -246,6 +246,36 @@ void sl_loader_check_kafka(sl_loader *l, sl_config_kafka *k, const sl_node *sour
         check_others(l, k, node);
 }
 
+/* ---- topics that are written ---- */
+
+/** Whether the stream would read what it writes. */
+static bool is_read_back(const sl_loader *l, const sl_config_stream *stream, const sl_config_kafka *source) {
+    bool read = false;
+    for (uint32_t i = 0; i < source->options.topic_count; i++)
+        read = read || !strcmp(source->options.topics[i], stream->topic.to);
+    return read && sl_config_takes(stream, source->name) && l->config->kafka.broker_count;
+}
+
+void sl_loader_check_topic(sl_loader *l, const sl_config_stream *stream, const sl_node *node) {
+    const sl_node *section = sl_yaml_child(node, "topic"), *at = sl_yaml_child(section, "to");
+    const char *to = stream->topic.to;
+    if (!to) {
+        sl_problem_add(&l->problems, section, true, SL_EINVAL, "stream %s: topic: needs to, the name of a topic", stream->name);
+        return;
+    }
+    if (!is_topic(to))
+        sl_problem_add(&l->problems, at, false, SL_EINVAL,
+                       "stream %s: topic.to: '%.100s' is no topic's name, which is up to 249 letters, digits, '.', '_' and '-'", stream->name, to);
+    if (!l->config->kafka.broker_count)
+        sl_problem_add(&l->problems, section, true, SL_EINVAL,
+                       "stream %s: topic: needs brokers: kafka: { brokers: broker:9092 } (SLUICE_KAFKA_BROKERS)", stream->name);
+    for (uint32_t i = 0; i < l->config->kafka_count; i++)
+        if (is_read_back(l, stream, &l->config->kafkas[i]))
+            sl_problem_add(&l->problems, at, false, SL_EINVAL,
+                           "stream %s: topic.to: source %s reads '%.100s' into the stream, which would go round without end", stream->name,
+                           l->config->kafkas[i].name, to);
+}
+
 /* ---- the section ---- */
 
 static bool has_sources(const sl_loader *l) { return l->config->kafka_count != 0; }
@@ -266,8 +296,15 @@ void sl_loader_check_brokers(sl_loader *l) {
     }
 }
 
+static bool has_topics(const sl_loader *l) {
+    bool any = false;
+    for (uint32_t i = 0; i < l->config->stream_count; i++)
+        any = any || l->config->streams[i].topic.to;
+    return any;
+}
+
 void sl_loader_check_use(sl_loader *l) {
-    if (l->warn && l->config->kafka.broker_count && !has_sources(l))
+    if (l->warn && l->config->kafka.broker_count && !has_sources(l) && !has_topics(l))
         l->warn(l->context, "kafka: nothing here is read from topics or written to them: a source needs topics (SLUICE_KAFKA_TOPICS)");
 }
 

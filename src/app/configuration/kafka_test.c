@@ -295,6 +295,43 @@ static void the_section_is_good_without_sources_and_answers_to_variables(void **
     sl_config_destroy(c);
 }
 
+#define WRITTEN(topic) "kafka: { brokers: b }\nstreams: { s: { schema: { properties: { a: { type: string }, o: { type: object, properties: { x: { type: integer } } } } },\n  " topic " } }\n"
+
+static void a_stream_says_which_topic_its_events_are_written_to(void **state) {
+    (void)state;
+    sl_config *c = load_kafka(WRITTEN("topic: { to: out, key: o.x }"), NULL);
+    assert_string_equal(c->streams[0].topic.to, "out");
+    assert_string_equal(c->streams[0].topic.key, "o.x");
+    assert_int_equal(c->streams[0].topic.max_message, 1000000);
+    assert_false(c->streams[0].has_lake);
+    assert_int_equal(last.count, 0);
+    sl_config *again = load_kafka(c->text, NULL);
+    assert_string_equal(c->text, again->text);
+    sl_config_destroy(again);
+    sl_config_destroy(c);
+    c = load_kafka(WRITTEN("lake: {}"), NULL);
+    assert_null(c->streams[0].topic.to);
+    assert_null(strstr(c->text, "topic"));
+    sl_config_destroy(c);
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {WRITTEN("topic:"), "configuration:3:3: stream s: topic: needs to, the name of a topic"},
+        {WRITTEN("topic: { to: a b }"), "configuration:3:16: stream s: topic.to: 'a b' is no topic's name, which is up to 249 letters, digits, '.', '_' "
+                                       "and '-'"},
+        {WRITTEN("topic: { to: out, key: b }"), "configuration:3:26: topic.key: the schema of stream s has no field 'b' (did you mean 'a'?)"},
+        {WRITTEN("topic: { to: out, key: o }"), "configuration:3:26: topic.key: 'o' of stream s is an object"},
+        {"streams: { s: { topic: { to: out } } }",
+         "configuration:1:17: stream s: topic: needs brokers: kafka: { brokers: broker:9092 } (SLUICE_KAFKA_BROKERS)"},
+        {"kafka: { brokers: b }\nsources: { k: { kafka: { topics: [i, out] } } }\nstreams: { s: { from: k, topic: { to: out } } }",
+         "configuration:3:39: stream s: topic.to: source k reads 'out' into the stream, which would go round without end"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_null(load_all(cases[i].text, NULL, NULL, 0));
+        assert_string_equal(wrong.text, cases[i].message);
+    }
+}
+
 static void a_mistake_in_the_section_is_said_once(void **state) {
     (void)state;
     static const struct {
@@ -363,7 +400,7 @@ static void a_failing_allocation_is_reported_or_changes_nothing(void **state) {
     const struct {
         const char *text;
         const char *const *environment;
-    } cases[] = {{whole, NULL}, {"", variables}, {shared, NULL}};
+    } cases[] = {{whole, NULL}, {"", variables}, {shared, NULL}, {WRITTEN("topic: { to: out, key: a }"), NULL}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const sl_config_source source = {.text = cases[i].text, .environment = cases[i].environment, .kafka_property = check_property};
         sl_config *good = load_kafka(cases[i].text, cases[i].environment);
@@ -394,6 +431,7 @@ int main(void) {
         cmocka_unit_test(variables_go_before_the_one_kafka_source_of_the_file),
         cmocka_unit_test(a_source_without_brokers_takes_those_of_the_section),
         cmocka_unit_test(the_section_is_good_without_sources_and_answers_to_variables),
+        cmocka_unit_test(a_stream_says_which_topic_its_events_are_written_to),
         cmocka_unit_test(a_mistake_in_the_section_is_said_once),
         cmocka_unit_test(passwords_are_read_from_files),
         cmocka_unit_test(a_test_needs_neither_brokers_nor_secrets),

@@ -346,6 +346,13 @@ const sl_parameter sl_parameters[] = {
      "true", NULL, 0, 0, NULL, CREATE_TEXT},
     {"streams.NAME.warehouse.strings", SL_PARAMETER_CHOICE, STREAM(warehouse.strings), 0,
      "truncate", NULL, 0, 0, "truncate|dead_letter", STRINGS_TEXT},
+    {"streams.NAME.topic.to", SL_PARAMETER_TEXT, STREAM(topic.to), 0, NULL, "needed, where the section is there", 0, 0, NULL,
+     "Topic that the stream's events are written to, at the brokers of `kafka`: each as one message of JSON, exactly once for consumers that "
+     "read committed messages. It has to be there."},
+    {"streams.NAME.topic.key", SL_PARAMETER_TEXT, STREAM(topic.key), 0, NULL, "messages have no key", 0, 0, NULL,
+     "Field whose text is the message's key: it decides the partition, as Java's clients do it."},
+    {"streams.NAME.topic.max_message", SL_PARAMETER_SIZE, STREAM(topic.max_message), 0, "1MB", NULL, KIB(1), MIB(256), NULL,
+     "Largest message, key and value; no more than the topic's `max.message.bytes`. Of a larger event the message says only where it lies."},
 
     {"sources.NAME.file.path", SL_PARAMETER_PATH, SOURCE(path), 0, NULL, "needed", 0, 0, NULL,
      "Files that are read line by line as they grow: a path, or a pattern such as `/var/log/app/*.ndjson*` (let it match the names that a "

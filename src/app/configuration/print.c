@@ -230,7 +230,7 @@ static void print_markdown(sl_buffer *out) {
     markdown_table("Fixed sections", SL_SCOPE_ROOT, out);
     markdown_table("Streams", SL_SCOPE_STREAM, out);
     sl_buffer_text(out,
-                   "A stream that names neither `lake` nor `warehouse` goes to the lake. "
+                   "A stream that names neither `lake` nor `warehouse` nor `topic` goes to the lake. "
                    "Without streams, each name that events are sent\nto (`POST "
                    "/v1/events/NAME`) makes a stream whose schema is inferred.\n\n");
     markdown_table("File sources", SL_SCOPE_FILE, out);

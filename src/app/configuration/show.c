@@ -263,6 +263,9 @@ static void show_scope(sl_parameter_scope scope, const void *base, uint32_t skip
         const char *path = p->path;
         for (uint32_t k = 0; k < skip; k++)
             path = strchr(path, '.') + 1;
+        const bool stream = scope == SL_SCOPE_STREAM;
+        if (stream && !strncmp(path, "topic.", 6) && !((const sl_config_stream *)base)->topic.to)
+            continue;
         if ((!lake && !strncmp(path, "lake.", 5)) ||
             (!table && !strncmp(path, "warehouse.", 10)))
             continue;

@@ -148,6 +148,17 @@ static void unknown_field(sl_loader *l, const sl_config_stream *stream, const sl
                    near ? "'?)" : "");
 }
 
+static void check_key(sl_loader *l, const sl_config_stream *stream, const sl_node *section) {
+    const char *key = stream->topic.key;
+    const sl_schema *schema = sl_config_output(stream);
+    uint32_t field = key && schema ? sl_schema_find(schema, key) : 0;
+    const sl_node *at = sl_yaml_child(sl_yaml_child(section, "topic"), "key");
+    if (field == SL_NO_FIELD)
+        unknown_field(l, stream, at, "topic.key", key);
+    else if (field && schema->fields[field].type == SL_TYPE_GROUP)
+        sl_problem_add(&l->problems, at, false, SL_EINVAL, "topic.key: '%.100s' of stream %s is an object", key, stream->name);
+}
+
 static void find_event_time(sl_loader *l, sl_config_stream *stream) {
     const sl_schema *schema = stream->schema;
     for (uint32_t i = schema->fields[0].first_child; i != SL_NO_FIELD;
@@ -409,8 +420,8 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
         return;
     }
     const sl_node *lake = sl_yaml_child(node, "lake"),
-                  *warehouse = sl_yaml_child(node, "warehouse");
-    stream->has_lake = lake || !warehouse;
+                  *warehouse = sl_yaml_child(node, "warehouse"), *topic = sl_yaml_child(node, "topic");
+    stream->has_lake = lake || (!warehouse && !topic);
     if (stream->raw && !stream->has_lake)
         sl_problem_add(&l->problems, sl_yaml_child(node, "raw"), false, SL_EINVAL,
                        "stream %s: raw needs a lake, whose neighbour it is: add `lake: {}`",
@@ -422,6 +433,8 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
     if (l->source->fixed_only)
         return;
     check_sources(l, stream, node);
+    if (topic)
+        sl_loader_check_topic(l, stream, node);
     check_csv(l, stream, node);
     read_schema(l, stream, node);
     if (stream->schema || !sl_yaml_child(node, "schema")) {
@@ -433,6 +446,7 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
         check_id(l, stream, node);
         check_dedupe(l, stream, node);
         check_partitions(l, stream, node);
+        check_key(l, stream, node);
         sl_loader_check_stream_columns(l, stream, node);
     }
 }

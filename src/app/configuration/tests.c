@@ -610,9 +610,11 @@ static void forget_places(sl_loader *l) {
         sl_yaml_drop(http, doors[i]);
     if (lake)
         sl_yaml_drop(lake, "to");
-    for (sl_node *n = streams && streams->kind == SL_NODE_MAP ? streams->first : NULL; n; n = n->next)
+    for (sl_node *n = streams && streams->kind == SL_NODE_MAP ? streams->first : NULL; n; n = n->next) {
         if (child_of(n, "lake"))
             sl_yaml_drop(child_of(n, "lake"), "to");
+        sl_yaml_drop(n, "topic");
+    }
     replace_warehouse(l);
     forget_tables(l);
     forget_sources(l);

@@ -35,10 +35,11 @@ enum {
     STEP_RESULTS = 5,
     COMPANIONS_MAX = 64,     /* Tables of one stream. */
     TAPS_MAX = 8,
-    DESTINATIONS_MAX = 16,   /* The next three, then buckets; the last one holds all further ones. */
+    DESTINATIONS_MAX = 16,   /* The next four, then buckets; the last one holds all further ones. */
     DESTINATION_DIRECTORIES = 0,
     DESTINATION_WAREHOUSE,
     DESTINATION_COMPANIONS,  /* Wherever they go. */
+    DESTINATION_TOPICS,
     DESTINATION_BUCKETS,
 };
 #define S3_SCHEME "s3://"
@@ -151,6 +152,7 @@ struct table {
     char *target;         /**< Directory, or warehouse table. */
     const sl_config_lake *lake;
     const sl_window_definition *window;
+    const sl_config_topic *topic; /**< NULL: it isn't one, or isn't configured any more. */
     int64_t max_age_us;
     /* loop */
     uint64_t first, last, cursor, sequence;
@@ -181,6 +183,7 @@ struct table {
     table *next_retired;
     shape *last_shape;    /**< What its entries are delivered by; referenced. */
     sl_metric *rows, *sent_bytes, *oldest, *stalled;
+    sl_metric *too_large; /**< Of a topic. */
     /* storage */
     int64_t id;           /**< In the ledger; 0: not there yet. */
     bool fresh;           /**< Its id comes from a transaction that isn't committed. */

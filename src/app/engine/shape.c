@@ -214,6 +214,8 @@ static uint32_t destination_of(sl_engine *e, const table *t) {
         return DESTINATION_COMPANIONS;
     if (t->kind == SL_TABLE_WINDOW || t->kind == SL_TABLE_ROWS)
         return DESTINATION_WAREHOUSE;
+    if (t->kind == SL_TABLE_TOPIC)
+        return DESTINATION_TOPICS;
     if (!t->remote)
         return DESTINATION_DIRECTORIES;
     const char *bucket = t->target + strlen(S3_SCHEME);
@@ -233,6 +235,8 @@ static uint32_t destination_of(sl_engine *e, const table *t) {
 }
 
 static bool is_remote(const sl_engine *e, sl_table_kind kind, const char *target) {
+    if (kind == SL_TABLE_TOPIC)
+        return true;
     return kind == SL_TABLE_WINDOW || kind == SL_TABLE_ROWS
                ? e->config->warehouse.store != SL_STORE_SQLITE
                : strncmp(target, S3_SCHEME, strlen(S3_SCHEME)) == 0;
@@ -300,6 +304,9 @@ void table_metrics(sl_engine *e, table *t) {
                        "Age of the oldest event that has not reached its target.", "table", t->name);
     t->stalled = metric(e, SL_METRIC_GAUGE, "sluice_table_stalled",
                         "1 while the table's target refuses deliveries.", "table", t->name);
+    if (t->kind == SL_TABLE_TOPIC)
+        t->too_large = metric(e, SL_METRIC_COUNTER, "sluice_topic_too_large_total",
+                              "Events beyond topic.max_message, whose messages say only where they lie.", "table", t->name);
 }
 
 static sl_status directory_table(sl_engine *e, stream *s, sl_table_kind kind, const char *suffix,
@@ -389,6 +396,23 @@ static sl_status default_window(sl_engine *e, stream *s, uint64_t position, sl_e
     return SL_OK;
 }
 
+/* Its name has the topic's: another topic is another table. */
+static sl_status topic_table(sl_engine *e, stream *s, uint64_t position, sl_error *error) {
+    const sl_config_topic *topic = &s->config->topic;
+    sl_buffer suffix = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&suffix, "topic/%s", topic->to);
+    const char *text = sl_buffer_cstr(&suffix);
+    table *t;
+    sl_status status = suffix.failed ? sl_error_set(error, SL_ENOMEM, "stream %s: out of memory", s->name)
+                                     : table_add(e, s, SL_TABLE_TOPIC, text, topic->to, position, &t, error);
+    if (status == SL_OK) {
+        t->topic = topic;
+        t->max_age_us = e->config->cut_every_us;
+    }
+    sl_buffer_fini(&suffix);
+    return status;
+}
+
 static sl_status tables_add(sl_engine *e, stream *s, uint64_t position, sl_error *error) {
     sl_status status = data_table(e, s, SL_TABLE_DEAD, "dead_letters", position, error);
     if (s->unrouted || status != SL_OK)
@@ -417,6 +441,8 @@ static sl_status tables_add(sl_engine *e, stream *s, uint64_t position, sl_error
             t->max_age_us = e->config->cut_every_us;
         }
     }
+    if (status == SL_OK && c->topic.to != NULL)
+        status = topic_table(e, s, position, error);
     return status == SL_OK ? window_tables(e, s, position, error) : status;
 }
 

@@ -1,13 +1,19 @@
 /* Rows on their way to a warehouse, in a row file. */
 #include "worker_tables.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 enum { ROW_BUFFER = 1 << 20 };
 
-static sl_status rows_flush(worker *w, worker_table *wt) {
+sl_status rows_flush(worker *w, worker_table *wt) {
     if (wt->rows.failed)
         return SL_ENOMEM;
     if (wt->rows_file < 0) {
-        wt->rows_spool = spool_name(w, "rows");
+        char suffix[32] = "rows";
+        if (wt->of->kind == SL_TABLE_TOPIC) /* They are merged by it. */
+            (void)snprintf(suffix, sizeof suffix, "%016" PRIx64 ".rows", wt->rows_first);
+        wt->rows_spool = spool_name(w, suffix);
         if (wt->rows_spool == NULL)
             return SL_ENOMEM;
         sl_status status = spool_open(w->engine, wt->rows_spool, &wt->rows_file);

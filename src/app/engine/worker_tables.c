@@ -101,6 +101,8 @@ static sl_status add_part(worker *w, worker_table *wt, task *t, part *p, bool *f
         return letters_add(w, wt, t, p);
     case SL_TABLE_ROWS:
         return rows_add(w, wt, p->shape, p->view);
+    case SL_TABLE_TOPIC:
+        return topic_add(w, wt, p->view);
     case SL_TABLE_WINDOW:
         return window_add(w, wt, p, full);
     case SL_TABLE_RAW:
@@ -208,6 +210,7 @@ static sl_status seal_slice(worker *w, worker_table *wt) {
     case SL_TABLE_DEAD:
         return files_seal(w, wt);
     case SL_TABLE_ROWS:
+    case SL_TABLE_TOPIC:
         return rows_seal(w, wt);
     case SL_TABLE_WINDOW:
         return window_seal(wt);

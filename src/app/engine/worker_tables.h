@@ -34,6 +34,7 @@ struct worker_table {
     uint64_t rows_at, rows_count;
     sl_hasher *rows_hash;
     uint32_t rows_columns;
+    uint64_t rows_first; /* of a topic: where the file begins */
     /* window */
     sl_window *window;
     shape *shape; /* whose plan the panes follow */
@@ -73,6 +74,12 @@ sl_status letters_add(worker *w, worker_table *wt, const task *t, const part *p)
 /* worker_rows.c: rows on their way to a warehouse */
 sl_status rows_add(worker *w, worker_table *wt, shape *s, const sl_batch *batch);
 sl_status rows_seal(worker *w, worker_table *wt);
+/* worker_topic.c: messages on their way to a topic, in row files as well */
+sl_status topic_add(worker *w, worker_table *wt, const sl_batch *batch);
+/** A row of (position, key, value), what is larger than max_message apart. @param key NULL: none. */
+sl_status topic_message(worker *w, worker_table *wt, const sl_buffer *key, const sl_buffer *value, uint64_t position);
+/** What is in memory to its file. */
+sl_status rows_flush(worker *w, worker_table *wt);
 void rows_drop(worker *w, worker_table *wt);
 void rows_fini(worker_table *wt);
 

@@ -98,7 +98,7 @@ static const char *mend(rd_kafka_resp_err_t code) {
     CASE(_MAX_POLL_EXCEEDED):
         return "the process stood still; its partitions went to others";
     CASE(MSG_SIZE_TOO_LARGE):
-        return "raise message.max.bytes here and at the broker";
+        return "raise max.message.bytes of the topic (message.max.bytes of the brokers, or here in properties)";
     default:
         return NULL;
     }

@@ -67,5 +67,15 @@ static inline void *sl_kafka_bytes(const void *bytes) {
 /* Copies and queues. @return as sl_kafka_produce(). */
 sl_status sl_kafka_send(rd_kafka_t *client, const sl_kafka_record *record, sl_error *error);
 
+typedef struct kafka_asked {
+    rd_kafka_t *client;
+    rd_kafka_queue_t *answers;
+    int timeout_ms;
+} kafka_asked;
+
+/* committed.c: what `group` has committed, with offsets that a transaction still holds awaited. Blocks.
+ * @param texts Holds the metadata, freed by the next call; sl_free() it at last. */
+sl_status sl_kafka_ask_committed(const kafka_asked *asked, sl_kafka_offset **texts, const char *group, sl_kafka_offset *offsets,
+                                 uint32_t count, sl_error *error);
 /* questions.c: the first and the next offset of each partition in the list, within about twice `ms`. Blocks. */
 rd_kafka_resp_err_t sl_kafka_ask_marks(rd_kafka_t *client, const rd_kafka_topic_partition_list_t *list, sl_kafka_marks *marks, int ms);

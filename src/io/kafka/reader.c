@@ -13,6 +13,7 @@ struct sl_kafka_reader {
     rd_kafka_queue_t *queue;
     int timeout_ms;
     char *cluster;
+    sl_kafka_offset *texts; /* Of the last sl_kafka_reader_committed(). */
     rd_kafka_message_t *batch[A_CALL];
     sl_kafka_message given[A_CALL];
 };
@@ -42,6 +43,7 @@ void sl_kafka_reader_destroy(sl_kafka_reader *r) {
     rd_kafka_queue_destroy(r->queue);
     (void)rd_kafka_assign(r->client, NULL);
     rd_kafka_destroy_flags(r->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    sl_free(r->texts);
     sl_free(r);
 }
 
@@ -220,5 +222,13 @@ sl_status sl_kafka_read(sl_kafka_reader *r, const char *topic, int32_t partition
     (void)rd_kafka_assign(r->client, NULL);
     if (status != SL_OK)
         (void)sl_error_context(error, "Kafka: %s [%d] from %lld", topic, (int)partition, (long long)from);
+    return status;
+}
+
+sl_status sl_kafka_reader_committed(sl_kafka_reader *r, const char *group, sl_kafka_offset *offsets, uint32_t count, sl_error *error) {
+    rd_kafka_queue_t *answers = rd_kafka_queue_new(r->client);
+    const kafka_asked asked = {r->client, answers, r->timeout_ms};
+    sl_status status = sl_kafka_ask_committed(&asked, &r->texts, group, offsets, count, error);
+    rd_kafka_queue_destroy(answers);
     return status;
 }

@@ -92,68 +92,7 @@ sl_status sl_kafka_writer_abort(sl_kafka_writer *w, sl_error *error) {
     return sl_kafka_failed(error, rd_kafka_abort_transaction(w->client, w->timeout_ms));
 }
 
-/* --- what a group has committed --- */
-
-static sl_status fill(sl_kafka_writer *w, const rd_kafka_topic_partition_list_t *list, sl_kafka_offset *offsets, uint32_t count,
-                      sl_error *error) {
-    sl_free(w->texts);
-    w->texts = sl_kafka_offsets_of(list);
-    if (w->texts == NULL)
-        return sl_error_set(error, SL_ENOMEM, "Kafka: out of memory");
-    for (uint32_t i = 0; i < count; i++) {
-        offsets[i].offset = -1;
-        offsets[i].metadata = "";
-        for (int j = 0; j < list->cnt; j++) {
-            if (w->texts[j].partition != offsets[i].partition || strcmp(w->texts[j].topic, offsets[i].topic) != 0)
-                continue;
-            if (list->elems[j].err != RD_KAFKA_RESP_ERR_NO_ERROR)
-                return sl_kafka_explain(error, list->elems[j].err, NULL);
-            offsets[i].offset = w->texts[j].offset;
-            offsets[i].metadata = w->texts[j].metadata;
-        }
-    }
-    return SL_OK;
-}
-
-static sl_status read_answer(sl_kafka_writer *w, rd_kafka_event_t *event, sl_kafka_offset *offsets, uint32_t count, sl_error *error) {
-    if (event == NULL)
-        return sl_error_set(error, SL_EAGAIN, "Kafka: no answer for %d ms", w->timeout_ms);
-    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return sl_kafka_explain(error, rd_kafka_event_error(event), rd_kafka_event_error_string(event));
-    size_t groups;
-    const rd_kafka_group_result_t **results =
-        rd_kafka_ListConsumerGroupOffsets_result_groups(rd_kafka_event_ListConsumerGroupOffsets_result(event), &groups);
-    const rd_kafka_error_t *failure = groups == 0 ? NULL : rd_kafka_group_result_error(results[0]);
-    if (groups == 0 || failure != NULL)
-        return sl_kafka_explain(error, failure == NULL ? RD_KAFKA_RESP_ERR__BAD_MSG : rd_kafka_error_code(failure), NULL);
-    return fill(w, rd_kafka_group_result_partitions(results[0]), offsets, count, error);
-}
-
 sl_status sl_kafka_writer_committed(sl_kafka_writer *w, const char *group, sl_kafka_offset *offsets, uint32_t count, sl_error *error) {
-    rd_kafka_topic_partition_list_t *list = sl_kafka_list_of_offsets(offsets, count);
-    if (list == NULL)
-        return sl_error_set(error, SL_ENOMEM, "Kafka: out of memory");
-    char text[256];
-    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(w->client, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
-    (void)rd_kafka_AdminOptions_set_request_timeout(options, w->timeout_ms, text, sizeof text);
-    rd_kafka_error_t *failure = rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
-    if (failure != NULL)
-        rd_kafka_error_destroy(failure);
-    rd_kafka_ListConsumerGroupOffsets_t *request = rd_kafka_ListConsumerGroupOffsets_new(group, list);
-    sl_status status = SL_EAGAIN;
-    /* The marker of a transaction that was just committed may still be on its way: "unstable". */
-    for (int ms = 0; status == SL_EAGAIN && ms < w->timeout_ms; ms += ROOM_MS) {
-        if (ms > 0)
-            uv_sleep(ROOM_MS);
-        rd_kafka_ListConsumerGroupOffsets(w->client, &request, 1, options, w->answers);
-        rd_kafka_event_t *event = rd_kafka_queue_poll(w->answers, w->timeout_ms + 1000);
-        status = read_answer(w, event, offsets, count, error);
-        if (event == NULL)
-            break;
-        rd_kafka_event_destroy(event);
-    }
-    rd_kafka_ListConsumerGroupOffsets_destroy(request);
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_topic_partition_list_destroy(list);
-    return status;
+    const kafka_asked asked = {w->client, w->answers, w->timeout_ms};
+    return sl_kafka_ask_committed(&asked, &w->texts, group, offsets, count, error);
 }
