@@ -19,8 +19,16 @@ typedef enum sl_table_kind {
     SL_TABLE_WINDOW,    /**< A window's aggregates in the warehouse. */
     SL_TABLE_RAW,       /**< A stream's records as they came, zstd NDJSON. Its counts are records. */
     SL_TABLE_TOPIC,     /**< A stream's events as messages in a topic of Kafka; its files are row files of (position, key, value). */
+    SL_TABLE_DEAD_TOPIC,/**< A stream's dead letters as such messages, too. */
 } sl_table_kind;
 const char *sl_table_kind_name(sl_table_kind kind);
+static inline bool sl_table_is_topic(sl_table_kind kind) {
+    return kind == SL_TABLE_TOPIC || kind == SL_TABLE_DEAD_TOPIC;
+}
+/** Dead letters and late events: what other tables of the stream refused, cut wherever one of those is. */
+static inline bool sl_table_is_companion(sl_table_kind kind) {
+    return kind == SL_TABLE_DEAD || kind == SL_TABLE_DEAD_TOPIC || kind == SL_TABLE_LATE;
+}
 
 /** What became of the events of a range (I7): received = rows + dead + late + duplicates + filtered + elsewhere. */
 typedef struct sl_counts {

@@ -80,6 +80,7 @@ typedef struct sl_config_stream {
     bool raw;             /**< Every record as it came, too. */
     sl_config_table warehouse;
     sl_config_topic topic;
+    sl_config_topic dead_letters; /**< Where they are written to, too. Without a key. */
     uint32_t line;        /**< Of the file, for messages. */
 } sl_config_stream;
 

@@ -184,7 +184,7 @@ static bool in_bucket(const char *path) {
 
 /* Dead letters and late events receive nothing: they are what other tables refused. */
 static bool companion(const audited *d) {
-    return d->row.kind == SL_TABLE_DEAD || d->row.kind == SL_TABLE_LATE;
+    return sl_table_is_companion(d->row.kind);
 }
 
 /* Records as they came: whether their events are good is other tables' business. */
@@ -193,7 +193,7 @@ static bool is_raw(const audited *d) {
 }
 
 static bool in_lake(const audited *d) {
-    return d->row.kind == SL_TABLE_LAKE || companion(d) || is_raw(d);
+    return d->row.kind == SL_TABLE_LAKE || (companion(d) && !sl_table_is_topic(d->row.kind)) || is_raw(d);
 }
 
 static sl_status keep_path(audited *d, const char *path) {
@@ -642,7 +642,7 @@ static void check_companions(audit *a, const audited *d) {
     if (companion(d) || is_raw(d) || d->range_count == 0)
         return;
     for (const audited *c = a->tables; c != NULL; c = c->next) {
-        bool dead = c->row.kind == SL_TABLE_DEAD, late = c->row.kind == SL_TABLE_LATE;
+        bool dead = c->row.kind == SL_TABLE_DEAD || c->row.kind == SL_TABLE_DEAD_TOPIC, late = c->row.kind == SL_TABLE_LATE;
         if (strcmp(c->row.stream, d->row.stream) != 0 || (!dead && !late) || c->row.first != d->row.first)
             continue;
         uint64_t want = dead ? d->sum.dead : d->sum.late, rows = rows_below(c, d->at);
@@ -703,7 +703,7 @@ static sl_status check_tables(audit *a) {
                     d->row.last, d->at);
         if (status == SL_OK && in_lake(d))
             status = check_strangers(a, d);
-        else if (status == SL_OK && d->row.kind == SL_TABLE_TOPIC)
+        else if (status == SL_OK && sl_table_is_topic(d->row.kind))
             status = check_topic(a, d);
         else if (status == SL_OK)
             status = check_warehouse(a, d);

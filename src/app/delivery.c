@@ -125,15 +125,16 @@ static sl_status make_topics(sl_delivery_thread *d, sl_error *error) {
 static sl_status keep_topics(sl_delivery_thread *d, const char *partition, sl_error *error) {
     sl_buffer table = SL_BUFFER_EMPTY;
     sl_status status = SL_OK;
-    for (uint32_t i = 0; i < d->config->stream_count && status == SL_OK; i++) {
-        const sl_config_stream *s = &d->config->streams[i];
-        if (s->topic.to == NULL)
+    for (uint32_t i = 0; i < 2 * d->config->stream_count && status == SL_OK; i++) {
+        const sl_config_stream *s = &d->config->streams[i / 2];
+        const char *to = i % 2 == 0 ? s->topic.to : s->dead_letters.to;
+        if (to == NULL)
             continue;
         sl_buffer_clear(&table);
-        sl_buffer_printf(&table, "%s/topic/%s", s->name, s->topic.to);
+        sl_buffer_printf(&table, "%s/%s/%s", s->name, i % 2 == 0 ? "topic" : "dead_letters", to);
         const char *name = sl_buffer_cstr(&table);
         status = table.failed ? sl_error_set(error, SL_ENOMEM, "delivery: out of memory")
-                              : sl_topic_target_keep(d->topics, partition, name, s->topic.to, error);
+                              : sl_topic_target_keep(d->topics, partition, name, to, error);
     }
     sl_buffer_fini(&table);
     return status;
@@ -154,7 +155,7 @@ static void deliver(sl_target *target, const sl_delivery *delivery, sl_target_do
     sl_delivery_thread *d = (sl_delivery_thread *)(void *)target;
     bool rows = delivery->kind == SL_TABLE_WINDOW || delivery->kind == SL_TABLE_ROWS;
     sl_error error;
-    if (delivery->kind == SL_TABLE_TOPIC) {
+    if (sl_table_is_topic(delivery->kind)) {
         to_topic(d, delivery, done, context);
         return;
     }

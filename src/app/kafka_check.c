@@ -105,12 +105,15 @@ static bool is_taken_over(const sl_config *config, const sl_config_kafka *sectio
 
 /* With the topics that streams are written to. */
 static void check_section(const sl_config *config, const char *file, sl_config_warn_fn *warn, void *context, sl_buffer *problems) {
-    const char **topics = sl_calloc(config->stream_count + 1, sizeof *topics);
+    const char **topics = sl_calloc(2 * config->stream_count + 1, sizeof *topics);
     sl_config_kafka section = config->kafka;
     problems->failed |= topics == NULL;
-    for (uint32_t i = 0; topics != NULL && i < config->stream_count; i++)
-        if (config->streams[i].topic.to != NULL)
-            topics[section.options.topic_count++] = config->streams[i].topic.to;
+    for (uint32_t i = 0; topics != NULL && i < 2 * config->stream_count; i++) {
+        const sl_config_stream *s = &config->streams[i / 2];
+        const char *to = i % 2 == 0 ? s->topic.to : s->dead_letters.to;
+        if (to != NULL)
+            topics[section.options.topic_count++] = to;
+    }
     section.options.topics = topics;
     if (section.options.topic_count != 0 || !is_taken_over(config, &section))
         check_source(&(check){&section, file, problems}, warn, context);

@@ -52,7 +52,7 @@ struct sl_ledger {
 };
 
 const char *sl_table_kind_name(sl_table_kind kind) {
-    static const char *const names[] = {"lake", "dead_letters", "late", "rows", "window", "raw", "topic"};
+    static const char *const names[] = {"lake", "dead_letters", "late", "rows", "window", "raw", "topic", "dead_letters_topic"};
     return (unsigned)kind < sizeof names / sizeof *names ? names[kind] : "unknown";
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Topics of Kafka as targets, on a real broker: each row's message once for who reads committed ones, whatever dies in between."""
 
+import base64
 import json
 import os
 import shutil
@@ -196,6 +197,28 @@ def test_an_event_that_no_message_holds_leaves_its_place(root):
     assert place["bytes"] > 5000 and place["partition"] == "journal:" + identity(d), place
     assert d.metric("sluice_topic_too_large_total") == 1
     check_once(d, range(21), d.directory / "lake")
+    stopped(d)
+
+
+def test_dead_letters_are_written_to_a_topic_too(root):
+    dead = KAFKA.topic("dead", 2)
+    d = started(writer(root, KAFKA.topic("out", 1), stream={"dead_letters": {"topic": dead}}))
+    bad = [b'{"id":"seven"}', b'{"id":8,', b'{"kind":"k"}', b'{"id":9,"text":"\xff"}']
+    for at in range(4):
+        send(d, 10 * at, 10)
+        status, reply = d.request("POST", "/v1/events/events", bad[at])
+        assert status == 400, (status, reply)
+        if at == 1:
+            flush_until(d)
+            d.kill()
+            started(d)
+    flush_until(d)
+    found = sorted((v for all_ in messages(dead).values() for k, v in all_ if k is None), key=lambda v: v["position"])
+    assert [v.get("raw", "").encode() or base64.b64decode(v["raw_base64"]) for v in found] == bad, found
+    assert {v["stage"] for v in found} == {"decode", "schema"} and all(v["code"] for v in found), found
+    for v in found:
+        assert v["stream"] == "events" and v["message"] and v["partition"] == "journal:" + identity(d) and "arrived" in v, v
+    check_once(d, range(40), d.directory / "lake")
     stopped(d)
 
 

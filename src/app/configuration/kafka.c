@@ -249,31 +249,38 @@ void sl_loader_check_kafka(sl_loader *l, sl_config_kafka *k, const sl_node *sour
 /* ---- topics that are written ---- */
 
 /** Whether the stream would read what it writes. */
-static bool is_read_back(const sl_loader *l, const sl_config_stream *stream, const sl_config_kafka *source) {
+static bool is_read_back(const sl_config_stream *stream, const char *topic, const sl_config_kafka *source) {
     bool read = false;
     for (uint32_t i = 0; i < source->options.topic_count; i++)
-        read = read || !strcmp(source->options.topics[i], stream->topic.to);
-    return read && sl_config_takes(stream, source->name) && l->config->kafka.broker_count;
+        read = read || !strcmp(source->options.topics[i], topic);
+    return read && sl_config_takes(stream, source->name);
 }
 
-void sl_loader_check_topic(sl_loader *l, const sl_config_stream *stream, const sl_node *node) {
-    const sl_node *section = sl_yaml_child(node, "topic"), *at = sl_yaml_child(section, "to");
-    const char *to = stream->topic.to;
-    if (!to) {
-        sl_problem_add(&l->problems, section, true, SL_EINVAL, "stream %s: topic: needs to, the name of a topic", stream->name);
+static void check_written(sl_loader *l, const sl_config_stream *stream, const sl_node *node, const char *name, const char *key, const char *topic) {
+    const sl_node *section = sl_yaml_child(node, name), *at = sl_yaml_child(section, key);
+    if (!section)
+        return;
+    if (!topic) {
+        sl_problem_add(&l->problems, section, true, SL_EINVAL, "stream %s: %s: needs %s, the name of a topic", stream->name, name, key);
         return;
     }
-    if (!is_topic(to))
+    if (!is_topic(topic))
         sl_problem_add(&l->problems, at, false, SL_EINVAL,
-                       "stream %s: topic.to: '%.100s' is no topic's name, which is up to 249 letters, digits, '.', '_' and '-'", stream->name, to);
+                       "stream %s: %s.%s: '%.100s' is no topic's name, which is up to 249 letters, digits, '.', '_' and '-'", stream->name, name,
+                       key, topic);
     if (!l->config->kafka.broker_count)
         sl_problem_add(&l->problems, section, true, SL_EINVAL,
-                       "stream %s: topic: needs brokers: kafka: { brokers: broker:9092 } (SLUICE_KAFKA_BROKERS)", stream->name);
+                       "stream %s: %s: needs brokers: kafka: { brokers: broker:9092 } (SLUICE_KAFKA_BROKERS)", stream->name, name);
     for (uint32_t i = 0; i < l->config->kafka_count; i++)
-        if (is_read_back(l, stream, &l->config->kafkas[i]))
+        if (is_read_back(stream, topic, &l->config->kafkas[i]))
             sl_problem_add(&l->problems, at, false, SL_EINVAL,
-                           "stream %s: topic.to: source %s reads '%.100s' into the stream, which would go round without end", stream->name,
-                           l->config->kafkas[i].name, to);
+                           "stream %s: %s.%s: source %s reads '%.100s' into the stream, which would go round without end", stream->name, name,
+                           key, l->config->kafkas[i].name, topic);
+}
+
+void sl_loader_check_topics(sl_loader *l, const sl_config_stream *stream, const sl_node *node) {
+    check_written(l, stream, node, "topic", "to", stream->topic.to);
+    check_written(l, stream, node, "dead_letters", "topic", stream->dead_letters.to);
 }
 
 /* ---- the section ---- */
@@ -299,7 +306,7 @@ void sl_loader_check_brokers(sl_loader *l) {
 static bool has_topics(const sl_loader *l) {
     bool any = false;
     for (uint32_t i = 0; i < l->config->stream_count; i++)
-        any = any || l->config->streams[i].topic.to;
+        any = any || l->config->streams[i].topic.to || l->config->streams[i].dead_letters.to;
     return any;
 }
 

@@ -316,6 +316,8 @@ static void a_stream_says_which_topic_its_events_are_written_to(void **state) {
     static const struct {
         const char *text, *message;
     } cases[] = {
+        {WRITTEN("dead_letters: { topic: a/b }"), "configuration:3:26: stream s: dead_letters.topic: 'a/b' is no topic's name, which is up to 249 "
+                                                  "letters, digits, '.', '_' and '-'"},
         {WRITTEN("topic:"), "configuration:3:3: stream s: topic: needs to, the name of a topic"},
         {WRITTEN("topic: { to: a b }"), "configuration:3:16: stream s: topic.to: 'a b' is no topic's name, which is up to 249 letters, digits, '.', '_' "
                                        "and '-'"},

@@ -91,8 +91,8 @@ void sl_loader_check_sources(sl_loader *l);
 bool sl_loader_is_kafka(const sl_node *source);
 void sl_loader_properties(sl_loader *l, const sl_parameter *parameter, const sl_node *node, void *base);
 void sl_loader_check_kafka(sl_loader *l, sl_config_kafka *kafka, const sl_node *source);
-/** Of a stream that has the section `topic`. */
-void sl_loader_check_topic(sl_loader *l, const sl_config_stream *stream, const sl_node *node);
+/** The topics that a stream is written to. */
+void sl_loader_check_topics(sl_loader *l, const sl_config_stream *stream, const sl_node *node);
 void sl_loader_check_brokers(sl_loader *l); /**< The section `kafka`. */
 void sl_loader_check_use(sl_loader *l);     /**< Whether there is any of it. */
 /** Before expansion: what the source's `kafka` doesn't say is the section's. */

@@ -353,6 +353,10 @@ const sl_parameter sl_parameters[] = {
      "Field whose text is the message's key: it decides the partition, as Java's clients do it."},
     {"streams.NAME.topic.max_message", SL_PARAMETER_SIZE, STREAM(topic.max_message), 0, "1MB", NULL, KIB(1), MIB(256), NULL,
      "Largest message, key and value; no more than the topic's `max.message.bytes`. Of a larger event the message says only where it lies."},
+    {"streams.NAME.dead_letters.topic", SL_PARAMETER_TEXT, STREAM(dead_letters.to), 0, NULL, "none", 0, 0, NULL,
+     "Topic that the stream's dead letters are written to, beside their files: each as one message of JSON. It has to be there."},
+    {"streams.NAME.dead_letters.max_message", SL_PARAMETER_SIZE, STREAM(dead_letters.max_message), 0, "1MB", NULL, KIB(1), MIB(256), NULL,
+     "As `topic.max_message`."},
 
     {"sources.NAME.file.path", SL_PARAMETER_PATH, SOURCE(path), 0, NULL, "needed", 0, 0, NULL,
      "Files that are read line by line as they grow: a path, or a pattern such as `/var/log/app/*.ndjson*` (let it match the names that a "

@@ -433,8 +433,7 @@ void sl_loader_finish_stream(sl_loader *l, sl_config_stream *stream,
     if (l->source->fixed_only)
         return;
     check_sources(l, stream, node);
-    if (topic)
-        sl_loader_check_topic(l, stream, node);
+    sl_loader_check_topics(l, stream, node);
     check_csv(l, stream, node);
     read_schema(l, stream, node);
     if (stream->schema || !sl_yaml_child(node, "schema")) {

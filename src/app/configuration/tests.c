@@ -614,6 +614,7 @@ static void forget_places(sl_loader *l) {
         if (child_of(n, "lake"))
             sl_yaml_drop(child_of(n, "lake"), "to");
         sl_yaml_drop(n, "topic");
+        sl_yaml_drop(n, "dead_letters");
     }
     replace_warehouse(l);
     forget_tables(l);

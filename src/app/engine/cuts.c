@@ -7,7 +7,7 @@
 enum { MOVE_EVERY_S = 10 };
 
 static bool companion(const table *t) {
-    return t->kind == SL_TABLE_DEAD || t->kind == SL_TABLE_LATE;
+    return sl_table_is_companion(t->kind);
 }
 
 /* What the table's reader must not outrun: a table that skips isn't where its stream is. */

@@ -279,7 +279,7 @@ static sl_status check_routes(sl_engine *e, const recovery *r, sl_error *error) 
 static sl_status note_targets(sl_engine *e, const recovery *r, sl_error *error) {
     sl_status status = SL_OK;
     for (const stored_table *s = r->tables; s != NULL && status == SL_OK; s = s->next) {
-        if (s->match == NULL || s->kind == SL_TABLE_ROWS || s->kind == SL_TABLE_WINDOW || s->kind == SL_TABLE_TOPIC)
+        if (s->match == NULL || s->kind == SL_TABLE_ROWS || s->kind == SL_TABLE_WINDOW || sl_table_is_topic(s->kind))
             continue;
         sl_buffer place = SL_BUFFER_EMPTY;
         sl_ledger_place(e->config->data_dir, s->match->target, &place);

@@ -346,7 +346,8 @@ static void touch_tables(sl_engine *e, const task *t, const part *p) {
     int64_t now = engine_now(e);
     for (uint32_t k = 0; k < s->table_count; k++) {
         table *b = s->tables[k];
-        bool concerned = b->kind == SL_TABLE_DEAD  ? p->batch->reject_count != 0
+        bool dead = b->kind == SL_TABLE_DEAD || b->kind == SL_TABLE_DEAD_TOPIC;
+        bool concerned = dead                      ? p->batch->reject_count != 0
                          : b->kind == SL_TABLE_RAW ? true /* A record may hold no event at all. */
                                                    : p->batch->rows + p->batch->reject_count != 0;
         if (!concerned || t->group->offset < b->skip_below)

@@ -210,7 +210,7 @@ static void table_destroy(table *t) {
 }
 
 static uint32_t destination_of(sl_engine *e, const table *t) {
-    if (t->kind == SL_TABLE_DEAD || t->kind == SL_TABLE_LATE)
+    if (sl_table_is_companion(t->kind))
         return DESTINATION_COMPANIONS;
     if (t->kind == SL_TABLE_WINDOW || t->kind == SL_TABLE_ROWS)
         return DESTINATION_WAREHOUSE;
@@ -235,7 +235,7 @@ static uint32_t destination_of(sl_engine *e, const table *t) {
 }
 
 static bool is_remote(const sl_engine *e, sl_table_kind kind, const char *target) {
-    if (kind == SL_TABLE_TOPIC)
+    if (sl_table_is_topic(kind))
         return true;
     return kind == SL_TABLE_WINDOW || kind == SL_TABLE_ROWS
                ? e->config->warehouse.store != SL_STORE_SQLITE
@@ -304,7 +304,7 @@ void table_metrics(sl_engine *e, table *t) {
                        "Age of the oldest event that has not reached its target.", "table", t->name);
     t->stalled = metric(e, SL_METRIC_GAUGE, "sluice_table_stalled",
                         "1 while the table's target refuses deliveries.", "table", t->name);
-    if (t->kind == SL_TABLE_TOPIC)
+    if (sl_table_is_topic(t->kind))
         t->too_large = metric(e, SL_METRIC_COUNTER, "sluice_topic_too_large_total",
                               "Events beyond topic.max_message, whose messages say only where they lie.", "table", t->name);
 }
@@ -397,14 +397,15 @@ static sl_status default_window(sl_engine *e, stream *s, uint64_t position, sl_e
 }
 
 /* Its name has the topic's: another topic is another table. */
-static sl_status topic_table(sl_engine *e, stream *s, uint64_t position, sl_error *error) {
-    const sl_config_topic *topic = &s->config->topic;
+static sl_status topic_table(sl_engine *e, stream *s, sl_table_kind kind, const sl_config_topic *topic, uint64_t position, sl_error *error) {
+    if (topic->to == NULL)
+        return SL_OK;
     sl_buffer suffix = SL_BUFFER_EMPTY;
-    sl_buffer_printf(&suffix, "topic/%s", topic->to);
+    sl_buffer_printf(&suffix, "%s/%s", kind == SL_TABLE_TOPIC ? "topic" : "dead_letters", topic->to);
     const char *text = sl_buffer_cstr(&suffix);
     table *t;
     sl_status status = suffix.failed ? sl_error_set(error, SL_ENOMEM, "stream %s: out of memory", s->name)
-                                     : table_add(e, s, SL_TABLE_TOPIC, text, topic->to, position, &t, error);
+                                     : table_add(e, s, kind, text, topic->to, position, &t, error);
     if (status == SL_OK) {
         t->topic = topic;
         t->max_age_us = e->config->cut_every_us;
@@ -441,8 +442,10 @@ static sl_status tables_add(sl_engine *e, stream *s, uint64_t position, sl_error
             t->max_age_us = e->config->cut_every_us;
         }
     }
-    if (status == SL_OK && c->topic.to != NULL)
-        status = topic_table(e, s, position, error);
+    if (status == SL_OK)
+        status = topic_table(e, s, SL_TABLE_TOPIC, &c->topic, position, error);
+    if (status == SL_OK)
+        status = topic_table(e, s, SL_TABLE_DEAD_TOPIC, &c->dead_letters, position, error);
     return status == SL_OK ? window_tables(e, s, position, error) : status;
 }
 

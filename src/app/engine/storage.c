@@ -175,7 +175,7 @@ static sl_status add_file(sl_engine *e, const table *t, sl_entry *entry, sealed_
         return SL_ENOMEM;
     entry->files = files;
     sl_buffer key = SL_BUFFER_EMPTY;
-    if (t->kind != SL_TABLE_ROWS && t->kind != SL_TABLE_TOPIC)
+    if (t->kind != SL_TABLE_ROWS && !sl_table_is_topic(t->kind))
         sl_buffer_printf(&key, "%s%.8s-%016" PRIx64 "-%016" PRIx64 "-%04u.%s", sealed->directory, e->uuid,
                          entry->from, entry->to, entry->file_count,
                          t->kind == SL_TABLE_RAW ? "ndjson.zst" : "parquet");

@@ -2,6 +2,7 @@
 #include "worker_tables.h"
 
 #include "sluice/csv.h"
+#include "sluice/utf8.h"
 
 static void letter_text(sl_batch *b, uint32_t field, uint32_t row, const void *text, size_t length) {
     b->columns[field].valid[row] = 1;
@@ -82,8 +83,46 @@ static void letter(worker *w, const task *t, const part *p, const sl_reject *r, 
     letter_format(p, r, b, f, row);
 }
 
-sl_status letters_add(worker *w, worker_table *wt, const task *t, const part *p) {
+/* One letter as JSON: what came is a text where it is one, else `raw_base64`. */
+static void letter_json(const sl_batch *b, uint32_t row, sl_buffer *out) {
+    const char *comma = "{";
+    for (uint32_t f = 1; f < b->schema->count; f++) {
+        if (!b->columns[f].valid[row])
+            continue;
+        const sl_value value = sl_value_of(b, f, row);
+        const bool bytes = value.type == SL_TYPE_BYTES;
+        const bool text = bytes && sl_utf8_valid(value.as.text.bytes, value.as.text.length) == value.as.text.length;
+        sl_buffer_printf(out, "%s\"%s%s\":", comma, b->schema->fields[f].name, bytes && !text ? "_base64" : "");
+        if (text)
+            sl_buffer_json_string(out, (const char *)value.as.text.bytes, value.as.text.length);
+        else
+            sl_value_json(&value, out);
+        comma = ",";
+    }
+    sl_buffer_byte(out, '}');
+}
+
+static sl_status write_messages(worker *w, worker_table *wt, const sl_batch *b) {
+    sl_buffer value = SL_BUFFER_EMPTY;
+    sl_status status = SL_OK;
+    for (uint32_t row = 0; row < b->rows && status == SL_OK; row++) {
+        sl_buffer_clear(&value);
+        letter_json(b, row, &value);
+        status = value.failed ? SL_ENOMEM : topic_message(w, wt, NULL, &value, sl_batch_logged(b, row));
+    }
+    sl_buffer_fini(&value);
+    return status;
+}
+
+static sl_status write_letters(worker *w, worker_table *wt, const sl_batch *b) {
     static const sl_hash128 whole = {0, 0};
+    if (wt->of->kind == SL_TABLE_DEAD_TOPIC)
+        return write_messages(w, wt, b);
+    wt->counts.rows += b->rows;
+    return files_write(w, wt, whole, "", b, NULL, b->rows);
+}
+
+sl_status letters_add(worker *w, worker_table *wt, const task *t, const part *p) {
     sl_batch *b = w->letters;
     for (uint32_t i = 0; i < p->batch->reject_count;) {
         sl_status status = sl_batch_prepare(b, w->engine->letters, t->group->bytes, t->records);
@@ -96,8 +135,7 @@ sl_status letters_add(worker *w, worker_table *wt, const task *t, const part *p)
             return SL_ENOMEM;
         if (b->rows == 0)
             continue;
-        wt->counts.rows += b->rows;
-        status = files_write(w, wt, whole, "", b, NULL, b->rows);
+        status = write_letters(w, wt, b);
         if (status != SL_OK)
             return status;
     }

@@ -11,7 +11,7 @@ sl_status rows_flush(worker *w, worker_table *wt) {
         return SL_ENOMEM;
     if (wt->rows_file < 0) {
         char suffix[32] = "rows";
-        if (wt->of->kind == SL_TABLE_TOPIC) /* They are merged by it. */
+        if (sl_table_is_topic(wt->of->kind)) /* They are merged by it. */
             (void)snprintf(suffix, sizeof suffix, "%016" PRIx64 ".rows", wt->rows_first);
         wt->rows_spool = spool_name(w, suffix);
         if (wt->rows_spool == NULL)

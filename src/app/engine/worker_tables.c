@@ -98,6 +98,7 @@ static sl_status add_part(worker *w, worker_table *wt, task *t, part *p, bool *f
     case SL_TABLE_LATE:
         return files_add(w, wt, p->shape, p->view, SL_VERDICT_LATE);
     case SL_TABLE_DEAD:
+    case SL_TABLE_DEAD_TOPIC:
         return letters_add(w, wt, t, p);
     case SL_TABLE_ROWS:
         return rows_add(w, wt, p->shape, p->view);
@@ -169,7 +170,7 @@ void worker_process(worker *w, task *t) {
             bool raw = wt->of->kind == SL_TABLE_RAW; /* Counts records itself, of all parts at once. */
             if (raw && !first_part(t, i))
                 continue;
-            bool companion = wt->of->kind == SL_TABLE_DEAD || wt->of->kind == SL_TABLE_LATE;
+            bool companion = sl_table_is_companion(wt->of->kind);
             if (!companion && !raw)
                 sl_counts_add(&wt->counts, &counts);
             bool full = false;
@@ -211,6 +212,7 @@ static sl_status seal_slice(worker *w, worker_table *wt) {
         return files_seal(w, wt);
     case SL_TABLE_ROWS:
     case SL_TABLE_TOPIC:
+    case SL_TABLE_DEAD_TOPIC:
         return rows_seal(w, wt);
     case SL_TABLE_WINDOW:
         return window_seal(wt);
