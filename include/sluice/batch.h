@@ -73,6 +73,7 @@ typedef enum sl_format_kind {
     SL_FORMAT_REPLAY, /**< Items of replay.h: events that the log had before. */
     SL_FORMAT_MESSAGES, /**< Items of messages.h: each is a record of its own, CSV where there is a delimiter, else JSON. */
     SL_FORMAT_CLOUDEVENTS, /**< As JSON; each object is the envelope of a CloudEvent 1.0, and refused when it is none. */
+    SL_FORMAT_ADDRESSED, /**< As messages, but that each has its address before it: stream, source and format are its own. */
 } sl_format_kind;
 
 typedef enum sl_format_header {
@@ -105,6 +106,7 @@ typedef struct sl_record {
     uint32_t stream;     /**< Index into the daemon's streams, for the engine. */
     sl_format format;
     uint32_t place;      /**< Of a message: its offset less its origin's `from`. */
+    uint32_t address;    /**< Offset from `raw` of what says where it belongs (messages.h); 0: its carrier does. */
     uint32_t carrier;    /**< 1 + index of the record that it is an item of; 0: it is one itself. */
     bool replay;         /**< It was in the log before. */
     uint32_t accepted;   /**< Events kept, over all batches that the record was spread on. */

@@ -169,6 +169,12 @@ typedef struct sl_config {
         int tap;          /**< "loopback", "always", "never"; resolved: */
         bool tap_open;    /**< Whether `/v1/tap` shows events. */
     } admin;
+    struct {              /**< Where requests are made durable before they are answered. */
+        char *log;        /**< As written: "journal", or "kafka://…/TOPIC". */
+        char *group;
+        bool read;        /**< This daemon is a member of the group. */
+        sl_config_kafka *kafka; /**< Brokers, the one topic, and the group; NULL: the journal. */
+    } ingest;
     struct {
         uint64_t quota, segment_size;
         bool fsync;

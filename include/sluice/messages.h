@@ -6,11 +6,14 @@
  *          Origin: u64 from, u64 to, u64 check, the partition's text. Little-endian.
  * Origin   Where the messages lie in a log of somebody else's: of what partition, from which offset to which (the next one behind the last
  *          message), and a check of the last one, by which a log that was made anew under the same name is told apart.
+ * Address  Before each message of a record of the format SL_FORMAT_ADDRESSED, as the first of its bytes: where it belongs, when that isn't
+ *          the record's to say. u8 length of the stream's name, u8 of the source's, format (3), u8 1 with a key, stream, source, key (16).
  * Place    Of a message: its offset less the origin's `from`; 0 where there is no origin.
  * Threads  Any.
  */
 #pragma once
 
+#include "sluice/batch.h"
 #include "sluice/buffer.h"
 
 #define SL_ORIGIN_TEXT_MAX 512u
@@ -45,3 +48,19 @@ size_t sl_messages_head(const uint8_t *body, size_t length, sl_messages_origin *
 size_t sl_messages_next(const uint8_t *bytes, size_t length, sl_message_item *item);
 /** Is it such a body, to its end? */
 bool sl_messages_valid(const uint8_t *body, size_t length);
+
+enum { SL_ADDRESS_KEY = 16 };
+typedef struct sl_message_address {
+    const char *stream; /**< As a request's path names it; "" leaves it to the configuration. Borrowed, no 0 at its end when it was read. */
+    const char *source;
+    uint8_t stream_length, source_length;
+    sl_format format;   /**< JSON, CLOUDEVENTS or CSV. */
+    const uint8_t *key; /**< SL_ADDRESS_KEY bytes: what comes again under the same is a repeat. NULL: none. */
+} sl_message_address;
+
+/** Begin a message by it; what it holds follows. Failures are the buffer's. */
+void sl_message_address_put(sl_buffer *out, const sl_message_address *address);
+/** @return Bytes of the address; 0: it is none. */
+size_t sl_message_address_get(const uint8_t *bytes, size_t length, sl_message_address *address);
+/** Is it a body of messages with addresses, to its end? */
+bool sl_messages_addressed(const uint8_t *body, size_t length);

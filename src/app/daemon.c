@@ -21,6 +21,7 @@
 #include "sluice/io_files.h"
 #include "sluice/kafka.h"
 #include "sluice/kafka_intake.h"
+#include "sluice/kafka_log.h"
 #include "sluice/loop.h"
 #include "sluice/message.h"
 
@@ -80,6 +81,7 @@ typedef struct daemon {
     sl_gate *gate;
     sl_sources *sources;  /**< NULL: no files are read. */
     sl_kafka_intake *kafka; /**< NULL: no topics are read. */
+    sl_kafka_log *log;    /**< NULL: the journal is. */
     asked_flush *flushes; /**< Asked again of the next engine. */
     sl_http_intake *intake;
     sl_aws_intake *aws; /**< The same port, for producers of Kinesis and Firehose. */
@@ -174,7 +176,7 @@ static void handle_admin(void *context, const sl_http_request *request) {
 static bool port_ready(void *context) {
     daemon_state *d = context;
     bool changing = d->reload_at_us != 0 && sl_gate_takes(d->gate);
-    return !d->stopping && (sl_gate_is_open(d->gate) || changing);
+    return !d->stopping && (sl_gate_is_open(d->gate) || changing) && sl_kafka_log_ready(d->log);
 }
 static void port_state(void *context, sl_buffer *out) {
     daemon_state *d = context;
@@ -375,9 +377,12 @@ static const char *stream_name(void *context, uint32_t index) {
     return index < c->stream_count ? c->streams[index].name : NULL;
 }
 
+/* Dead letters that come again, files and topics have their place in the journal, whatever the log of requests is. */
+static sl_intake *requests(const daemon_state *d) { return d->log != NULL ? sl_kafka_log_intake(d->log) : sl_gate_intake(d->gate); }
+
 static sl_status make_routes(daemon_state *d, const sl_config *c, sl_error *error) {
     const bool guarded = c->http.token_count != 0 || c->http.aws_key_count != 0;
-    const sl_aws_intake_options options = {.intake = sl_gate_intake(d->gate),
+    const sl_aws_intake_options options = {.intake = requests(d),
                                            .keys = c->http.aws_keys,
                                            .key_count = c->http.aws_key_count,
                                            .guarded = guarded,
@@ -386,11 +391,11 @@ static sl_status make_routes(daemon_state *d, const sl_config *c, sl_error *erro
                                            .any_stream = c->embedded,
                                            .clock = d->clock,
                                            .budget = &d->budget};
-    sl_http_intake *routes = sl_http_intake_create(sl_gate_intake(d->gate), (const char *const *)c->http.tokens,
+    sl_http_intake *routes = sl_http_intake_create(requests(d), (const char *const *)c->http.tokens,
                                                    c->http.token_count, guarded);
     sl_aws_intake *aws = sl_aws_intake_create(&options);
     sl_firehose_intake *firehose =
-        sl_firehose_intake_create(&(sl_firehose_intake_options){.intake = sl_gate_intake(d->gate),
+        sl_firehose_intake_create(&(sl_firehose_intake_options){.intake = requests(d),
                                                                 .tokens = (const char *const *)c->http.tokens,
                                                                 .token_count = c->http.token_count,
                                                                 .guarded = guarded,
@@ -637,9 +642,12 @@ static void poll_engine(daemon_state *d) {
 static void turn_sources(daemon_state *d) {
     const bool open = d->next == NULL && d->engine != NULL && sl_gate_is_open(d->gate);
     if (d->stopping) {
-        sl_kafka_intake_stop(d->kafka, d->engine != NULL && sl_engine_stopped(d->engine) ? d->engine : NULL);
+        const bool stopped = d->engine == NULL || sl_engine_stopped(d->engine);
+        sl_kafka_log_stop(d->log, stopped && d->engine_stopping);
+        sl_kafka_intake_stop(d->kafka, stopped ? d->engine : NULL);
         return;
     }
+    sl_kafka_log_turn(d->log);
     if (open)
         sl_sources_turn(d->sources, sl_gate_intake(d->gate));
     sl_kafka_intake_turn(d->kafka, open ? d->engine : NULL);
@@ -658,7 +666,7 @@ static void on_turn(void *context) {
     /* The last replies leave before the loop ends, as far as their readers take them. */
     if (!d->stopping || (d->engine != NULL && !sl_engine_stopped(d->engine) && !d->at_once))
         return;
-    if (!servers_open(d) && (d->at_once || d->engine == NULL || sl_kafka_intake_stopped(d->kafka)))
+    if (!servers_open(d) && (d->at_once || (sl_kafka_log_stopped(d->log) && (d->engine == NULL || sl_kafka_intake_stopped(d->kafka)))))
         sl_loop_stop(d->loop);
     else if (sl_monotonic_us() - d->stopping_at_us > LINGER_US)
         close_servers(d);
@@ -740,6 +748,15 @@ static sl_status join_groups(daemon_state *d, sl_error *error) {
     return sl_kafka_intake_create(d->config, &host, &d->kafka, error);
 }
 
+static sl_status make_log(daemon_state *d, sl_error *error) {
+    const sl_kafka_log_host host = {.loop = sl_loop_uv(d->loop),
+                                    .clock = &d->clock,
+                                    .metrics = d->metrics,
+                                    .budget = &d->budget,
+                                    .judge = sl_gate_intake(d->gate)};
+    return sl_kafka_log_create(d->config, &host, &d->log, error);
+}
+
 static sl_status start(daemon_state *d, sl_error *error) {
     const sl_config *c = d->config;
     sl_status status = lock_directory(c, error);
@@ -761,6 +778,8 @@ static sl_status start(daemon_state *d, sl_error *error) {
         status = make_engine(d, c, error);
     if (status == SL_OK)
         status = make_refresh(d, c, &d->refresh, error);
+    if (status == SL_OK)
+        status = make_log(d, error);
     if (status == SL_OK)
         status = make_routes(d, c, error);
     d->port = (sl_admin_port){.context = d,
@@ -803,6 +822,7 @@ static void finish(daemon_state *d) {
     stop_threads(d);
     sl_sources_destroy(d->sources);
     sl_kafka_intake_destroy(d->kafka);
+    sl_kafka_log_destroy(d->log);
     sl_delivery_destroy(d->delivery);
     if (d->loop != NULL)
         sl_loop_destroy(d->loop);

@@ -12,6 +12,7 @@ typedef struct check {
     const sl_config_kafka *kafka;
     const char *file;
     sl_buffer *problems;
+    bool log; /* Of requests, not a source. */
 } check;
 
 static void problem(const check *c, const char *text) {
@@ -19,7 +20,9 @@ static void problem(const check *c, const char *text) {
         sl_buffer_byte(c->problems, '\n');
     if (c->file != NULL && c->kafka->line != 0)
         sl_buffer_printf(c->problems, "%s:%u: ", c->file, c->kafka->line);
-    if (c->kafka->name != NULL)
+    if (c->log)
+        sl_buffer_printf(c->problems, "ingest.log: %s", text);
+    else if (c->kafka->name != NULL)
         sl_buffer_printf(c->problems, "source %s: %s", c->kafka->name, text);
     else
         sl_buffer_printf(c->problems, "kafka: %s", text);
@@ -58,6 +61,12 @@ static sl_status check_topic(const check *c, sl_kafka_reader *reader, const char
     sl_status status = sl_kafka_reader_topic(reader, topic, &partitions, &error);
     if (status == SL_ENOTFOUND && topic[0] == '^')
         return SL_OK; /* What a pattern finds may come later. */
+    if (status == SL_ENOTFOUND && c->log)
+        (void)sl_error_set(&error, status,
+                           "topic %.249s: it isn't there. Make it, with as many partitions as daemons will ever share it, and a retention that "
+                           "outlasts any outage: kafka-topics.sh --bootstrap-server %.200s --create --topic %.249s --partitions 12 "
+                           "--replication-factor 3 --config min.insync.replicas=2 --config retention.ms=604800000",
+                           topic, c->kafka->options.brokers, topic);
     if (status != SL_OK)
         problem(c, error.text);
     return status;
@@ -88,7 +97,9 @@ static void check_source(const check *c, sl_config_warn_fn *warn, void *context)
     options.timeout_ms = QUESTION_MS;
     sl_error text;
     if (sl_kafka_warning(&options, &text)) {
-        (void)(c->kafka->name != NULL ? sl_error_context(&text, "source %s", c->kafka->name) : sl_error_context(&text, "kafka"));
+        (void)(c->log                   ? sl_error_context(&text, "ingest.log")
+               : c->kafka->name != NULL ? sl_error_context(&text, "source %s", c->kafka->name)
+                                        : sl_error_context(&text, "kafka"));
         warn(context, text.text);
     }
     if (check_files(c))
@@ -97,7 +108,8 @@ static void check_source(const check *c, sl_config_warn_fn *warn, void *context)
 
 /* Sources that have their connection from there are asked for its sake, too. */
 static bool is_taken_over(const sl_config *config, const sl_config_kafka *section) {
-    bool taken = false;
+    const sl_config_kafka *log = config->ingest.kafka;
+    bool taken = log != NULL && strcmp(log->options.brokers, section->options.brokers) == 0;
     for (uint32_t i = 0; i < config->kafka_count; i++)
         taken = taken || strcmp(config->kafkas[i].options.brokers, section->options.brokers) == 0;
     return taken;
@@ -116,14 +128,16 @@ static void check_section(const sl_config *config, const char *file, sl_config_w
     }
     section.options.topics = topics;
     if (section.options.topic_count != 0 || !is_taken_over(config, &section))
-        check_source(&(check){&section, file, problems}, warn, context);
+        check_source(&(check){.kafka = &section, .file = file, .problems = problems}, warn, context);
     sl_free(topics);
 }
 
 bool sl_kafka_check(const sl_config *config, const char *file, sl_config_warn_fn *warn, void *context, sl_buffer *problems) {
     if (config->kafka.options.brokers != NULL)
         check_section(config, file, warn, context, problems);
+    if (config->ingest.kafka != NULL)
+        check_source(&(check){config->ingest.kafka, file, problems, true}, warn, context);
     for (uint32_t i = 0; i < config->kafka_count; i++)
-        check_source(&(check){&config->kafkas[i], file, problems}, warn, context);
+        check_source(&(check){.kafka = &config->kafkas[i], .file = file, .problems = problems}, warn, context);
     return problems->length == 0 && !problems->failed;
 }

@@ -50,6 +50,10 @@ static bool same_kafka(const sl_config *a, const sl_config *b) {
     return same;
 }
 
+static bool same_ingest(const sl_config *a, const sl_config *b) {
+    return same_text(a->ingest.log, b->ingest.log) && same_text(a->ingest.group, b->ingest.group) && a->ingest.read == b->ingest.read;
+}
+
 bool sl_reload_needs_restart(const sl_config *old, const sl_config *next, sl_buffer *out) {
     const struct {
         const char *key;
@@ -66,6 +70,7 @@ bool sl_reload_needs_restart(const sl_config *old, const sl_config *next, sl_buf
         {"http.idle_timeout", old->http.idle_timeout_us == next->http.idle_timeout_us},
         {"admin.listen", same_text(old->admin.listen, next->admin.listen)},
         {"sources.NAME.kafka", same_kafka(old, next)},
+        {"ingest", same_ingest(old, next)},
     };
     bool any = false;
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)

@@ -1,6 +1,6 @@
 #include "sluice/messages.h"
 
-enum { ORIGIN = 24, HEAD = 16 };
+enum { ORIGIN = 24, HEAD = 16, ADDRESS = 6 };
 
 static void put_u64(uint8_t *to, uint64_t value) { memcpy(to, &value, sizeof value); }
 
@@ -79,11 +79,46 @@ size_t sl_messages_next(const uint8_t *bytes, size_t length, sl_message_item *it
     return item->length <= length - HEAD ? HEAD + (size_t)item->length : 0;
 }
 
-bool sl_messages_valid(const uint8_t *body, size_t length) {
+void sl_message_address_put(sl_buffer *out, const sl_message_address *a) {
+    const uint8_t head[ADDRESS] = {a->stream_length,    a->source_length,    a->format.kind,
+                                   a->format.header, a->format.delimiter, a->key != NULL};
+    sl_buffer_append(out, head, sizeof head);
+    sl_buffer_append(out, a->stream, a->stream_length);
+    sl_buffer_append(out, a->source, a->source_length);
+    if (a->key != NULL)
+        sl_buffer_append(out, a->key, SL_ADDRESS_KEY);
+}
+
+size_t sl_message_address_get(const uint8_t *bytes, size_t length, sl_message_address *a) {
+    *a = (sl_message_address){.stream = "", .source = ""};
+    if (length < ADDRESS || bytes[5] > 1)
+        return 0;
+    const uint8_t kind = bytes[2];
+    const size_t whole = (size_t)ADDRESS + bytes[0] + bytes[1] + (bytes[5] != 0 ? SL_ADDRESS_KEY : 0u);
+    if (whole > length || (kind != SL_FORMAT_JSON && kind != SL_FORMAT_CSV && kind != SL_FORMAT_CLOUDEVENTS))
+        return 0;
+    a->stream_length = bytes[0];
+    a->source_length = bytes[1];
+    a->format = (sl_format){kind, bytes[3], bytes[4]};
+    a->stream = (const char *)bytes + ADDRESS;
+    a->source = a->stream + a->stream_length;
+    a->key = bytes[5] != 0 ? (const uint8_t *)a->source + a->source_length : NULL;
+    return whole;
+}
+
+static bool valid(const uint8_t *body, size_t length, bool addressed) {
     sl_messages_origin origin;
     sl_message_item item;
+    sl_message_address address;
     size_t at = sl_messages_head(body, length, &origin), n = at;
-    for (; at < length && n != 0; at += n)
+    for (; at < length && n != 0; at += n) {
         n = sl_messages_next(body + at, length - at, &item);
+        if (n != 0 && addressed && sl_message_address_get(item.bytes, item.length, &address) == 0)
+            n = 0;
+    }
     return n != 0 && at == length;
 }
+
+bool sl_messages_valid(const uint8_t *body, size_t length) { return valid(body, length, false); }
+
+bool sl_messages_addressed(const uint8_t *body, size_t length) { return valid(body, length, true); }

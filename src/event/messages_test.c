@@ -94,12 +94,63 @@ static void without_memory_nothing_is_added(void **state) {
     sl_buffer_fini(&body);
 }
 
+static void an_address_says_where_a_message_belongs(void **state) {
+    (void)state;
+    const uint8_t key[SL_ADDRESS_KEY] = "0123456789abcdef";
+    const sl_message_address put = {.stream = "clicks",
+                                    .stream_length = 6,
+                                    .source = "http",
+                                    .source_length = 4,
+                                    .format = {SL_FORMAT_CSV, SL_HEADER_PRESENT, ';'},
+                                    .key = key};
+    for (int keyed = 0; keyed < 2; keyed++) {
+        sl_message_address given = put, got;
+        given.key = keyed ? key : NULL;
+        sl_buffer out = SL_BUFFER_EMPTY;
+        sl_message_address_put(&out, &given);
+        const size_t length = out.length;
+        sl_buffer_text(&out, "a;b");
+        assert_int_equal(sl_message_address_get(out.bytes, out.length, &got), length);
+        assert_int_equal(got.stream_length, 6);
+        assert_memory_equal(got.stream, "clicks", 6);
+        assert_int_equal(got.source_length, 4);
+        assert_memory_equal(got.source, "http", 4);
+        assert_memory_equal(&got.format, &put.format, sizeof put.format);
+        assert_int_equal(got.key != NULL, keyed);
+        if (keyed)
+            assert_memory_equal(got.key, key, sizeof key);
+        for (size_t n = 0; n < length; n++)
+            assert_int_equal(sl_message_address_get(out.bytes, n, &got), 0);
+        out.bytes[2] = SL_FORMAT_MESSAGES;
+        assert_int_equal(sl_message_address_get(out.bytes, out.length, &got), 0);
+        sl_buffer_fini(&out);
+    }
+}
+
+static void messages_with_addresses_are_told_from_those_without(void **state) {
+    (void)state;
+    const sl_message_address nowhere = {.stream = "", .source = ""};
+    sl_buffer bytes = SL_BUFFER_EMPTY, body = SL_BUFFER_EMPTY;
+    sl_message_address_put(&bytes, &nowhere);
+    sl_messages_begin(&body, NULL);
+    assert_true(sl_messages_addressed(body.bytes, body.length));
+    assert_true(sl_messages_add(&body, &(sl_message_item){.bytes = bytes.bytes, .length = (uint32_t)bytes.length}));
+    assert_true(sl_messages_addressed(body.bytes, body.length));
+    assert_true(sl_messages_add(&body, &(sl_message_item){.bytes = (const uint8_t *)"{}", .length = 2}));
+    assert_true(sl_messages_valid(body.bytes, body.length));
+    assert_false(sl_messages_addressed(body.bytes, body.length));
+    sl_buffer_fini(&bytes);
+    sl_buffer_fini(&body);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_are_read_as_they_were_put),
         cmocka_unit_test(an_origin_says_where_they_come_from),
         cmocka_unit_test(a_body_that_is_cut_anywhere_but_between_messages_is_refused),
         cmocka_unit_test(without_memory_nothing_is_added),
+        cmocka_unit_test(an_address_says_where_a_message_belongs),
+        cmocka_unit_test(messages_with_addresses_are_told_from_those_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

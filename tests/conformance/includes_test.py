@@ -49,7 +49,7 @@ OWNERS = {
     "io/aws": "aws",
     "io/kafka": "kafka",
     "admin": "admin",
-    "app": "audit audit_remote daemon replay config data engine generate intake kafka_intake target trial watch",
+    "app": "audit audit_remote daemon replay config data engine generate intake kafka_intake kafka_log target trial watch",
 }
 OWNER = {name + ".h": folder for folder, names in OWNERS.items() for name in names.split()}
 

@@ -10,6 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sl_buffer again = SL_BUFFER_EMPTY;
     sl_messages_origin origin;
     sl_message_item item;
+    sl_message_address address;
     size_t at = sl_messages_head(data, size, &origin);
     if (at == 0) {
         if (sl_messages_valid(data, size))
@@ -17,9 +18,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     }
     sl_messages_begin(&again, &origin);
-    for (size_t n; (n = sl_messages_next(data + at, size - at, &item)) != 0; at += n)
+    for (size_t n; (n = sl_messages_next(data + at, size - at, &item)) != 0; at += n) {
         if (!sl_messages_add(&again, &item))
             break;
+        sl_buffer head = SL_BUFFER_EMPTY;
+        const size_t length = sl_message_address_get(item.bytes, item.length, &address);
+        sl_message_address_put(&head, &address);
+        if (length != 0 && !head.failed && (head.length != length || memcmp(head.bytes, item.bytes, length) != 0))
+            __builtin_trap();
+        sl_buffer_fini(&head);
+    }
     if (!again.failed && (again.length != at || memcmp(again.bytes, data, at) != 0))
         __builtin_trap();
     if (!again.failed && sl_messages_valid(data, size) != (at == size))

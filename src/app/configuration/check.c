@@ -97,6 +97,7 @@ void sl_loader_check_root(sl_loader *l) {
     sl_loader_check_s3_section(l);
     sl_loader_check_warehouse(l);
     sl_loader_check_brokers(l);
+    sl_loader_check_ingest(l);
     if (!c->admin.listen)
         c->admin.listen = sl_address_is_loopback(c->http.listen)
                               ? c->http.listen

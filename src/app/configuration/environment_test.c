@@ -88,7 +88,9 @@ static void a_mistake_in_a_variable_is_reported_under_its_name(void **state) {
          "SLUICE_KAFKA_GROUP: source kafka: needs topics (SLUICE_KAFKA_TOPICS)"},
         {"SLUICE_KAFKA_TLS=true", "SLUICE_KAFKA_TLS: kafka: needs brokers, such as broker:9092 (SLUICE_KAFKA_BROKERS)"},
         {"SLUICE_INGEST_LOG=kafka://x",
-         "SLUICE_INGEST_LOG: this build doesn't have a Kafka topic as its log yet"},
+         "SLUICE_INGEST_LOG: ingest.log: needs a topic, of up to 249 letters, digits, '.', '_' and '-', behind the brokers: "
+         "kafka://HOST:PORT/TOPIC"},
+        {"SLUICE_INGEST_LOG=file", "SLUICE_INGEST_LOG: ingest.log: expected journal, or kafka://HOST:PORT/TOPIC"},
         {"SLUICE_SCHEMA=/nowhere.json",
          "SLUICE_SCHEMA: schema: cannot read '/nowhere.json': No such "
          "file or directory"},

@@ -53,7 +53,7 @@ void sl_loader_properties(sl_loader *l, const sl_parameter *p, const sl_node *no
 /* ---- brokers and topics ---- */
 
 /** "host", "host:9092", "[::1]:9092". */
-static bool is_broker(const char *text, size_t length) {
+bool sl_loader_is_broker(const char *text, size_t length) {
     const char *end = text + length, *host_end = text;
     if (length && *text == '[') {
         host_end += 1 + strspn(text + 1, "0123456789abcdefABCDEF:.%");
@@ -87,7 +87,7 @@ static void join_brokers(sl_loader *l, sl_config_kafka *k, const sl_node *node) 
             size_t length = strcspn(at, ","), begin = strspn(at, " "), end = length;
             while (end > begin && at[end - 1] == ' ')
                 end--;
-            if (begin >= end || !is_broker(at + begin, end - begin)) {
+            if (begin >= end || !sl_loader_is_broker(at + begin, end - begin)) {
                 sl_problem_add(&l->problems, entry_of(sl_yaml_child(node, "brokers"), i), false, SL_EINVAL,
                                "%s: brokers: '%.100s': expected HOST:PORT, several separated by commas or as a list", name_of(l, k),
                                k->brokers[i]);
@@ -117,7 +117,7 @@ static const char *pattern_problem(const char *pattern) {
 }
 
 /** Kafka's own rule: org.apache.kafka.common.internals.Topic. */
-static bool is_topic(const char *name) {
+bool sl_loader_is_topic(const char *name) {
     size_t length = strlen(name);
     return length && length <= TOPIC_LONGEST && strspn(name, ALPHANUMERICS "._-") == length && strcmp(name, ".") && strcmp(name, "..");
 }
@@ -129,7 +129,7 @@ static void check_topics(sl_loader *l, const sl_config_kafka *k, const sl_node *
         const char *wrong = *topic == '^' ? pattern_problem(topic) : NULL;
         if (wrong)
             sl_problem_add(&l->problems, at, false, SL_EINVAL, "source %s: topics: '%.100s' %s", k->name, topic, wrong);
-        else if (*topic != '^' && !is_topic(topic))
+        else if (*topic != '^' && !sl_loader_is_topic(topic))
             sl_problem_add(&l->problems, at, false, SL_EINVAL,
                            "source %s: topics: '%.100s' is no topic's name, which is up to 249 letters, digits, '.', '_' and '-'; several "
                            "are a list, and a pattern begins with '^' (^orders-.*)",
@@ -220,14 +220,19 @@ static void check_metadata(sl_loader *l, const sl_config_kafka *k, const sl_node
 }
 
 /* It is part of the names that the log gives to partitions (SL_ORIGIN_TEXT_MAX), one on a line. */
-static void check_group(sl_loader *l, const sl_config_kafka *k, const sl_node *node) {
+const char *sl_loader_group_problem(const char *group) {
     enum { MOST = 180 };
-    bool good = strlen(k->options.group) <= MOST;
-    for (const char *c = k->options.group; *c != 0; c++)
+    bool good = *group && strlen(group) <= MOST;
+    for (const char *c = group; *c != 0; c++)
         good = good && (unsigned char)*c >= ' ' && *c != 127;
-    if (!good)
-        sl_problem_add(&l->problems, sl_yaml_child(node, "group"), false, SL_EINVAL,
-                       "source %s: group: a name has at most %d bytes and no control characters", k->name, MOST);
+    static_assert(MOST == 180, "as the text says");
+    return good ? NULL : "a name has at most 180 bytes and no control characters";
+}
+
+static void check_group(sl_loader *l, const sl_config_kafka *k, const sl_node *node) {
+    const char *wrong = sl_loader_group_problem(k->options.group);
+    if (wrong)
+        sl_problem_add(&l->problems, sl_yaml_child(node, "group"), false, SL_EINVAL, "source %s: group: %s", k->name, wrong);
 }
 
 void sl_loader_check_kafka(sl_loader *l, sl_config_kafka *k, const sl_node *source) {
@@ -264,7 +269,7 @@ static void check_written(sl_loader *l, const sl_config_stream *stream, const sl
         sl_problem_add(&l->problems, section, true, SL_EINVAL, "stream %s: %s: needs %s, the name of a topic", stream->name, name, key);
         return;
     }
-    if (!is_topic(topic))
+    if (!sl_loader_is_topic(topic))
         sl_problem_add(&l->problems, at, false, SL_EINVAL,
                        "stream %s: %s.%s: '%.100s' is no topic's name, which is up to 249 letters, digits, '.', '_' and '-'", stream->name, name,
                        key, topic);
@@ -311,7 +316,7 @@ static bool has_topics(const sl_loader *l) {
 }
 
 void sl_loader_check_use(sl_loader *l) {
-    if (l->warn && l->config->kafka.broker_count && !has_sources(l) && !has_topics(l))
+    if (l->warn && l->config->kafka.broker_count && !has_sources(l) && !has_topics(l) && !l->config->ingest.kafka)
         l->warn(l->context, "kafka: nothing here is read from topics or written to them: a source needs topics (SLUICE_KAFKA_TOPICS)");
 }
 

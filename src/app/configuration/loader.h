@@ -94,6 +94,10 @@ void sl_loader_check_kafka(sl_loader *l, sl_config_kafka *kafka, const sl_node *
 /** The topics that a stream is written to. */
 void sl_loader_check_topics(sl_loader *l, const sl_config_stream *stream, const sl_node *node);
 void sl_loader_check_brokers(sl_loader *l); /**< The section `kafka`. */
+void sl_loader_check_ingest(sl_loader *l);  /**< Behind it: the log. */
+bool sl_loader_is_broker(const char *text, size_t length);
+bool sl_loader_is_topic(const char *name);
+const char *sl_loader_group_problem(const char *group); /**< NULL: it can be a consumer group. */
 void sl_loader_check_use(sl_loader *l);     /**< Whether there is any of it. */
 /** Before expansion: what the source's `kafka` doesn't say is the section's. */
 void sl_loader_inherit_kafka(sl_loader *l, sl_node *source);

@@ -143,6 +143,13 @@ const sl_parameter sl_parameters[] = {
      "Whether `/v1/tap` (`sluice tap`) shows events, also as they are before `redact` and `hash`: `loopback` while "
      "`admin.listen` is."},
 
+    {"ingest.log", SL_PARAMETER_TEXT, ROOT(ingest.log), 0, "journal", NULL, 0, 0, NULL,
+     "Where requests are made durable before they are answered: the `journal` in `data_dir`, or `kafka://HOST:PORT[,HOST:PORT]/TOPIC`, which all "
+     "daemons of the group share. `kafka:///TOPIC`: with the brokers of `kafka`. Login, TLS and properties are those of `kafka`, too."},
+    {"ingest.group", SL_PARAMETER_TEXT, ROOT(ingest.group), 0, "sluice", NULL, 0, 0, NULL,
+     "Consumer group by which daemons share the partitions of `ingest.log`."},
+    {"ingest.read", SL_PARAMETER_BOOL, ROOT(ingest.read), 0, "true", NULL, 0, 0, NULL,
+     "`false`: this daemon writes requests to the topic of `ingest.log`, and leaves it to others to read it."},
     {"journal.quota", SL_PARAMETER_SIZE, ROOT(journal.quota), 0, "10GiB", NULL, MIB(4),
      GIB(1048576), NULL,
      "Disk for events that are acknowledged and not yet delivered. When it is used up, "
@@ -458,7 +465,6 @@ const size_t sl_parameter_count = sizeof sl_parameters / sizeof *sl_parameters;
 const sl_later sl_later_keys[] = {
     {"sources.NAME.kinesis", "Kinesis sources", false},
     {"alerts", "alerts", false},
-    {"ingest", "a Kafka topic as its log", true},
     {"journal.compression", "a compressed journal", true},
     {"windows.NAME.final", "final rows", false},
 };

@@ -90,7 +90,7 @@ static bool add_pass(task *t, const table *of, uint32_t carrier, uint64_t below)
 static bool ticket_record(sl_engine *e, task *t, table *b, uint32_t record) {
     const sl_journal_record *r = &t->group->records[record];
     sl_messages_origin o;
-    if (r->damaged || r->format.kind != SL_FORMAT_MESSAGES ||
+    if (r->damaged || !items_are_messages(r->format) ||
         sl_messages_head(t->group->bytes + r->body, r->length, &o) == 0 || o.length == 0)
         return true;
     claim *c = claim_of(e, b, o.partition, o.length);
@@ -108,7 +108,8 @@ static bool ticket_record(sl_engine *e, task *t, table *b, uint32_t record) {
 static bool ticket_table(sl_engine *e, task *t, table *b) {
     for (uint32_t i = 0; i < t->group->count; i++) {
         const uint32_t goes = t->records[i].stream;
-        if ((goes == ROUTED || goes == b->of->index) && !ticket_record(e, t, b, i))
+        const bool any = goes == ROUTED || t->records[i].format.kind == SL_FORMAT_ADDRESSED;
+        if ((any || goes == b->of->index) && !ticket_record(e, t, b, i))
             return false;
     }
     return true;

@@ -775,11 +775,15 @@ sl_status dedupe_note(storage_actor *a, cut *c, sl_error *error);
 void dedupe_end_cut(sl_engine *e, cut *c, bool committed);
 
 /* items.c: records that carry others */
+bool items_are_messages(sl_format format);
 bool items_carried(sl_format format); /**< Whether a record of this format is such a one. */
 bool items_valid(const sl_engine *e, sl_format format, const uint8_t *body, size_t length);
 void items_count(task *t); /**< Sets item_count and `replays`. */
-void items_spread(sl_engine *e, task *t); /**< Items as records behind the group's own. */
+bool items_spread(sl_engine *e, task *t); /**< Items as records behind the group's own. @return false: no memory. */
 void items_add_up(task *t); /**< What became of messages, for the record that carries them. */
+void items_count_bytes(const sl_engine *e, const task *t); /**< Of messages with addresses, for their streams. */
+/** Where a message says it belongs. @return false: it doesn't. */
+bool items_address(const task *t, const sl_record *record, sl_message_address *out);
 uint32_t items_index(const task *t, uint32_t record); /**< Place of an item among its carrier's. */
 
 /* origins.c: how far the log has what other logs' partitions hold */
@@ -850,6 +854,8 @@ task *task_get(sl_engine *e);
 void task_free(sl_engine *e, task *t);
 void task_release(sl_engine *e, task *t); /**< Back to its worker (batches), then free. */
 bool sequence_poll(sl_engine *e);
+/** Which stream takes a record of the task, whose source is set, in which shape. @return false: no memory. */
+bool sequence_place(sl_engine *e, task *t, uint32_t record, const char *stream, size_t length);
 void task_use(task *t, shape *s);
 /** Have a group judged, without the log. @return SL_OK: it will be answered; SL_ENOMEM: the task is still the caller's. */
 sl_status sequence_dry_run(sl_engine *e, task *t);

@@ -2,15 +2,20 @@
  * behind the loop, and lies in task.records behind the group's own; what carries it is passed over. */
 #include "internal.h"
 
-bool items_carried(sl_format format) { return format.kind == SL_FORMAT_REPLAY || format.kind == SL_FORMAT_MESSAGES; }
+bool items_are_messages(sl_format format) { return format.kind == SL_FORMAT_MESSAGES || format.kind == SL_FORMAT_ADDRESSED; }
+
+bool items_carried(sl_format format) { return format.kind == SL_FORMAT_REPLAY || items_are_messages(format); }
 
 bool items_valid(const sl_engine *e, sl_format format, const uint8_t *body, size_t length) {
-    return format.kind == SL_FORMAT_REPLAY ? replays_valid(e, body, length) : sl_messages_valid(body, length);
+    return format.kind == SL_FORMAT_REPLAY      ? replays_valid(e, body, length)
+           : format.kind == SL_FORMAT_ADDRESSED ? sl_messages_addressed(body, length)
+                                                : sl_messages_valid(body, length);
 }
 
-typedef void item_fn(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, uint32_t place);
+/** @return false: no memory. */
+typedef bool item_fn(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, uint32_t place);
 
-/* A message as if it were an event that comes again: without a place of its own, or a source. */
+/* A message as if it were an event that comes again: without a place of its own, or a source. Of one with an address `bytes` begins there. */
 static size_t next_message(const task *t, const sl_journal_record *r, size_t at, sl_replay_item *item, uint32_t *place) {
     sl_message_item found;
     const size_t bytes = sl_messages_next(t->group->bytes + r->body + at, r->length - at, &found);
@@ -23,59 +28,70 @@ static size_t next_message(const task *t, const sl_journal_record *r, size_t at,
     return bytes;
 }
 
-static void each_item(sl_engine *e, task *t, item_fn *do_it) {
+static bool each_item(sl_engine *e, task *t, item_fn *do_it) {
     sl_replay_item item;
     sl_messages_origin from;
     uint32_t place = 0;
     for (uint32_t i = 0; i < t->group->count; i++) {
         const sl_journal_record *r = &t->group->records[i];
         const uint8_t *body = t->group->bytes + r->body;
-        const bool messages = r->format.kind == SL_FORMAT_MESSAGES;
+        const bool messages = items_are_messages(r->format);
         if (r->damaged || !items_carried(r->format))
             continue;
         size_t at = messages ? sl_messages_head(body, r->length, &from) : 0;
         if (messages && at == 0)
             continue;
         for (size_t n; (n = messages ? next_message(t, r, at, &item, &place) : sl_replay_get(body + at, r->length - at, &item)) != 0; at += n)
-            do_it(e, t, i, &item, place);
+            if (!do_it(e, t, i, &item, place))
+                return false;
     }
+    return true;
 }
 
-static void count(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, uint32_t place) {
+static bool count(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, uint32_t place) {
     (void)e;
     (void)item;
     (void)place;
     t->item_count++;
     t->replays = t->replays || t->group->records[carrier].format.kind == SL_FORMAT_REPLAY;
+    return true;
 }
 
 void items_count(task *t) {
     t->item_count = 0;
     t->replays = false;
-    each_item(NULL, t, count);
+    (void)each_item(NULL, t, count);
 }
 
-static void spread(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, uint32_t place) {
-    const uint32_t begin = (uint32_t)(item->bytes - t->group->bytes);
+static bool spread(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, uint32_t place) {
+    const sl_format format = t->group->records[carrier].format;
+    const bool replay = format.kind == SL_FORMAT_REPLAY;
+    sl_message_address address = {0};
+    const size_t head = format.kind == SL_FORMAT_ADDRESSED ? sl_message_address_get(item->bytes, item->length, &address) : 0;
+    const uint32_t at = (uint32_t)(item->bytes - t->group->bytes), begin = at + (uint32_t)head, record = t->record_count;
     const uint64_t logged = t->group->offset + begin;
-    const bool replay = t->group->records[carrier].format.kind == SL_FORMAT_REPLAY;
-    t->shapes[t->record_count] = t->shapes[carrier];
+    const uint32_t source = replay      ? source_index(e, item->source, item->source_length)
+                            : head != 0 ? source_index(e, address.source, address.source_length)
+                                        : t->records[carrier].source;
+    t->shapes[record] = t->shapes[carrier];
     t->records[t->record_count++] = (sl_record){
         .position = replay ? item->position : logged,
         .logged = logged,
         .body = begin,
-        .length = item->length,
+        .length = item->length - (uint32_t)head,
         .arrival_us = item->arrival_us,
-        .source = replay ? source_index(e, item->source, item->source_length) : t->records[carrier].source,
+        .source = source,
         .stream = t->records[carrier].stream,
-        .format = item->format,
+        .format = head != 0 ? address.format : item->format,
         .place = place,
+        .address = head != 0 ? at : 0,
         .carrier = carrier + 1,
         .replay = replay,
     };
+    return head == 0 || sequence_place(e, t, record, address.stream, address.stream_length);
 }
 
-void items_spread(sl_engine *e, task *t) { each_item(e, t, spread); }
+bool items_spread(sl_engine *e, task *t) { return each_item(e, t, spread); }
 
 void items_add_up(task *t) {
     for (uint32_t i = t->group->count; i < t->record_count; i++) {
@@ -85,6 +101,17 @@ void items_add_up(task *t) {
         t->records[item->carrier - 1].accepted += item->accepted;
         t->records[item->carrier - 1].rejected += item->rejected;
     }
+}
+
+void items_count_bytes(const sl_engine *e, const task *t) {
+    for (uint32_t i = t->group->count; i < t->record_count; i++)
+        if (t->records[i].address != 0 && t->records[i].stream != ROUTED)
+            sl_metric_add(e->streams[t->records[i].stream]->bytes, t->records[i].length);
+}
+
+bool items_address(const task *t, const sl_record *record, sl_message_address *out) {
+    const uint8_t *at = t->group->bytes + record->address;
+    return record->address != 0 && sl_message_address_get(at, record->body - record->address, out) != 0;
 }
 
 uint32_t items_index(const task *t, uint32_t record) {

@@ -339,7 +339,9 @@ static sl_status submit_keyed(sl_engine *e, const sl_intake_request *r) {
 }
 
 static sl_status judge_for_other(sl_engine *e, const sl_intake_request *r) {
-    if (r->format.kind == SL_FORMAT_REPLAY || (items_carried(r->format) && !items_valid(e, r->format, r->body, r->length)))
+    if (r->length > e->config->http.max_body && !items_are_messages(r->format))
+        return SL_ELIMIT;
+    if (r->format.kind == SL_FORMAT_REPLAY || r->format.kind == SL_FORMAT_ADDRESSED || (items_carried(r->format) && !items_valid(e, r->format, r->body, r->length)))
         return SL_EINVAL;
     sl_intake_request known = *r;
     known.key_length = 0;
@@ -351,7 +353,7 @@ sl_status intake_submit(sl_intake *intake, const sl_intake_request *r) {
     sl_engine *e = (sl_engine *)(void *)((char *)intake - offsetof(sl_engine, intake));
     if (e->stopping || !sl_engine_ready(e))
         return SL_ENOMEM;
-    if (r->length > e->config->http.max_body && r->format.kind != SL_FORMAT_MESSAGES)
+    if (r->length > e->config->http.max_body && !items_are_messages(r->format))
         return SL_ELIMIT;
     if (r->judge_only)
         return judge_for_other(e, r);
@@ -361,7 +363,7 @@ sl_status intake_submit(sl_intake *intake, const sl_intake_request *r) {
         return SL_ENOSPC;
     if (items_carried(r->format) && !items_valid(e, r->format, r->body, r->length))
         return SL_EINVAL;
-    if (r->format.kind == SL_FORMAT_MESSAGES && !origins_expect(e, r->body, r->length))
+    if (items_are_messages(r->format) && !origins_expect(e, r->body, r->length))
         return SL_ENOMEM;
     sl_intake_request known = *r;
     known.format = format_of(e, r);
@@ -428,7 +430,7 @@ static void count_reply(sl_engine *e, const sl_record *record) {
     sl_metric_add(e->metric_accepted, record->accepted);
     sl_metric_add(e->metric_rejected, record->rejected);
     sl_metric_add(e->metric_requests, 1);
-    if (record->stream != ROUTED)
+    if (record->stream != ROUTED && record->format.kind != SL_FORMAT_ADDRESSED)
         sl_metric_add(e->streams[record->stream]->bytes, record->length);
 }
 
@@ -466,6 +468,8 @@ void reply_task(sl_engine *e, task *t) {
         else
             r->done(r->token, &reply);
     }
+    if (t->status == SL_OK && !t->dry_run)
+        items_count_bytes(e, t);
     for (uint32_t i = 0; i < t->part_count && t->status == SL_OK && !t->dry_run; i++)
         if (t->parts[i].routed_bytes != 0)
             sl_metric_add(t->parts[i].shape->of->bytes, (int64_t)t->parts[i].routed_bytes);

@@ -48,7 +48,7 @@ bool origins_note(sl_engine *e, const sl_group *group) {
     for (uint32_t i = 0; i < group->count; i++) {
         const sl_journal_record *r = &group->records[i];
         sl_messages_origin o;
-        if (r->damaged || r->format.kind != SL_FORMAT_MESSAGES ||
+        if (r->damaged || !items_are_messages(r->format) ||
             sl_messages_head(group->bytes + r->body, r->length, &o) == 0 || o.length == 0)
             continue;
         origin *of = find_or_add(e, o.partition, o.length);

@@ -106,24 +106,32 @@ static bool task_grow(task *t, uint32_t count) {
     return true;
 }
 
+bool sequence_place(sl_engine *e, task *t, uint32_t record, const char *name, size_t length) {
+    /* A new stream begins at what isn't ticketed yet, not at this group: after a restart the log may hold
+     * records of it that are still to be read again. */
+    const char *source = e->sources[t->records[record].source];
+    const bool shared = length == 0 && route_asks(e, source);
+    stream *s = shared ? e->unrouted : stream_route(e, name, length, source, e->position);
+    if (s == NULL)
+        return false;
+    t->records[record].stream = s->index;
+    t->shapes[record] = s->current;
+    task_use(t, s->current);
+    if (shared)
+        route_share(e, t, record);
+    return true;
+}
+
 /* Which stream takes each record, in which shape. */
 static bool route(sl_engine *e, task *t) {
     items_count(t);
     if (!task_grow(t, t->group->count + t->item_count))
         return false;
     data_assign(e, t);
-    /* A new stream begins at what isn't ticketed yet, not at this group: after a restart the log may hold
-     * records of it that are still to be read again. */
-    uint64_t position = e->position;
     const char *bytes = (const char *)t->group->bytes;
     for (uint32_t i = 0; i < t->group->count; i++) {
         const sl_journal_record *r = &t->group->records[i];
         uint32_t source = source_index(e, bytes + r->source, r->source_length);
-        bool shared = r->stream_length == 0 && !r->damaged && route_asks(e, e->sources[source]);
-        stream *s = r->damaged || shared ? e->unrouted
-                                         : stream_route(e, bytes + r->stream, r->stream_length, e->sources[source], position);
-        if (s == NULL)
-            return false;
         t->records[i] = (sl_record){
             .position = t->group->offset + r->body,
             .logged = t->group->offset + r->body,
@@ -131,18 +139,18 @@ static bool route(sl_engine *e, task *t) {
             .length = r->length,
             .arrival_us = r->arrival_us,
             .source = source,
-            .stream = s->index,
+            .stream = e->unrouted->index,
             .format = r->format,
         };
-        t->shapes[i] = s->current;
-        task_use(t, s->current);
-        if (shared)
-            route_share(e, t, i);
+        t->shapes[i] = e->unrouted->current;
+        task_use(t, e->unrouted->current);
+        /* What is damaged, or belongs where its messages say, is nobody's. */
+        if (!r->damaged && r->format.kind != SL_FORMAT_ADDRESSED &&
+            !sequence_place(e, t, i, bytes + r->stream, r->stream_length))
+            return false;
     }
     t->record_count = t->group->count;
-    if (t->item_count != 0)
-        items_spread(e, t);
-    return true;
+    return t->item_count == 0 || items_spread(e, t);
 }
 
 static void send_decode(sl_engine *e, task *t) {

@@ -79,7 +79,10 @@ static void letter(worker *w, const task *t, const part *p, const sl_reject *r, 
     letter_int(b, f++, row, record->arrival_us);
     letter_text(b, f++, row, source, strlen(source));
     const sl_journal_record *brought = &t->group->records[record->carrier != 0 ? record->carrier - 1 : r->record];
-    letter_text(b, f++, row, t->group->bytes + brought->stream, brought->stream_length);
+    sl_message_address address;
+    const bool own = items_address(t, record, &address);
+    letter_text(b, f++, row, own ? (const uint8_t *)address.stream : t->group->bytes + brought->stream,
+                own ? address.stream_length : brought->stream_length);
     letter_format(p, r, b, f, row);
 }
 

@@ -121,10 +121,13 @@ static sl_status make_room(const worker *w, worker_table *wt) {
 static sl_status write_record(const worker *w, sl_ndjson_writer *writer, const task *t, uint32_t i) {
     const sl_record *r = &t->records[i];
     const char *source = w->engine->sources[r->source];
+    sl_message_address address;
+    const bool own = items_address(t, r, &address);
     const sl_ndjson_mark mark = {.arrival_us = r->arrival_us,
                                  .source = source,
                                  .source_length = strlen(source),
-                                 .named = t->group->records[r->carrier != 0 ? r->carrier - 1 : i].stream_length != 0,
+                                 .named = own ? address.stream_length != 0
+                                              : t->group->records[r->carrier != 0 ? r->carrier - 1 : i].stream_length != 0,
                                  .format = r->format};
     return sl_ndjson_write(writer, t->group->bytes + r->body, r->length, &mark);
 }

@@ -461,6 +461,7 @@ void sl_kafka_intake_destroy(sl_kafka_intake *k) {
         sl_free(s->group);
         sl_free(s->stream);
         sl_free(s->member);
+        sl_buffer_fini(&s->scratch);
     }
     if (k != NULL) {
         sl_free(k->sources);
@@ -488,6 +489,8 @@ static void metrics(source *s) {
 
 void sl_kafka_intake_use(sl_kafka_intake *k, const sl_config *c) {
     for (uint32_t i = 0; k != NULL && i < k->count; i++) {
+        if (k->sources[i].addressed)
+            continue;
         char *stream = sl_strdup(sl_config_taker_name(c, k->sources[i].name));
         if (stream == NULL)
             continue; /* The old name, until the next reload. */
@@ -527,11 +530,17 @@ static sl_status join(source *s, const sl_config_kafka *from, sl_error *error) {
     return status == SL_OK ? SL_OK : sl_error_context(error, "source %s", from->name);
 }
 
+static const sl_config_kafka *log_of(const sl_config *c) { return c->ingest.read ? c->ingest.kafka : NULL; }
+
+/* The configured ones, and the log that is a topic. */
+static uint32_t sources_of(const sl_config *c) { return c->kafka_count + (log_of(c) != NULL); }
+
 static sl_status start_one(source *s, const sl_config *c, const sl_config_kafka *from, sl_error *error) {
-    const uint64_t share = c->memory / 8 / c->kafka_count;
+    const uint64_t share = c->memory / 8 / sources_of(c);
+    s->addressed = from == log_of(c);
     s->name = sl_strdup(from->name);
     s->group = sl_strdup(from->options.group);
-    s->stream = sl_strdup(sl_config_taker_name(c, from->name));
+    s->stream = sl_strdup(s->addressed ? "" : sl_config_taker_name(c, from->name));
     s->member = from->metadata != NULL ? sl_strdup(from->metadata) : NULL;
     s->latest = from->latest;
     if (s->name == NULL || s->group == NULL || s->stream == NULL || (from->metadata != NULL && s->member == NULL))
@@ -544,10 +553,10 @@ static sl_status start_one(source *s, const sl_config *c, const sl_config_kafka 
 
 sl_status sl_kafka_intake_create(const sl_config *c, const sl_kafka_host *host, sl_kafka_intake **out, sl_error *error) {
     *out = NULL;
-    if (c->kafka_count == 0)
+    if (sources_of(c) == 0)
         return SL_OK;
     sl_kafka_intake *k = sl_calloc(1, sizeof *k);
-    if (k == NULL || (k->sources = sl_calloc(c->kafka_count, sizeof *k->sources)) == NULL ||
+    if (k == NULL || (k->sources = sl_calloc(sources_of(c), sizeof *k->sources)) == NULL ||
         (k->identity = sl_strdup(host->identity)) == NULL) {
         sl_kafka_intake_destroy(k);
         return sl_error_set(error, SL_ENOMEM, "out of memory");
@@ -555,10 +564,10 @@ sl_status sl_kafka_intake_create(const sl_config *c, const sl_kafka_host *host, 
     k->host = *host;
     k->memory = c->memory;
     sl_status status = SL_OK;
-    for (uint32_t i = 0; i < c->kafka_count && status == SL_OK; i++) {
+    for (uint32_t i = 0; i < sources_of(c) && status == SL_OK; i++) {
         k->sources[i].of = k;
         k->count++;
-        status = start_one(&k->sources[i], c, &c->kafkas[i], error);
+        status = start_one(&k->sources[i], c, i < c->kafka_count ? &c->kafkas[i] : log_of(c), error);
     }
     *out = k; /* What has joined must leave: stop, then destroy. */
     return status;

@@ -87,14 +87,21 @@ static bool add_value(partition *p, const sl_kafka_message *m) {
                             .length = m->value_length,
                             .place = (uint32_t)(m->offset - p->filling_from),
                             .arrival_us = m->time_kind != SL_KAFKA_NO_TIME ? m->time_us : 0};
-    if (p->of->member == NULL)
+    if (p->of->member == NULL && !p->of->addressed)
         return sl_messages_add(&p->filling, &item);
-    sl_buffer text = SL_BUFFER_EMPTY;
-    bool good = message_with_metadata(p, m, &text);
-    item.bytes = text.bytes;
-    item.length = (uint32_t)text.length;
-    good = good && sl_messages_add(&p->filling, &item);
-    sl_buffer_fini(&text);
+    sl_buffer *text = &p->of->scratch;
+    sl_buffer_clear(text);
+    if (p->of->addressed) {
+        address_of(m, text);
+        sl_buffer_append(text, m->value, m->value_length);
+    } else {
+        (void)message_with_metadata(p, m, text);
+    }
+    item.bytes = text->bytes;
+    item.length = (uint32_t)text->length;
+    const bool good = !text->failed && sl_messages_add(&p->filling, &item);
+    if (text->failed || text->capacity > CHUNK_LEAST)
+        sl_buffer_fini(text);
     return good;
 }
 
@@ -206,7 +213,7 @@ static void submit(partition *p) {
     const sl_intake_request request = {.stream = s->stream,
                                        .stream_length = strlen(s->stream),
                                        .source = s->name,
-                                       .format = {.kind = SL_FORMAT_MESSAGES},
+                                       .format = {.kind = s->addressed ? SL_FORMAT_ADDRESSED : SL_FORMAT_MESSAGES},
                                        .body = p->flying.bytes,
                                        .length = p->flying.length,
                                        .done = answered,

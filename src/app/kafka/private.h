@@ -59,6 +59,8 @@ struct source {
     sl_kafka_intake *of;
     char *name, *group, *stream, *member;
     bool latest;
+    bool addressed;        /**< Its messages say themselves where they belong: the log by Kafka. */
+    sl_buffer scratch;     /**< Of one message. */
     sl_kafka_consumer *consumer;
     partition *partitions;
     uint32_t partition_count;
@@ -101,3 +103,17 @@ void partition_stand(partition *p, const char *why);
 void partition_free(partition *p);
 /** {…} to {…,"NAME":{"topic":…}}; others as they are. @return false: no memory. */
 bool message_with_metadata(const partition *p, const sl_kafka_message *m, sl_buffer *out);
+
+/* address.c: what the headers of the log's messages say */
+enum { ADDRESS_FIELDS = 4 };
+typedef struct address {
+    const char *stream, *source, *key; /**< key: "MESSAGE.INDEX/KEY" */
+    size_t stream_length, key_length;  /**< 0: none. */
+    sl_format format;
+    char csv[8]; /**< Of CSV: address_csv(). */
+} address;
+void address_csv(address *a);
+/** @param fields Their values are the address's. @return How many there are. */
+size_t address_fields(const address *a, sl_kafka_field fields[ADDRESS_FIELDS]);
+/** Put the message's sl_message_address; failures are the buffer's. */
+void address_of(const sl_kafka_message *m, sl_buffer *out);
