@@ -104,6 +104,12 @@ s3_start_versitygw() {
         create-user --access "$denied_key" --secret "$denied_secret" --role user >&2
 }
 
+# Behind a restart S3 answers before the volumes are there; reads get a 500 then.
+seaweedfs_ready() {
+    curl -sf --max-time 2 "http://127.0.0.1:$port/healthz" >/dev/null &&
+        curl -sf --max-time 2 "http://127.0.0.1:$((port + 1))/dir/status" | grep -q '"DataNodes"'
+}
+
 s3_start_seaweedfs() {
     cat >"$home/seaweedfs.json" <<J
 {"identities": [
@@ -118,7 +124,7 @@ J
         -filer.port.grpc=$((port + 6)) -s3 -s3.port="$port" -s3.port.grpc=$((port + 7)) -s3.config="$home/seaweedfs.json" \
         -s3.iam=false -s3.port.iceberg=0 -s3.port.lance=0 -s3.autoCreateBucket=false -master.volumeSizeLimitMB=1024 \
         -volume.max=0
-    wait_until s3 seaweedfs curl -sf --max-time 2 "http://127.0.0.1:$port/healthz"
+    wait_until s3 seaweedfs seaweedfs_ready
 }
 
 s3_env() {
