@@ -24,7 +24,9 @@ static const char usage[] =
     "the same seed and count give the same bytes.\n"
     "\n"
     "  --to URL|FILE|-   http://HOST:PORT[/PATH] (path: /v1/events), kinesis://HOST:PORT/STREAM (PutRecords,\n"
-    "                    signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), a file, or stdout [-]\n"
+    "                    signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), kafka://HOST:PORT[,HOST:PORT]/TOPIC\n"
+    "                    (keys are the events' ids; login and TLS as SLUICE_KAFKA_SASL_… and SLUICE_KAFKA_TLS… say),\n"
+    "                    a file, or stdout [-]\n"
     "  --count N         events in all [rate x duration, else until stopped]\n"
     "  --rate N          events a second, kept by the clock [0: as fast as taken]\n"
     "  --duration D      such as 30s, 5m [none]\n"
@@ -184,12 +186,20 @@ static sl_status check_options(sl_generate_options *o, sl_error *error) {
     if (o->has_kind == (o->file != NULL))
         return sl_error_set(error, SL_EINVAL, "give a KIND (" KINDS ") or --file");
     if (o->file != NULL && !is_url(o->to))
-        return sl_error_set(error, SL_EINVAL, "--file needs --to http://… or kinesis://…");
+        return sl_error_set(error, SL_EINVAL, "--file needs --to http://…, kinesis://… or kafka://…");
     if (o->file != NULL && (o->csv || o->tables != NULL || o->duplicates + o->invalid > 0))
         return sl_error_set(error, SL_EINVAL, "a file is sent as it is: --format, --duplicates, "
                                               "--invalid and --tables go with a KIND");
     if (o->rows > 0 && o->tables == NULL)
         return sl_error_set(error, SL_EINVAL, "--rows goes with --tables; events: --count");
+    if (sl_generate_is_kafka(o->to)) {
+        if (o->idempotent || o->batch != 0 || o->connections != 1)
+            return sl_error_set(error, SL_EINVAL, "--idempotent, --batch and --connections don't go with kafka://: its producer is idempotent, and sees "
+                                                  "to the rest itself");
+        sl_status status = sl_generate_kafka_check(o->to, error);
+        if (status != SL_OK)
+            return status;
+    }
     const bool kinesis = strncmp(o->to, "kinesis://", 10) == 0;
     if (o->batch == 0)
         o->batch = kinesis ? SL_KINESIS_RECORDS_MAX : 100;
@@ -381,8 +391,9 @@ static int run(const sl_generate_options *o) {
         return EXIT_FAILURE;
     }
     int64_t start = sl_monotonic_us(), cpu = sl_cpu_us();
-    sl_status status = is_url(o->to) ? sl_generate_send(o, summary, &error)
-                                     : generate_to_file(o, summary, &error);
+    sl_status status = sl_generate_is_kafka(o->to) ? sl_generate_to_kafka(o, summary, &error)
+                       : is_url(o->to)             ? sl_generate_send(o, summary, &error)
+                                                   : generate_to_file(o, summary, &error);
     summary->wall_us = sl_monotonic_us() - start;
     summary->cpu_us = sl_cpu_us() - cpu;
     if (is_url(o->to))

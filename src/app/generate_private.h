@@ -172,6 +172,14 @@ void sl_kinesis_signer_fini(sl_kinesis_signer *signer);
 SL_CHECKED sl_status sl_kinesis_head(sl_kinesis_signer *signer, const void *body, size_t length, char *out, size_t room,
                                      sl_error *error);
 
+/* --- Kafka ------------------------------------------------------------------------------- */
+
+bool sl_generate_is_kafka(const char *to);
+/** kafka://HOST[:PORT][,HOST[:PORT]]/TOPIC. @return SL_OK, SL_EINVAL. */
+SL_CHECKED sl_status sl_generate_kafka_check(const char *to, sl_error *error);
+/** As sl_generate_send(), one message for each event. */
+SL_CHECKED sl_status sl_generate_to_kafka(const sl_generate_options *options, sl_generate_summary *summary, sl_error *error);
+
 /** A generator as the options want it. */
 sl_generator sl_generate_options_generator(const sl_generate_options *options);
 
