@@ -107,8 +107,10 @@ typedef struct sl_record {
     sl_format format;
     uint32_t place;      /**< Of a message: its offset less its origin's `from`. */
     uint32_t address;    /**< Offset from `raw` of what says where it belongs (messages.h); 0: its carrier does. */
+    uint64_t salt;       /**< Of ids: events of different partitions of other logs are never duplicates; 0: of the journal's own. */
     uint32_t carrier;    /**< 1 + index of the record that it is an item of; 0: it is one itself. */
-    bool replay;         /**< It was in the log before. */
+    bool replay;         /**< It was in the log before, */
+    bool history;        /**< … somebody else's: nothing comes of it. */
     uint32_t accepted;   /**< Events kept, over all batches that the record was spread on. */
     uint32_t rejected;
 } sl_record;

@@ -172,11 +172,14 @@ typedef struct sl_kafka_marks {
     const char *topic;
     int32_t partition;
     int64_t low, high;
+    int64_t at;           /**< Where a time was asked for: the first message of that time or later, or `high`. */
 } sl_kafka_marks;
 typedef void sl_kafka_marks_fn(void *context, sl_status status, const sl_kafka_marks *marks, uint32_t count,
                                const sl_error *error);
 void sl_kafka_consumer_marks(sl_kafka_consumer *consumer, const sl_kafka_place *places, uint32_t count,
                              sl_kafka_marks_fn *done, void *context);
+void sl_kafka_consumer_marks_at(sl_kafka_consumer *consumer, const sl_kafka_place *places, uint32_t count, int64_t time_us,
+                                sl_kafka_marks_fn *done, void *context);
 /** Messages that the partition has beyond what the owner took, by what fetches have told; -1: not known yet. */
 int64_t sl_kafka_consumer_lag(const sl_kafka_consumer *consumer, const char *topic, int32_t partition);
 /** Round trip to the slowest connected broker, its shortest of the last 5 s, in microseconds; -1: not known yet. */

@@ -2,7 +2,7 @@
  * Several messages as the body of one record of the log (SL_FORMAT_MESSAGES): each is decoded by itself, so that whatever one
  * of them holds, its neighbours are read as they came.
  *
- * Format   u32 length of the origin, 0 for none; origin; then per message u32 length, u32 place, i64 arrival (µs; 0: the record's), bytes.
+ * Format   u32 length of the origin, 0 for none, with its highest bit for `history`; origin; then per message u32 length, u32 place, i64 arrival (µs; 0: the record's), bytes.
  *          Origin: u64 from, u64 to, u64 check, the partition's text. Little-endian.
  * Origin   Where the messages lie in a log of somebody else's: of what partition, from which offset to which (the next one behind the last
  *          message), and a check of the last one, by which a log that was made anew under the same name is told apart.
@@ -23,6 +23,7 @@ typedef struct sl_messages_origin {
     uint32_t length;       /**< Of the text: 1 to SL_ORIGIN_TEXT_MAX. */
     uint64_t from, to;
     uint64_t check;
+    bool history;          /**< Others have brought these: nothing comes of them but the ids that dedupe has to know. */
 } sl_messages_origin;
 
 /** Begin a body in an empty buffer. Failures are the buffer's. @param origin NULL: none. */

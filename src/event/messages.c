@@ -1,6 +1,7 @@
 #include "sluice/messages.h"
 
 enum { ORIGIN = 24, HEAD = 16, ADDRESS = 6 };
+#define HISTORY (UINT32_C(1) << 31)
 
 static void put_u64(uint8_t *to, uint64_t value) { memcpy(to, &value, sizeof value); }
 
@@ -9,7 +10,7 @@ void sl_messages_begin(sl_buffer *out, const sl_messages_origin *origin) {
         sl_buffer_u32(out, 0);
         return;
     }
-    sl_buffer_u32(out, ORIGIN + origin->length);
+    sl_buffer_u32(out, (ORIGIN + origin->length) | (origin->history ? HISTORY : 0));
     sl_buffer_u64(out, origin->from);
     sl_buffer_u64(out, origin->to);
     sl_buffer_u64(out, origin->check);
@@ -59,6 +60,8 @@ size_t sl_messages_head(const uint8_t *body, size_t length, sl_messages_origin *
     memcpy(&bytes, body, sizeof bytes);
     if (bytes == 0)
         return sizeof bytes;
+    const bool history = (bytes & HISTORY) != 0;
+    bytes &= ~HISTORY;
     if (bytes <= ORIGIN || bytes > ORIGIN + SL_ORIGIN_TEXT_MAX || bytes > length - sizeof bytes)
         return 0;
     memcpy(&origin->from, body + 4, 8);
@@ -66,6 +69,7 @@ size_t sl_messages_head(const uint8_t *body, size_t length, sl_messages_origin *
     memcpy(&origin->check, body + 20, 8);
     origin->partition = (const char *)body + 4 + ORIGIN;
     origin->length = bytes - ORIGIN;
+    origin->history = history;
     return sizeof bytes + bytes;
 }
 

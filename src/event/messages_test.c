@@ -46,7 +46,7 @@ static void messages_are_read_as_they_were_put(void **state) {
 
 static void an_origin_says_where_they_come_from(void **state) {
     (void)state;
-    const sl_messages_origin put = {partition, sizeof partition - 1, 7, 8, 1};
+    const sl_messages_origin put = {partition, sizeof partition - 1, 7, 8, 1, true};
     sl_buffer body = SL_BUFFER_EMPTY;
     sl_messages_origin got;
     three(&body, &put);
@@ -57,13 +57,14 @@ static void an_origin_says_where_they_come_from(void **state) {
     assert_int_equal(got.from, 7);
     assert_int_equal(got.to, 10);
     assert_int_equal(got.check, 99);
+    assert_true(got.history);
     assert_true(sl_messages_valid(body.bytes, body.length));
     sl_buffer_fini(&body);
 }
 
 static void a_body_that_is_cut_anywhere_but_between_messages_is_refused(void **state) {
     (void)state;
-    const sl_messages_origin put = {partition, sizeof partition - 1, 7, 10, 1};
+    const sl_messages_origin put = {partition, sizeof partition - 1, 7, 10, 1, false};
     sl_buffer body = SL_BUFFER_EMPTY;
     three(&body, &put);
     const size_t head = 4 + 24 + put.length;

@@ -117,7 +117,7 @@ static void put_doubles(sim *s, sim_request *r, sl_buffer *out) {
         return;
     for (int i = 0; i < 4 && r->doubles < 8; i++) {
         const sim_request *q = &s->requests[sim_below(s, s->request_count)];
-        if (q->stream != 0 || !q->in || q->mismatch || q->good == 0)
+        if (q->stream != 0 || !q->in || q->mismatch || q->good == 0 || (q->offset == 0) != (r->offset == 0))
             continue;
         uint32_t id = q->first + (uint32_t)sim_below(s, q->good);
         put_good(s, q, s->events[id].request, id, out);
@@ -126,18 +126,22 @@ static void put_doubles(sim *s, sim_request *r, sl_buffer *out) {
     }
 }
 
+/* Streams that share a path would have messages out of the middle in the raw zone. */
+static bool parted(const sim *s) { return s->raw && s->shared; }
+
 /* A log elsewhere, whose messages are the requests that have an offset. Their reader asks the engine where to go on. */
+static void place_elsewhere(sim *s, sim_request *r) {
+    if (parted(s) || r->key[0] != 0 || !sim_chance(s, 300))
+        return;
+    r->offset = ++s->elsewhere;
+    s->totals.elsewhere++;
+}
 
 /* What is sent: the lines, or each line as a message. The raw zone has either as the same lines. */
 static void pack(sim *s, sim_request *r) {
     sl_buffer out = SL_BUFFER_EMPTY;
-    const bool parted = s->raw && s->shared; /* Then streams would have messages out of the middle. */
-    if (!parted && r->key[0] == 0 && sim_chance(s, 300)) {
-        r->offset = ++s->elsewhere;
-        s->totals.elsewhere++;
-    }
-    if (r->offset != 0 || (!parted && sim_chance(s, 250))) {
-        const sl_messages_origin from = {SIM_ELSEWHERE, sizeof SIM_ELSEWHERE - 1, r->offset, r->offset + 1, ~(uint64_t)r->offset};
+    if (r->offset != 0 || (!parted(s) && sim_chance(s, 250))) {
+        const sl_messages_origin from = {SIM_ELSEWHERE, sizeof SIM_ELSEWHERE - 1, r->offset, r->offset + 1, ~(uint64_t)r->offset, false};
         r->format = (sl_format){.kind = SL_FORMAT_MESSAGES};
         sl_messages_begin(&out, r->offset != 0 ? &from : NULL);
         for (size_t at = 0, length; at < r->length; at += length + 1) {
@@ -157,6 +161,7 @@ static void pack(sim *s, sim_request *r) {
 /* NDJSON, where a broken line costs itself alone. What nobody takes is refused event by event. */
 static void make_body(sim *s, sim_request *r, uint32_t number, uint32_t good, uint32_t bad) {
     sl_buffer out = SL_BUFFER_EMPTY;
+    place_elsewhere(s, r);
     r->first = s->event_count + 1;
     uint32_t good_left = good, bad_left = bad;
     bool first = true;

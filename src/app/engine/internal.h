@@ -738,7 +738,7 @@ bool worker_steps(worker *w, const task *t, part *p);
 /** The part as tables see it, until the next view. */
 const sl_batch *worker_view(worker *w, const part *p);
 /** Keys of the rows that deduplication goes by. @return false when out of memory. */
-bool worker_ids(worker *w, part *p);
+bool worker_ids(worker *w, const task *t, part *p);
 /** Of a part that is only judged: its events' ids as texts, where the stream has some. @return false when out of memory. */
 bool worker_id_texts(worker *w, const task *t, part *p);
 /** @return whether the cut is sealed. */

@@ -12,14 +12,21 @@ bool items_valid(const sl_engine *e, sl_format format, const uint8_t *body, size
                                                 : sl_messages_valid(body, length);
 }
 
+/* Of a message in its own log. */
+typedef struct whence {
+    uint32_t place;
+    uint64_t salt;
+    bool history;
+} whence;
+
 /** @return false: no memory. */
-typedef bool item_fn(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, uint32_t place);
+typedef bool item_fn(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, const whence *from);
 
 /* A message as if it were an event that comes again: without a place of its own, or a source. Of one with an address `bytes` begins there. */
-static size_t next_message(const task *t, const sl_journal_record *r, size_t at, sl_replay_item *item, uint32_t *place) {
+static size_t next_message(const task *t, const sl_journal_record *r, size_t at, sl_replay_item *item, whence *from) {
     sl_message_item found;
     const size_t bytes = sl_messages_next(t->group->bytes + r->body + at, r->length - at, &found);
-    *place = found.place;
+    from->place = found.place;
     *item = (sl_replay_item){.bytes = found.bytes,
                              .length = found.length,
                              .arrival_us = found.arrival_us != 0 ? found.arrival_us : r->arrival_us};
@@ -30,30 +37,30 @@ static size_t next_message(const task *t, const sl_journal_record *r, size_t at,
 
 static bool each_item(sl_engine *e, task *t, item_fn *do_it) {
     sl_replay_item item;
-    sl_messages_origin from;
-    uint32_t place = 0;
+    sl_messages_origin head;
     for (uint32_t i = 0; i < t->group->count; i++) {
         const sl_journal_record *r = &t->group->records[i];
         const uint8_t *body = t->group->bytes + r->body;
         const bool messages = items_are_messages(r->format);
         if (r->damaged || !items_carried(r->format))
             continue;
-        size_t at = messages ? sl_messages_head(body, r->length, &from) : 0;
+        size_t at = messages ? sl_messages_head(body, r->length, &head) : 0;
         if (messages && at == 0)
             continue;
-        for (size_t n; (n = messages ? next_message(t, r, at, &item, &place) : sl_replay_get(body + at, r->length - at, &item)) != 0; at += n)
-            if (!do_it(e, t, i, &item, place))
+        whence from = {.salt = messages && head.length != 0 ? sl_hash64(head.partition, head.length, 0) : 0,
+                       .history = messages && head.history};
+        for (size_t n; (n = messages ? next_message(t, r, at, &item, &from) : sl_replay_get(body + at, r->length - at, &item)) != 0; at += n)
+            if (!do_it(e, t, i, &item, &from))
                 return false;
     }
     return true;
 }
 
-static bool count(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, uint32_t place) {
+static bool count(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, const whence *from) {
     (void)e;
     (void)item;
-    (void)place;
     t->item_count++;
-    t->replays = t->replays || t->group->records[carrier].format.kind == SL_FORMAT_REPLAY;
+    t->replays = t->replays || from->history || t->group->records[carrier].format.kind == SL_FORMAT_REPLAY;
     return true;
 }
 
@@ -63,7 +70,7 @@ void items_count(task *t) {
     (void)each_item(NULL, t, count);
 }
 
-static bool spread(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, uint32_t place) {
+static bool spread(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, const whence *from) {
     const sl_format format = t->group->records[carrier].format;
     const bool replay = format.kind == SL_FORMAT_REPLAY;
     sl_message_address address = {0};
@@ -83,10 +90,12 @@ static bool spread(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item
         .source = source,
         .stream = t->records[carrier].stream,
         .format = head != 0 ? address.format : item->format,
-        .place = place,
+        .place = from->place,
+        .salt = from->salt,
         .address = head != 0 ? at : 0,
         .carrier = carrier + 1,
-        .replay = replay,
+        .replay = replay || from->history,
+        .history = from->history,
     };
     return head == 0 || sequence_place(e, t, record, address.stream, address.stream_length);
 }

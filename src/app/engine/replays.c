@@ -130,7 +130,7 @@ static bool result_grow(replay_result *r) {
 static void judge_row(sl_engine *e, const part *p, uint32_t row, replay_result *result) {
     const sl_record *record = &p->batch->records[p->batch->row_record[row]];
     const uint64_t position = sl_batch_position(p->batch, row), keeper = sl_batch_logged(p->batch, row);
-    if (!record->replay)
+    if (!record->replay || record->history)
         return;
     replay_mark *m = mark_of(&e->replays, position);
     if (p->batch->verdict[row] == SL_VERDICT_DEAD) {
@@ -165,9 +165,10 @@ bool replays_judge(sl_engine *e, const task *t) {
 void replays_counted(sl_engine *e, const part *p) {
     stream *s = p->shape->of;
     uint32_t taken = 0;
-    for (uint32_t row = 0; row < p->batch->rows; row++)
-        taken += p->batch->records[p->batch->row_record[row]].replay &&
-                 p->batch->verdict[row] != SL_VERDICT_DEAD && p->batch->verdict[row] != SL_VERDICT_REPEATED;
+    for (uint32_t row = 0; row < p->batch->rows; row++) {
+        const sl_record *r = &p->batch->records[p->batch->row_record[row]];
+        taken += r->replay && !r->history && p->batch->verdict[row] != SL_VERDICT_DEAD && p->batch->verdict[row] != SL_VERDICT_REPEATED;
+    }
     char label[96];
     (void)snprintf(label, sizeof label, "stream=\"%s\"", s->name);
     sl_metric_add(sl_metrics_get(e->options.metrics, SL_METRIC_COUNTER, "sluice_replayed_events_total",

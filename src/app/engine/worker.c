@@ -118,7 +118,7 @@ static bool refine(worker *w, task *t, part *p) {
     if (t->judged) /* Who reads that log has the rest to do. */
         return good && worker_id_texts(w, t, p);
     good = good && (p->shape->steps == NULL || worker_steps(w, t, p));
-    return good && (!p->shape->deduped || worker_ids(w, p));
+    return good && (!p->shape->deduped || worker_ids(w, t, p));
 }
 
 static void decode(worker *w, task *t) {

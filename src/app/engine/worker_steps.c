@@ -139,7 +139,7 @@ static bool is_text(const sl_batch *b, uint32_t field) {
     return type == SL_TYPE_STRING || type == SL_TYPE_JSON || type == SL_TYPE_BYTES;
 }
 
-bool worker_ids(worker *w, part *p) {
+bool worker_ids(worker *w, const task *t, part *p) {
     const sl_batch *view = worker_view(w, p);
     sl_expression *expression = NULL;
     const sl_column *made = NULL;
@@ -149,16 +149,19 @@ bool worker_ids(worker *w, part *p) {
     p->ids = sl_malloc((view->rows + 1) * sizeof *p->ids);
     if (p->ids == NULL)
         return false;
-    if (is_text(view, p->shape->id))
-        return sl_value_keys_of_texts(view, p->shape->id, p->ids);
     bool good = true;
-    for (uint32_t row = 0; good && row < view->rows; row++) {
+    const bool texts = is_text(view, p->shape->id);
+    if (texts)
+        good = sl_value_keys_of_texts(view, p->shape->id, p->ids);
+    for (uint32_t row = 0; good && !texts && row < view->rows; row++) {
         sl_value value;
         p->ids[row].there =
             view->verdict[row] == SL_VERDICT_KEEP && id_of(expression, made, view, p->shape->id, row, &value);
         if (p->ids[row].there)
             good = sl_value_hash(&value, &p->ids[row].hash);
     }
+    for (uint32_t row = 0; good && t->item_count != 0 && row < view->rows; row++)
+        p->ids[row].hash.low ^= view->records[view->row_record[row]].salt;
     return good;
 }
 

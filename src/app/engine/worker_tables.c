@@ -140,6 +140,14 @@ static void count_replays(const part *p, sl_counts *counts) {
         }
 }
 
+/* What others have brought has done its work: dedupe knows its ids. */
+static void leave_history(const part *p) {
+    const sl_batch *b = p->batch;
+    for (uint32_t row = 0; row < b->rows && p->replays; row++)
+        if (b->records[b->row_record[row]].history)
+            b->verdict[row] = SL_VERDICT_REPEATED;
+}
+
 sl_counts part_counts(const part *p) {
     sl_counts counts = {.received = p->batch->rows + p->decoded_rejects, .dead = p->batch->reject_count};
     if (p->replays)
@@ -161,6 +169,7 @@ void worker_process(worker *w, task *t) {
         if (s->dedupe == NULL)
             mark_late(p);
         p->view = worker_view(w, p);
+        leave_history(p);
         tap_processed(w, p);
         const sl_counts counts = part_counts(p);
         for (uint32_t k = 0; k < s->table_count; k++) {

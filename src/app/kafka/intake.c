@@ -159,6 +159,7 @@ static void on_committed(void *context, sl_status status, const sl_kafka_offset 
         if (p == NULL || p->stage != PARTITION_ASKING)
             continue;
         p->group_offset = offsets[i].offset;
+        history_note_group(p, offsets[i].metadata);
         p->has_committed = true;
     }
     if (status != SL_OK)
@@ -203,8 +204,9 @@ static int64_t beginning(partition *p) {
                    "source=%s topic=%s partition=%" PRId32 " from=%" PRIu64 " to=%" PRId64, p->of->name, p->topic, p->number, next, p->at);
     } else if (known) {
         p->unverified = p->at > p->low;
-        partition_mark(p, sl_engine_taken(p->of->engine), p->at);
+        partition_mark(p, sl_engine_taken(p->of->engine), p->at, 0);
     }
+    history_begin(p);
     char why[512] = "";
     if (p->at > p->high)
         (void)snprintf(why, sizeof why,
@@ -259,6 +261,11 @@ static void on_commit(void *context, sl_status status, const sl_kafka_offset *of
 
 static bool to_commit(const partition *p) { return !p->lost && p->delivered > p->committed; }
 
+static const char *metadata_of(partition *p) {
+    (void)snprintf(p->metadata, sizeof p->metadata, "%s %" PRId64, p->of->of->identity, p->delivered_time_us);
+    return p->metadata;
+}
+
 /* @return whether something was, or is, to be committed. */
 static bool commit(source *s) {
     uint32_t count = 0;
@@ -267,7 +274,7 @@ static bool commit(source *s) {
     sl_kafka_offset *offsets = sl_calloc(s->partition_count + 1, sizeof *offsets);
     for (partition *p = s->partitions; p != NULL && offsets != NULL; p = p->next)
         if (to_commit(p))
-            offsets[count++] = (sl_kafka_offset){p->topic, p->number, p->delivered, s->of->identity};
+            offsets[count++] = (sl_kafka_offset){p->topic, p->number, p->delivered, metadata_of(p)};
     if (count != 0) {
         s->committing = true;
         sl_kafka_consumer_commit(s->consumer, offsets, count, on_commit, s);
@@ -389,7 +396,7 @@ static void source_turn(source *s, sl_engine *engine) {
     if (s->dead || s->closing)
         return;
     for (partition *p = s->partitions; p != NULL && engine != NULL; p = p->next) {
-        if (p->stage == PARTITION_ASKING && p->has_marks && p->has_committed && !p->gone)
+        if (p->stage == PARTITION_ASKING && p->has_marks && p->has_committed && !p->gone && history_ready(p))
             begin(p);
         partition_turn(p);
     }
@@ -489,6 +496,7 @@ static void metrics(source *s) {
 
 void sl_kafka_intake_use(sl_kafka_intake *k, const sl_config *c) {
     for (uint32_t i = 0; k != NULL && i < k->count; i++) {
+        history_horizon(&k->sources[i], c);
         if (k->sources[i].addressed)
             continue;
         char *stream = sl_strdup(sl_config_taker_name(c, k->sources[i].name));
@@ -543,6 +551,7 @@ static sl_status start_one(source *s, const sl_config *c, const sl_config_kafka 
     s->stream = sl_strdup(s->addressed ? "" : sl_config_taker_name(c, from->name));
     s->member = from->metadata != NULL ? sl_strdup(from->metadata) : NULL;
     s->latest = from->latest;
+    history_horizon(s, c);
     if (s->name == NULL || s->group == NULL || s->stream == NULL || (from->metadata != NULL && s->member == NULL))
         return sl_error_set(error, SL_ENOMEM, "out of memory");
     s->memory = share < MEMORY_LEAST ? MEMORY_LEAST : share > MEMORY_MOST ? MEMORY_MOST : share;

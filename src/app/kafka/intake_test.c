@@ -15,7 +15,8 @@
 typedef struct sl_kafka_consumer {
     sl_kafka_consumer_callbacks calls;
     int64_t low, high, committed; /* Of every partition. */
-    int64_t started_at;
+    int64_t started_at, asked_us, found; /* Where history is looked for, and begins; -1: no answer. */
+    char *metadata;
     void *tag;
     uint32_t releases, continues, holds, starts, questions;
     int64_t lag;
@@ -76,7 +77,7 @@ void sl_kafka_consumer_commit(sl_kafka_consumer *c, const sl_kafka_offset *offse
 void sl_kafka_consumer_committed(sl_kafka_consumer *c, const sl_kafka_place *places, uint32_t count, sl_kafka_offsets_fn *done, void *context) {
     sl_error error = {0};
     for (uint32_t i = 0; i < count; i++) {
-        const sl_kafka_offset offset = {places[i].topic, places[i].partition, c->committed, NULL};
+        const sl_kafka_offset offset = {places[i].topic, places[i].partition, c->committed, c->metadata};
         done(context, SL_OK, &offset, i + 1 == count ? 1 : 0, &error);
     }
 }
@@ -84,8 +85,16 @@ void sl_kafka_consumer_marks(sl_kafka_consumer *c, const sl_kafka_place *places,
     sl_error error = {0};
     assert_int_equal(count, 1);
     c->questions++;
-    const sl_kafka_marks marks = {places[0].topic, places[0].partition, c->low, c->high};
+    const sl_kafka_marks marks = {places[0].topic, places[0].partition, c->low, c->high, 0};
     done(context, SL_OK, &marks, 1, &error);
+}
+void sl_kafka_consumer_marks_at(sl_kafka_consumer *c, const sl_kafka_place *places, uint32_t count, int64_t time_us, sl_kafka_marks_fn *done,
+                                void *context) {
+    sl_error error = {0};
+    assert_int_equal(count, 1);
+    c->asked_us = time_us;
+    const sl_kafka_marks marks = {places[0].topic, places[0].partition, c->low, c->high, c->found};
+    done(context, c->found < 0 ? SL_EIO : SL_OK, &marks, 1, &error);
 }
 int64_t sl_kafka_consumer_lag(const sl_kafka_consumer *c, const char *topic, int32_t number) {
     (void)topic;
@@ -185,11 +194,11 @@ static void turn(void) {
     sl_kafka_intake_turn(intake, &engine);
 }
 
-static void begin(char *member) {
+static void begin_with(char *member, sl_config_stream *stream) {
     static char name[] = "orders";
     static const sl_kafka_property property = {"fetch.min.bytes", "1"};
     sl_config_kafka kafka = {.name = name, .options = {.brokers = "b", .group = "g", .properties = &property, .property_count = 1}, .metadata = member};
-    const sl_config config = {.kafkas = &kafka, .kafka_count = 1, .memory = 64 << 20};
+    const sl_config config = {.kafkas = &kafka, .kafka_count = 1, .memory = 64 << 20, .streams = stream, .stream_count = stream != NULL};
     the = (consumer){.committed = -1, .high = 1000};
     engine = (struct sl_engine){.intake = {submit}};
     metrics = sl_metrics_create();
@@ -199,6 +208,8 @@ static void begin(char *member) {
     assert_int_equal(sl_kafka_intake_create(&config, &host, &intake, &error), SL_OK);
     flushes = 0;
 }
+
+static void begin(char *member) { begin_with(member, NULL); }
 
 static void end(void) {
     sl_kafka_intake_destroy(intake);
@@ -320,6 +331,64 @@ static void a_partition_nobody_knows_begins_with_the_group_or_the_first_message(
     the.low = 5;
     assign();
     assert_int_equal(the.started_at, 5);
+    end();
+}
+
+static void what_another_reader_brought_is_read_for_dedupe_and_no_more(void **state) {
+    (void)state;
+    static char metadata[] = "journal:V 1767225600000000";
+    static char events[] = "events";
+    static sl_config_stream stream = {.name = events, .dedupe_us = SL_HOUR_US};
+    sl_messages_origin origin;
+    char first[64];
+    begin_with(NULL, &stream);
+    the.committed = 500;
+    the.metadata = metadata;
+    the.found = -1;
+    assign();
+    assert_int_equal(the.starts, 0); /* It isn't known yet where that begins. */
+    the.found = 420;
+    turn();
+    turn();
+    assert_true(the.asked_us == 1767225600000000 - SL_HOUR_US);
+    assert_int_equal(the.started_at, 420);
+    for (int64_t offset = 498; offset < 502; offset++)
+        assert_int_equal(give(offset, "{}"), offset < 500); /* A chunk is one thing or the other. */
+    turn();
+    assert_int_equal(items(&origin, first, sizeof first), 2);
+    assert_true(origin.history);
+    assert_int_equal(origin.to, 500);
+    engine.taken = engine.delivered = 4096;
+    answer(200);
+    turn();
+    assert_int_equal(the.commits, 0); /* The group is further on. */
+    assert_int_equal(give(500, "{}"), 1);
+    turn();
+    (void)items(&origin, first, sizeof first);
+    assert_false(origin.history);
+    assert_int_equal(origin.from, 500);
+    engine.taken = engine.delivered = 8192;
+    answer(200);
+    turn();
+    assert_int_equal(the.last.offset, 501);
+    end();
+    /* A log that has all that dedupe needs reads on where it stood. */
+    begin_with(NULL, &stream);
+    the.committed = 500;
+    engine.knows = true;
+    engine.next = 500;
+    assign();
+    assert_int_equal(the.asked_us, 0);
+    end();
+    /* One that has some of it, from there. */
+    begin_with(NULL, &stream);
+    the.committed = 500;
+    the.found = 100;
+    engine.knows = true;
+    engine.next = 450;
+    assign();
+    turn();
+    assert_int_equal(the.started_at, 450);
     end();
 }
 
@@ -506,7 +575,7 @@ static void offsets_are_committed_below_what_was_delivered(void **state) {
     engine.delivered = 4096;
     turn();
     assert_int_equal(the.last.offset, 1);
-    assert_string_equal(last_metadata, "journal:U");
+    assert_string_equal(last_metadata, "journal:U 1767225600123000");
     engine.delivered = 10000;
     the.answer = SL_EIO;
     turn();
@@ -648,6 +717,7 @@ int main(void) {
         cmocka_unit_test(another_topic_under_the_same_name_stands_still),
         cmocka_unit_test(a_gap_by_retention_stands_still_until_a_person_has_moved_the_group),
         cmocka_unit_test(a_partition_nobody_knows_begins_with_the_group_or_the_first_message),
+        cmocka_unit_test(what_another_reader_brought_is_read_for_dedupe_and_no_more),
         cmocka_unit_test(a_last_message_that_compaction_took_is_not_asked_for),
         cmocka_unit_test(what_was_refused_for_now_is_given_again),
         cmocka_unit_test(what_an_engine_took_without_an_answer_is_not_given_to_the_next),

@@ -108,7 +108,10 @@ static bool add_value(partition *p, const sl_kafka_message *m) {
 static bool add(partition *p, const sl_kafka_message *m) {
     const size_t before = p->filling.length;
     if (before == 0) {
-        const sl_messages_origin origin = {p->identity, (uint32_t)strlen(p->identity), (uint64_t)m->offset, 0, 0};
+        const sl_messages_origin origin = {.partition = p->identity,
+                                           .length = (uint32_t)strlen(p->identity),
+                                           .from = (uint64_t)m->offset,
+                                           .history = m->offset < p->history_to};
         sl_messages_begin(&p->filling, &origin);
         p->filling_from = m->offset;
     }
@@ -120,6 +123,7 @@ static bool add(partition *p, const sl_kafka_message *m) {
     }
     p->filling_to = p->at = m->offset + 1;
     p->filling_check = p->check = message_check(m);
+    p->filling_time_us = m->time_kind != SL_KAFKA_NO_TIME ? m->time_us : 0;
     p->filling_figures.messages++;
     p->filling_figures.bytes += m->value_length;
     p->filling_figures.tombstones += m->value == NULL;
@@ -141,6 +145,12 @@ static bool verify(partition *p, const sl_kafka_message *m) {
     return false;
 }
 
+/* To the chunk that is being made. */
+static bool belongs(const partition *p, const sl_kafka_message *m) {
+    return p->filling.length == 0 || (m->offset - p->filling_from <= UINT32_MAX &&
+                                      (m->offset < p->history_to) == (p->filling_from < p->history_to));
+}
+
 uint32_t partition_take(partition *p, const sl_kafka_message *messages, uint32_t count) {
     uint64_t most = p->of->of->memory / 64 / (p->of->partition_count + 1);
     most = most < CHUNK_LEAST ? CHUNK_LEAST : most > CHUNK_MOST ? CHUNK_MOST : most;
@@ -153,7 +163,7 @@ uint32_t partition_take(partition *p, const sl_kafka_message *messages, uint32_t
             continue;
         if (p->filling.length + m->value_length > most && p->filling.length != 0 && p->asked)
             break;
-        if (p->filling.length > most || (p->filling.length != 0 && m->offset - p->filling_from > UINT32_MAX) || !add(p, m))
+        if (p->filling.length > most || !belongs(p, m) || !add(p, m))
             break;
     }
     count_memory(p);
@@ -172,14 +182,14 @@ void partition_stand(partition *p, const char *why) {
 
 /* --- records --- */
 
-void partition_mark(partition *p, uint64_t position, int64_t to) {
+void partition_mark(partition *p, uint64_t position, int64_t to, int64_t time_us) {
     if (p->mark_count == MARKS_MAX) /* Then a part isn't told apart any more, which only makes the commit later. */
         p->mark_count--;
-    p->marks[p->mark_count++] = (mark){position, to};
+    p->marks[p->mark_count++] = (mark){position, to, time_us};
 }
 
 static void taken(partition *p, uint64_t position) {
-    partition_mark(p, position, p->flying_to);
+    partition_mark(p, position, p->flying_to, p->flying_time_us);
     sl_metric_add(p->of->messages, p->flying_figures.messages);
     sl_metric_add(p->of->bytes, p->flying_figures.bytes);
     sl_metric_add(p->of->tombstones, p->flying_figures.tombstones);
@@ -240,6 +250,7 @@ static void fly(partition *p) {
     sl_messages_end(&p->filling, (uint64_t)p->filling_to, p->filling_check);
     p->flying = p->filling;
     p->flying_to = p->filling_to;
+    p->flying_time_us = p->filling_time_us;
     p->filling = empty;
     p->flying_figures = p->filling_figures;
     p->filling_figures = (figures){0};
@@ -249,8 +260,10 @@ static void fly(partition *p) {
 static void note_delivered(partition *p) {
     const uint64_t position = sl_engine_delivered(p->of->engine);
     uint32_t n = 0;
-    while (n < p->mark_count && p->marks[n].position <= position)
-        p->delivered = p->marks[n++].to;
+    for (; n < p->mark_count && p->marks[n].position <= position; n++) {
+        p->delivered = p->marks[n].to;
+        p->delivered_time_us = p->marks[n].time_us;
+    }
     p->mark_count -= n;
     memmove(p->marks, p->marks + n, p->mark_count * sizeof *p->marks);
 }

@@ -19,7 +19,7 @@ typedef struct figures {
 /** The log has everything below `to`, and its part below `position` of the log. */
 typedef struct mark {
     uint64_t position;
-    int64_t to;
+    int64_t to, time_us; /**< Of its last message; 0: not known. */
 } mark;
 
 typedef enum partition_stage {
@@ -39,12 +39,16 @@ typedef struct partition {
     bool lost;             /**< It is another's already. */
     bool has_marks, has_committed;
     int64_t low, high, group_offset;
+    int64_t group_time_us; /**< Of the message before group_offset; 0: not known. */
+    enum { HISTORY_NONE, HISTORY_ASKED, HISTORY_KNOWN } history;
+    int64_t history_from, history_to; /**< What others have brought, and dedupe has to know. */
     int64_t at;            /**< The next offset to take. -1: not known. */
     uint64_t check;        /**< Of the last message that was taken. */
     bool unverified;       /**< The message before `at` is still to come, and to be the one that `check` is of. */
     sl_buffer filling, flying;  /**< Bodies of records: being made; with the engine. */
     size_t counted;        /**< Of their memory, in the budget. */
     int64_t filling_from, filling_to, flying_to;
+    int64_t filling_time_us, flying_time_us; /**< Of their last messages. */
     uint64_t filling_check;
     figures filling_figures, flying_figures;
     bool asked;            /**< `flying` is with the engine. */
@@ -52,6 +56,8 @@ typedef struct partition {
     mark marks[MARKS_MAX]; /**< Not delivered yet, oldest first. */
     uint32_t mark_count;
     int64_t delivered, committed; /**< Offsets; -1: none. */
+    int64_t delivered_time_us;
+    char metadata[128];    /**< What is committed beside the offset: the log's identity and delivered_time_us. */
     sl_metric *lag;
 } partition;
 
@@ -61,6 +67,7 @@ struct source {
     bool latest;
     bool addressed;        /**< Its messages say themselves where they belong: the log by Kafka. */
     sl_buffer scratch;     /**< Of one message. */
+    int64_t horizon_us;    /**< Longest `dedupe` of the streams that take from it. */
     sl_kafka_consumer *consumer;
     partition *partitions;
     uint32_t partition_count;
@@ -98,7 +105,13 @@ uint64_t message_check(const sl_kafka_message *m);
 uint32_t partition_take(partition *p, const sl_kafka_message *messages, uint32_t count);
 void partition_turn(partition *p); /**< Submit what is due; see what was delivered. */
 /** The log has everything below `to` where it goes on at `position`. */
-void partition_mark(partition *p, uint64_t position, int64_t to);
+void partition_mark(partition *p, uint64_t position, int64_t to, int64_t time_us);
+/** What others have brought up to where the group stands is read first, as far as dedupe looks back. @return false: the brokers are asked. */
+bool history_ready(partition *p);
+/** Begin earlier. */
+void history_begin(partition *p);
+void history_note_group(partition *p, const char *metadata);
+void history_horizon(source *s, const sl_config *config);
 void partition_stand(partition *p, const char *why);
 void partition_free(partition *p);
 /** {…} to {…,"NAME":{"topic":…}}; others as they are. @return false: no memory. */

@@ -14,6 +14,7 @@ struct question {
     void *context;
     rd_kafka_topic_partition_list_t *list; /* Of marks. */
     sl_kafka_marks *marks;
+    int64_t time_us; /* 0: only the marks are asked for. */
     sl_status status;
     sl_error error;
 };
@@ -208,11 +209,28 @@ rd_kafka_resp_err_t sl_kafka_ask_marks(rd_kafka_t *client, const rd_kafka_topic_
     return code;
 }
 
+static rd_kafka_resp_err_t ask_time(question *q) {
+    rd_kafka_topic_partition_list_t *asked = rd_kafka_topic_partition_list_copy(q->list);
+    for (int i = 0; i < asked->cnt; i++)
+        asked->elems[i].offset = q->time_us / 1000;
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(q->owner->client, asked, q->owner->timeout_ms);
+    for (int i = 0; i < q->list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+        const rd_kafka_topic_partition_t *at = &q->list->elems[i];
+        const rd_kafka_topic_partition_t *found = rd_kafka_topic_partition_list_find(asked, at->topic, at->partition);
+        code = found->err;
+        q->marks[i].at = found->offset >= 0 ? found->offset : q->marks[i].high;
+    }
+    rd_kafka_topic_partition_list_destroy(asked);
+    return code;
+}
+
 static void look(uv_work_t *work) {
     question *q = work->data;
     for (int i = 0; i < q->list->cnt; i++)
         q->marks[i] = (sl_kafka_marks){.topic = q->list->elems[i].topic, .partition = q->list->elems[i].partition};
     rd_kafka_resp_err_t code = sl_kafka_ask_marks(q->owner->client, q->list, q->marks, q->owner->timeout_ms);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && q->time_us != 0)
+        code = ask_time(q);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         q->status = sl_kafka_explain(&q->error, code, NULL);
 }
@@ -231,6 +249,11 @@ static void on_looked(uv_work_t *work, int code) {
 
 void sl_kafka_consumer_marks(sl_kafka_consumer *c, const sl_kafka_place *places, uint32_t count, sl_kafka_marks_fn *done,
                              void *context) {
+    sl_kafka_consumer_marks_at(c, places, count, 0, done, context);
+}
+
+void sl_kafka_consumer_marks_at(sl_kafka_consumer *c, const sl_kafka_place *places, uint32_t count, int64_t time_us,
+                                sl_kafka_marks_fn *done, void *context) {
     question *q = ask(c, context);
     sl_kafka_marks *marks = sl_calloc((size_t)count + 1, sizeof *marks);
     if (q == NULL || marks == NULL) {
@@ -243,6 +266,7 @@ void sl_kafka_consumer_marks(sl_kafka_consumer *c, const sl_kafka_place *places,
         return;
     }
     q->marks_done = done;
+    q->time_us = time_us;
     q->marks = marks;
     q->list = sl_kafka_list_of_places(places, count);
     q->work.data = q;
