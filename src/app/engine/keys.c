@@ -248,8 +248,13 @@ static sl_status gather(sl_engine *e, const sl_intake_request *r, key_entry *key
             sequence_seal(e); /* The last of its group: what is judged in the order of the log comes in that order. */
         if (status == SL_OK)
             return SL_OK;
-        if (status != SL_EFULL || !sequence_kick(e))
-            return status;
+        if (status == SL_EFULL && sequence_kick(e))
+            continue;
+        if (e->gathering->group->count == 0) { /* A stop would wait for it. */
+            task_free(e, e->gathering);
+            e->gathering = NULL;
+        }
+        return status;
     }
     return SL_EFULL;
 }
