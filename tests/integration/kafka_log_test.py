@@ -164,6 +164,74 @@ def test_a_daemon_that_is_killed_loses_nothing_and_brings_nothing_twice(root):
         stopped(d)
 
 
+def test_a_request_that_comes_again_counts_once(root):
+    """Under its Idempotency-Key, at whichever node, also after a kill; the stream knows no ids."""
+    topic = KAFKA.topic("log", 4)
+    nodes = [started(node(root / n, topic)) for n in "ab"]
+    wait_for("two each", lambda: all(d.metric("sluice_kafka_partitions") == 2 for d in nodes))
+    bodies = [body(100 * n, 100) for n in range(10)]
+    for n, content in enumerate(bodies):
+        post(nodes[n % 2], content, Idempotency_Key=f"k{n}")
+    for n, content in enumerate(bodies):
+        post(nodes[(n + 1) % 2], content, Idempotency_Key=f"k{n}")
+    taken(nodes, 2000)
+    assert ids_of(nodes) == list(range(1000))
+    assert sum(d.metric("sluice_duplicate_events_total") for d in nodes) == 1000
+    nodes[1].kill()
+    started(nodes[1])
+    wait_for("two each", lambda: all(d.metric("sluice_kafka_partitions") == 2 for d in nodes))
+    for n, content in enumerate(bodies):
+        post(nodes[1], content, Idempotency_Key=f"k{n}")
+        post(nodes[0], body(1000 + 10 * n, 10))  # Without a key each is one of its own.
+    wait_for("all of it", lambda: sum(d.metric("sluice_kafka_lag") for d in nodes) == 0 and
+             ([flush_until(d) for d in nodes], len(ids_of(nodes)) >= 1100)[1])
+    assert ids_of(nodes) == list(range(1100)), len(ids_of(nodes))
+    for d in nodes:
+        assert d.audit()[0] == 0
+        stopped(d)
+
+
+def test_the_same_events_give_the_same_tables_whichever_way_they_come(root):
+    import base64
+    import sqlite3
+
+    events = [event(i) for i in range(300)] + [{"kind": "bad"}]
+    lines = [json.dumps(e).encode() for e in events]
+    results = {}
+    for way in ("journal", "log", "source", "kinesis"):
+        topic = KAFKA.topic("same", 3)
+        d = node(root / way, topic)
+        if way != "log":
+            del d.config["ingest"]
+        if way == "source":
+            d.config["sources"] = {"orders": {"kafka": {"brokers": KAFKA.brokers, "topics": [topic], "group": topic}}}
+            d.config["streams"]["events"]["from"] = ["orders"]
+        elif way != "log":
+            del d.config["kafka"]
+        started(d)
+        if way == "source":
+            KAFKA.produce(topic, lines)
+        elif way == "kinesis":
+            records = [{"Data": base64.b64encode(line).decode(), "PartitionKey": "p"} for line in lines]
+            status, reply = d.request("POST", "/", json.dumps({"StreamName": "events", "Records": records}).encode(),
+                                      {"X-Amz-Target": "Kinesis_20131202.PutRecords", "Content-Type": "application/x-amz-json-1.1"})
+            assert status == 200, reply
+        else:
+            post(d, b"\n".join(lines))
+        if way in ("log", "source"):
+            taken([d], len(lines))
+        flush_until(d)
+        with sqlite3.connect(d.warehouse()) as db:
+            windows = sorted(db.execute("SELECT window_start, kind, events FROM per_minute").fetchall())
+        results[way] = (sorted(rows(d.directory / "lake", 'id, kind, text, epoch_us("at")')), windows,
+                        sorted(rows(d.directory / "data" / "dead_letters", "code, raw::varchar")))
+        assert d.audit()[0] == 0
+        stopped(d)
+    assert len(results["journal"][0]) == 300 and len(results["journal"][2]) == 1
+    for way, found in results.items():
+        assert found == results["journal"], way
+
+
 def test_an_event_too_large_leaves_nothing_behind(root):
     topic = KAFKA.topic("log", 1)
     d = started(node(root, topic, read=False, http={"max_body": "4MiB", "max_event": "3MiB"}))

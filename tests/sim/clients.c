@@ -137,14 +137,51 @@ static void place_elsewhere(sim *s, sim_request *r) {
     s->totals.elsewhere++;
 }
 
+static void put_addressed(const sim *s, const sim_request *r, uint32_t number, uint32_t line, const char *text, size_t length, sl_buffer *out) {
+    const uint32_t what[] = {number, line};
+    const sl_hash128 key = sl_hash128_of(what, sizeof what);
+    const char *path = s->streams[r->stream].path;
+    sl_buffer message = SL_BUFFER_EMPTY;
+    sl_message_address_put(&message, &(sl_message_address){.stream = path,
+                                                           .stream_length = (uint8_t)strlen(path),
+                                                           .source = "http",
+                                                           .source_length = 4,
+                                                           .key = s->topic ? (const uint8_t *)&key : NULL});
+    sl_buffer_append(&message, text, length);
+    if (!sl_messages_add(out, &(sl_message_item){.bytes = message.bytes, .length = (uint32_t)message.length}))
+        abort();
+    sl_buffer_fini(&message);
+}
+
+/* Behind them what came before, of this request or of another: the first line of each is a good one. */
+static void pack_addressed(sim *s, sim_request *r, uint32_t number, sl_buffer *out) {
+    uint32_t line = 0;
+    for (size_t at = 0, length; at < r->length; at += length + 1) {
+        length = strcspn(r->lines + at, "\n");
+        put_addressed(s, r, number, line++, r->lines + at, length, out);
+    }
+    r->addressed = true;
+    for (int i = 0; i < 3 && s->topic && r->good != 0; i++) {
+        const uint32_t other = sim_chance(s, 500) ? number : (uint32_t)sim_below(s, number + 1);
+        const sim_request *q = &s->requests[other];
+        if (!q->addressed || q->stream != r->stream || q->good == 0 || (q != r && !q->in))
+            continue;
+        put_addressed(s, q, other, 0, q->lines, strcspn(q->lines, "\n"), out);
+        r->doubles++;
+    }
+}
+
 /* What is sent: the lines, or each line as a message. The raw zone has either as the same lines. */
-static void pack(sim *s, sim_request *r) {
+static void pack(sim *s, sim_request *r, uint32_t number) {
     sl_buffer out = SL_BUFFER_EMPTY;
     if (r->offset != 0 || (!parted(s) && sim_chance(s, 250))) {
         const sl_messages_origin from = {SIM_ELSEWHERE, sizeof SIM_ELSEWHERE - 1, r->offset, r->offset + 1, ~(uint64_t)r->offset, false};
-        r->format = (sl_format){.kind = SL_FORMAT_MESSAGES};
+        const bool addressed = r->offset != 0 && !s->raw && sim_chance(s, 700);
+        r->format = (sl_format){.kind = addressed ? SL_FORMAT_ADDRESSED : SL_FORMAT_MESSAGES};
         sl_messages_begin(&out, r->offset != 0 ? &from : NULL);
-        for (size_t at = 0, length; at < r->length; at += length + 1) {
+        if (addressed)
+            pack_addressed(s, r, number, &out);
+        for (size_t at = 0, length; at < r->length && !addressed; at += length + 1) {
             length = strcspn(r->lines + at, "\n");
             (void)sl_messages_add(&out, &(sl_message_item){.bytes = (const uint8_t *)r->lines + at, .length = (uint32_t)length});
         }
@@ -192,7 +229,7 @@ static void make_body(sim *s, sim_request *r, uint32_t number, uint32_t good, ui
     r->length = out.length;
     (void)sl_buffer_cstr(&out);
     r->lines = (char *)out.bytes;
-    pack(s, r);
+    pack(s, r, number);
 }
 
 /* A key that was answered for good, under which another body must be refused. */
@@ -424,7 +461,7 @@ bool clients_turn(sim *s) {
         r->due_us = INT64_MAX;
         bool twice = r->key[0] != 0 && !s->calm && sim_chance(s, 100);
         s->totals.repeats += twice || r->in;
-        if (sim_chance(s, 100))
+        if (!s->requests[i].addressed && sim_chance(s, 100))
             judge_once(s, i);
         send_once(s, i);
         if (twice)

@@ -163,6 +163,8 @@ static void configure(sim *s) {
         sl_buffer_text(&text, "s3: {region: eu-central-1}\n");
     if (s->far_warehouse)
         sl_buffer_text(&text, "warehouse: {postgres: {url: \"postgres://sim@far.example:5432/sim\"}}\n");
+    if (s->topic)
+        sl_buffer_text(&text, "ingest: {log: \"kafka://far.example:9092/log\"}\n");
     if (!s->embedded)
         write_streams(s, &text);
     const sl_config_source source = {.text = sl_buffer_cstr(&text)};
@@ -202,6 +204,7 @@ static void plan(sim *s) {
     s->quarantine = s->faulty && sim_chance(s, 60);
     s->scarce = s->faulty && s->allocations;
     s->dedupe = !s->embedded && !s->late && !s->quarantine && s->seed % 3 == 1;
+    s->topic = !s->raw && !s->quarantine && s->seed % 2 == 0;
     s->workers = workers[sim_below(s, 3)];
     s->pace_us = paces[sim_below(s, 3)];
     s->planned = 15 + (uint32_t)sim_below(s, 50);

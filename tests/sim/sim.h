@@ -49,6 +49,7 @@ typedef struct sim_request {
     uint32_t unmet, passed_over; /**< Accepted, then refused by a step, or passed over. */
     uint32_t guests;         /**< Events of the stream `guests`, which comes before others where streams share a path. */
     uint32_t strays;         /**< Of `bad`, those that no condition fits, in a request for clicks. */
+    bool addressed;          /**< Its messages say where they belong, each under a key of its own: `addressed` request, line. */
     uint32_t doubles;        /**< Accepted, and kept from an earlier request already. */
     bool mismatch;           /**< Another's key with another body: only 422 will do. */
     bool in;                 /**< Answered 200 or 400: durable. */
@@ -87,6 +88,7 @@ struct sim {
     sim_totals totals;
     /* What the seed chose. */
     bool embedded, by_request, late, faulty, quarantine, heavy, scarce, raw, steps, dedupe, shared;
+    bool topic;              /**< Messages bring requests' keys: what comes again under one is nothing. */
     bool far_lake, far_warehouse;
     bool tight;              /**< Little memory, few tasks, short segments: groups are let go and trimmed. */
     uint32_t workers, planned, pace_us, step_us, fault_every;

@@ -1,11 +1,18 @@
 /* Events without duplicates: between the loop and the workers' pipelines an actor of its own judges them, in the order of the log.
- * It is there only where a stream asks for it. Everything that goes to the workers goes through it then, so that cuts stand between
- * the same events for the store as for the tables. */
+ * It is there only where a stream asks for it, or where the log is a topic. Everything that goes to the workers goes through it then, so
+ * that cuts stand between the same events for the store as for the tables.
+ *
+ * Where the log is a topic (ingest.log), each stream has a second store, for requests that came again: its keys are those that messages
+ * bring in their address, with the place of the event in the message. A claim's time is its event's arrival, the horizon KEY_LIFE_US. What is
+ * older than the watermark by more is kept, and claims nothing: the watermark is never ahead of arrival, so a repeat within the horizon of
+ * it is found, and claims stay longer where events are about the past. A store is opened when the first key comes. */
 #include "internal.h"
 
 #include <stdio.h>
 
-enum { SMALL_GROUP = 64 << 10, SMALL_GROUPS = 3, RETRY_US = 100 * 1000 };
+enum { SMALL_GROUP = 64 << 10, SMALL_GROUPS = 3, RETRY_US = 100 * 1000, REPEATS_RUN = 16384 };
+
+static sl_status open_store(sl_engine *e, stream *s, bool repeats, sl_buffer *record, sl_error *error);
 
 /* --- into the pipeline --- */
 
@@ -36,6 +43,36 @@ static void told(const stream *s, sl_status status, const sl_error *error) {
     sl_message(SL_LEVEL_ERROR, "dedupe",
                status == SL_ECORRUPT ? "what it knows is damaged: nothing goes on until it is mended" : "has to wait",
                "stream=%s error=\"%s\"", s->name, error->text);
+}
+
+/* Those whose message has a key; the stream's watermark stands where it stands before each of them. */
+static void fill_repeats(dedupe_actor *a, const task *t, const part *p) {
+    const sl_batch *b = p->batch;
+    const uint32_t field = p->shape->decoded_time;
+    int64_t watermark = p->watermark_us;
+    a->event_count = 0;
+    for (uint32_t row = 0; row < b->rows; row++) {
+        const sl_record *record = &b->records[b->row_record[row]];
+        const bool timed = field == SL_NO_FIELD || sl_batch_present(b, field, row);
+        const int64_t arrival = sl_batch_arrival(b, row);
+        const int64_t time = timed && field != SL_NO_FIELD ? b->columns[field].values.i64[row] : arrival;
+        const int64_t step = time < arrival ? time : arrival;
+        sl_message_address address;
+        if (b->verdict[row] == SL_VERDICT_KEEP && items_address(t, record, &address) && address.key != NULL &&
+            (watermark == SL_NO_TIME || arrival >= watermark - KEY_LIFE_US)) {
+            uint8_t text[SL_ADDRESS_KEY + sizeof(uint32_t)];
+            const uint32_t index = sl_batch_index(b, row);
+            memcpy(text, address.key, SL_ADDRESS_KEY);
+            memcpy(text + SL_ADDRESS_KEY, &index, sizeof index);
+            a->events[a->event_count++] = (sl_dedupe_event){.key = sl_hash128_of(text, sizeof text),
+                                                            .position = sl_batch_logged(b, row),
+                                                            .time_us = arrival,
+                                                            .watermark_us = watermark,
+                                                            .row = row};
+        }
+        if (timed && !record->replay && (watermark == SL_NO_TIME || step > watermark))
+            watermark = step;
+    }
 }
 
 /* Each with the watermark before it; late ones have their verdict here, as it goes by the same watermark. */
@@ -79,8 +116,8 @@ static void count_duplicates(const part *p) {
 }
 
 /* About a megabyte of what a store wants done. @return SL_EAGAIN: there is more of it; SL_ENOTFOUND: nothing is wanted. */
-static sl_status work_slice(dedupe_actor *a, stream *s) {
-    if (a->work == NULL && (a->work = sl_dedupe_work_next(s->dedupe)) != NULL)
+static sl_status work_slice(dedupe_actor *a, dedupe_store *s) {
+    if (a->work == NULL && (a->work = sl_dedupe_work_next(s->store)) != NULL)
         a->work_of = s;
     if (a->work == NULL)
         return SL_ENOTFOUND;
@@ -88,17 +125,17 @@ static sl_status work_slice(dedupe_actor *a, stream *s) {
     sl_status status = sl_dedupe_work_run(a->work, &error);
     if (status == SL_EAGAIN)
         return status;
-    sl_dedupe_work_done(a->work_of->dedupe, a->work);
+    sl_dedupe_work_done(a->work_of->store, a->work);
     a->work = NULL;
     if (status != SL_OK) {
         a->work_at_us = engine_now(a->engine) + SL_SECOND_US;
-        told(a->work_of, status, &error);
+        told(a->work_of->of, status, &error);
     }
     return status;
 }
 
 /* The store can't take more before it has written. @return false: that fails now. */
-static bool make_room(dedupe_actor *a, stream *s) {
+static bool make_room(dedupe_actor *a, dedupe_store *s) {
     for (;;) {
         bool own = a->work == NULL || a->work_of == s;
         sl_status status = work_slice(a, s);
@@ -109,18 +146,12 @@ static bool make_room(dedupe_actor *a, stream *s) {
     }
 }
 
-/* @return false: it has to wait. */
-static bool judge_part(dedupe_actor *a, const part *p) {
-    stream *s = p->shape->of;
-    if (!a->held_filled) {
-        fill_events(a, p);
-        a->held_event = 0;
-        a->held_filled = true;
-    }
+/* @return false: they have to wait. */
+static bool judge_events(dedupe_actor *a, const part *p, dedupe_store *s) {
     while (a->held_event < a->event_count) {
         uint32_t done = 0;
         sl_error error = {0};
-        sl_status status = sl_dedupe_judge(s->dedupe, a->events + a->held_event, a->event_count - a->held_event,
+        sl_status status = sl_dedupe_judge(s->store, a->events + a->held_event, a->event_count - a->held_event,
                                            p->batch->verdict, &done, &error);
         a->held_event += done;
         if (status == SL_OK)
@@ -128,19 +159,73 @@ static bool judge_part(dedupe_actor *a, const part *p) {
         if (status == SL_EFULL && make_room(a, s))
             continue;
         if (status != SL_EFULL)
-            told(s, status, &error);
+            told(s->of, status, &error);
         return false;
     }
+    return true;
+}
+
+static dedupe_store *store_of(dedupe_actor *a, const stream *s, bool repeats) {
+    for (uint32_t i = 0; i < a->store_count; i++)
+        if (a->stores[i].of == s && a->stores[i].repeats == repeats)
+            return &a->stores[i];
+    return NULL;
+}
+
+/* @return false: it has to wait. */
+static bool judge_repeats(dedupe_actor *a, const task *t, const part *p) {
+    stream *s = p->shape->of;
+    if (!a->repeats || s->unrouted || t->item_count == 0)
+        return true;
+    if (!a->held_filled) {
+        fill_repeats(a, t, p);
+        a->held_event = 0;
+        a->held_filled = true;
+    }
+    dedupe_store *store = store_of(a, s, true);
+    if (store == NULL && a->event_count != 0) {
+        sl_error error = {0};
+        sl_status status = open_store(a->engine, s, true, NULL, &error);
+        if (status != SL_OK) {
+            told(s, status, &error);
+            return false;
+        }
+        store = store_of(a, s, true);
+    }
+    if (store != NULL && !judge_events(a, p, store))
+        return false;
     a->held_filled = false;
-    count_duplicates(p);
+    return true;
+}
+
+/* @return false: it has to wait. */
+static bool judge_ids(dedupe_actor *a, const part *p) {
+    dedupe_store *store = store_of(a, p->shape->of, false);
+    if (store == NULL)
+        return true;
+    if (!a->held_filled) {
+        fill_events(a, p);
+        a->held_event = 0;
+        a->held_filled = true;
+    }
+    if (!judge_events(a, p, store))
+        return false;
+    a->held_filled = false;
     return true;
 }
 
 static bool judge(dedupe_actor *a, task *t) {
     for (; a->held_part < t->part_count; a->held_part++) {
         const part *p = &t->parts[a->held_part];
-        if (!p->skip && p->shape->of->dedupe != NULL && !judge_part(a, p))
+        if (p->skip)
+            continue;
+        if (!a->held_ids && !judge_repeats(a, t, p))
             return false;
+        a->held_ids = true; /* Repeats of this part are known, should its ids have to wait. */
+        if (!judge_ids(a, p))
+            return false;
+        a->held_ids = false;
+        count_duplicates(p);
     }
     a->held_part = 0;
     return true;
@@ -148,19 +233,21 @@ static bool judge(dedupe_actor *a, task *t) {
 
 /* --- cuts --- */
 
-static bool begin_marks(cut *c) {
+static bool begin_marks(dedupe_actor *a, cut *c) {
     for (uint32_t i = 0; i < c->mark_count; i++) {
         dedupe_mark *m = c->marks[i];
-        if (m->cut == NULL && (m->cut = sl_dedupe_cut_begin(m->of->dedupe)) == NULL)
+        m->store = store_of(a, m->of, m->repeats); /* NULL: no key came yet. */
+        if (m->cut == NULL && m->store != NULL && (m->cut = sl_dedupe_cut_begin(m->store->store)) == NULL)
             return false;
     }
     return true;
 }
 
 static void end_mark(dedupe_mark *m) {
-    sl_dedupe_cut_end(m->of->dedupe, m->cut, m->committed);
-    if (m->committed && m->release_us != SL_NO_TIME)
-        sl_dedupe_release(m->of->dedupe, m->release_us);
+    if (m->cut != NULL)
+        sl_dedupe_cut_end(m->store->store, m->cut, m->committed);
+    if (m->store != NULL && m->committed && m->release_us != SL_NO_TIME)
+        sl_dedupe_release(m->store->store, m->release_us);
     sl_buffer_fini(&m->record);
     sl_free(m);
 }
@@ -176,7 +263,7 @@ static bool pass_on(dedupe_actor *a, message *m) {
         engine_send(a->engine, &w->pipeline, &w->actor, m);
         return true;
     case MESSAGE_CUT:
-        if (!begin_marks((cut *)m))
+        if (!begin_marks(a, (cut *)m))
             return false;
         break;
     case MESSAGE_MARK:
@@ -200,8 +287,8 @@ static bool pass_on(dedupe_actor *a, message *m) {
 static bool work(dedupe_actor *a) {
     if (engine_now(a->engine) < a->work_at_us)
         return false;
-    for (stream **s = a->streams; *s != NULL; s++)
-        if (work_slice(a, *s) != SL_ENOTFOUND)
+    for (uint32_t i = 0; i < a->store_count; i++)
+        if (work_slice(a, &a->stores[i]) != SL_ENOTFOUND)
             return true;
     return false;
 }
@@ -225,23 +312,25 @@ static bool dedupe_run(void *context) {
 
 /* --- the loop's and storage's part of a cut --- */
 
+static bool add_mark(cut *c, stream *s, bool repeats) {
+    dedupe_mark *m = sl_calloc(1, sizeof *m);
+    if (m == NULL)
+        return false;
+    m->head.kind = MESSAGE_MARK;
+    m->of = s;
+    m->repeats = repeats;
+    c->marks[c->mark_count++] = m;
+    return true;
+}
+
 bool dedupe_mark_cut(sl_engine *e, cut *c) {
-    c->marks = sl_calloc(e->stream_count, sizeof(dedupe_mark *));
-    for (uint32_t i = 0; c->marks != NULL && i < e->stream_count; i++) {
+    c->marks = sl_calloc((size_t)2 * e->stream_count, sizeof(dedupe_mark *));
+    bool good = c->marks != NULL;
+    for (uint32_t i = 0; good && i < e->stream_count; i++) {
         stream *s = e->streams[i];
-        if (s->dedupe == NULL)
-            continue;
-        dedupe_mark *m = sl_calloc(1, sizeof *m);
-        if (m == NULL)
-            break;
-        m->head.kind = MESSAGE_MARK;
-        m->of = s;
-        c->marks[c->mark_count++] = m;
+        good = (s->dedupe == NULL || add_mark(c, s, false)) && (!e->dedupe.repeats || s->unrouted || add_mark(c, s, true));
     }
-    uint32_t wanted = 0;
-    for (uint32_t i = 0; i < e->stream_count; i++)
-        wanted += e->streams[i]->dedupe != NULL;
-    if (c->marks == NULL || c->mark_count != wanted) {
+    if (!good) {
         for (uint32_t i = 0; i < c->mark_count; i++)
             sl_free(c->marks[i]);
         c->mark_count = 0;
@@ -258,7 +347,7 @@ bool dedupe_mark_cut(sl_engine *e, cut *c) {
 sl_status dedupe_write(cut *c, sl_error *error) {
     for (uint32_t i = 0; i < c->mark_count; i++) {
         dedupe_mark *m = c->marks[i];
-        if (m->written)
+        if (m->written || m->cut == NULL)
             continue;
         sl_buffer_clear(&m->record);
         sl_status status = sl_dedupe_cut_write(m->cut, &m->record, error);
@@ -271,7 +360,9 @@ sl_status dedupe_write(cut *c, sl_error *error) {
     return SL_OK;
 }
 
-static void fact_name(const stream *s, sl_buffer *out) { sl_buffer_printf(out, "dedupe:%s", s->name); }
+static const char *kind_of(bool repeats) { return repeats ? "repeats" : "dedupe"; }
+
+static void fact_name(const stream *s, bool repeats, sl_buffer *out) { sl_buffer_printf(out, "%s:%s", kind_of(repeats), s->name); }
 
 sl_status dedupe_note(storage_actor *a, cut *c, sl_error *error) {
     static const char hex[] = "0123456789abcdef";
@@ -279,9 +370,11 @@ sl_status dedupe_note(storage_actor *a, cut *c, sl_error *error) {
     sl_buffer name = SL_BUFFER_EMPTY, text = SL_BUFFER_EMPTY;
     for (uint32_t i = 0; i < c->mark_count && status == SL_OK; i++) {
         const dedupe_mark *m = c->marks[i];
+        if (m->cut == NULL)
+            continue;
         sl_buffer_clear(&name);
         sl_buffer_clear(&text);
-        fact_name(m->of, &name);
+        fact_name(m->of, m->repeats, &name);
         for (size_t k = 0; k < m->record.length; k++) {
             sl_buffer_byte(&text, (uint8_t)hex[m->record.bytes[k] >> 4]);
             sl_buffer_byte(&text, (uint8_t)hex[m->record.bytes[k] & 15]);
@@ -350,56 +443,76 @@ static sl_status any_file(void *context, const sl_file_entry *entry) {
     return SL_OK;
 }
 
-static sl_status open_store(sl_engine *e, stream *s, uint32_t shares, sl_error *error) {
-    sl_buffer name = SL_BUFFER_EMPTY, record = SL_BUFFER_EMPTY, directory = SL_BUFFER_EMPTY;
-    fact_name(s, &name);
-    sl_buffer_printf(&directory, "%s/dedupe/%s", e->config->data_dir, s->name);
-    const char *key = sl_buffer_cstr(&name), *path = sl_buffer_cstr(&directory);
-    sl_status status = name.failed || directory.failed ? SL_ENOMEM : sl_ledger_get(e->storage.ledger, key, &record, error);
-    if (status == SL_OK && (record.failed || !unhex(&record)))
+/* @param record What the ledger has of it, as it has it; NULL: it is new. */
+static sl_status open_store(sl_engine *e, stream *s, bool repeats, sl_buffer *record, sl_error *error) {
+    dedupe_actor *a = &e->dedupe;
+    sl_buffer directory = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&directory, "%s/%s/%s", e->config->data_dir, kind_of(repeats), s->name);
+    const char *path = sl_buffer_cstr(&directory);
+    sl_status status = directory.failed ? sl_error_set(error, SL_ENOMEM, "dedupe: out of memory") : SL_OK;
+    if (status == SL_OK && record != NULL && (record->failed || !unhex(record)))
         status = sl_error_set(error, SL_ECORRUPT, "stream %s: the ledger's record of dedupe can't be read", s->name);
-    if (status == SL_OK && record.length != 0 &&
+    if (status == SL_OK && record != NULL && record->length != 0 &&
         e->files->list(e->files, path, any_file, NULL, NULL) == SL_ENOTFOUND) {
         sl_message(SL_LEVEL_ERROR, "dedupe", "its directory is gone: duplicates of what came before pass", "stream=%s",
                    s->name);
-        record.length = 0;
+        record->length = 0;
     }
     const sl_dedupe_options options = {.files = e->files,
                                        .directory = path,
-                                       .horizon_us = s->config->dedupe_us,
-                                       .memory_bytes = e->config->memory / 4 / shares,
+                                       .horizon_us = repeats ? KEY_LIFE_US : s->config->dedupe_us,
+                                       .memory_bytes = repeats ? e->config->memory / 64 : e->config->memory / 4 / a->shares,
+                                       .run_claims = repeats ? REPEATS_RUN : 0,
                                        .budget = e->budget};
+    sl_dedupe *store = NULL;
     if (status == SL_OK)
-        status = sl_dedupe_open(&options, record.bytes, record.length, s->next, &s->dedupe, error);
+        status = sl_dedupe_open(&options, record != NULL ? record->bytes : NULL, record != NULL ? record->length : 0,
+                                record != NULL ? s->next : 0, &store, error);
     if (status == SL_ECORRUPT)
         (void)sl_error_context(error, "stream %s: dedupe (to go on without what it knew, take %s away)", s->name, path);
+    if (status == SL_OK)
+        a->stores[a->store_count++] = (dedupe_store){s, store, repeats};
+    if (status == SL_OK && !repeats)
+        s->dedupe = store;
+    sl_buffer_fini(&directory);
+    return status;
+}
+
+/* What requests' keys it had when it stopped, where it had any. */
+static sl_status open_known(sl_engine *e, stream *s, bool repeats, sl_error *error) {
+    sl_buffer name = SL_BUFFER_EMPTY, record = SL_BUFFER_EMPTY;
+    fact_name(s, repeats, &name);
+    const char *key = sl_buffer_cstr(&name);
+    sl_status status = name.failed ? sl_error_set(error, SL_ENOMEM, "dedupe: out of memory")
+                                   : sl_ledger_get(e->storage.ledger, key, &record, error);
+    if (status == SL_OK && (!repeats || record.failed || record.length != 0))
+        status = open_store(e, s, repeats, &record, error);
     sl_buffer_fini(&name);
     sl_buffer_fini(&record);
-    sl_buffer_fini(&directory);
     return status;
 }
 
 sl_status dedupe_create(sl_engine *e, sl_error *error) {
     dedupe_actor *a = &e->dedupe;
-    uint32_t shares = 0;
     for (uint32_t i = 0; i < e->config->stream_count; i++)
-        shares += e->config->streams[i].dedupe_us != 0;
-    if (shares == 0)
+        a->shares += e->config->streams[i].dedupe_us != 0;
+    a->repeats = e->config->ingest.kafka != NULL && e->config->ingest.read;
+    if (a->shares == 0 && !a->repeats)
         return SL_OK;
     a->engine = e;
     a->active = true;
     a->actor = (sl_actor){.name = "dedupe", .run = dedupe_run, .context = a};
     a->events = sl_calloc(SL_BATCH_ROWS_MAX, sizeof *a->events);
-    a->streams = sl_calloc(shares + 1, sizeof(stream *));
-    if (a->events == NULL || a->streams == NULL || sl_ring_init(&a->in, RING_SIZE) != SL_OK)
+    a->stores = sl_calloc(2 * (sizeof e->streams / sizeof *e->streams), sizeof *a->stores);
+    if (a->events == NULL || a->stores == NULL || sl_ring_init(&a->in, RING_SIZE) != SL_OK)
         return sl_error_set(error, SL_ENOMEM, "dedupe: out of memory");
     sl_status status = SL_OK;
-    for (uint32_t i = 0, k = 0; i < e->stream_count && status == SL_OK; i++) {
+    for (uint32_t i = 0; i < e->stream_count && status == SL_OK; i++) {
         stream *s = e->streams[i];
-        if (s->config == NULL || s->config->dedupe_us == 0)
-            continue;
-        status = open_store(e, s, shares, error);
-        a->streams[k++] = s;
+        if (s->config != NULL && s->config->dedupe_us != 0)
+            status = open_known(e, s, false, error);
+        if (status == SL_OK && a->repeats && !s->unrouted)
+            status = open_known(e, s, true, error);
     }
     return status;
 }
@@ -421,7 +534,7 @@ static void drop_marks(stream *s) {
         dedupe_mark *m = s->first_mark;
         s->first_mark = m->next;
         if (m->cut != NULL)
-            sl_dedupe_cut_end(s->dedupe, m->cut, false);
+            sl_dedupe_cut_end(m->store->store, m->cut, false);
         sl_buffer_fini(&m->record);
         sl_free(m);
     }
@@ -430,12 +543,12 @@ static void drop_marks(stream *s) {
 void dedupe_destroy(sl_engine *e) {
     dedupe_actor *a = &e->dedupe;
     if (a->work != NULL)
-        sl_dedupe_work_done(a->work_of->dedupe, a->work);
-    for (uint32_t i = 0; i < e->stream_count; i++) {
+        sl_dedupe_work_done(a->work_of->store, a->work);
+    for (uint32_t i = 0; i < e->stream_count; i++)
         drop_marks(e->streams[i]);
-        sl_dedupe_close(e->streams[i]->dedupe);
-    }
+    for (uint32_t i = 0; i < a->store_count; i++)
+        sl_dedupe_close(a->stores[i].store);
     sl_free(a->events);
-    sl_free(a->streams);
+    sl_free(a->stores);
     sl_ring_fini(&a->in);
 }

@@ -324,7 +324,9 @@ struct dedupe_mark {
     message head;
     struct dedupe_mark *next; /* loop: of the stream, in the order they began */
     stream *of;
-    sl_dedupe_cut *cut;       /* dedupe actor, then storage */
+    bool repeats;             /**< Of the store for requests that came again. */
+    struct dedupe_store *store; /* dedupe actor, with: */
+    sl_dedupe_cut *cut;       /* dedupe actor, then storage; NULL: there is no store yet */
     sl_buffer record;         /* storage: what the ledger gets */
     bool written;
     bool ended, committed;    /* loop */
@@ -530,6 +532,13 @@ typedef struct delivery_actor {
     sl_ring in;
 } delivery_actor;
 
+/** What the actor knows of a stream: its ids, or what requests' keys came before (`repeats`). */
+typedef struct dedupe_store {
+    stream *of;
+    sl_dedupe *store;
+    bool repeats;
+} dedupe_store;
+
 /** Between the loop and the workers' pipelines, where a stream has no duplicates: judges events in the order of the log. */
 typedef struct dedupe_actor {
     sl_actor actor;
@@ -538,9 +547,12 @@ typedef struct dedupe_actor {
     message *held;          /**< What can't go on yet. */
     uint32_t held_part, held_event; /**< What of it is judged. */
     bool held_filled;
-    stream **streams;       /**< That have a store, NULL behind them. */
+    bool held_ids;          /**< Of the part repeats are judged, ids aren't. */
+    dedupe_store *stores;   /**< One for each of a stream's at most; only the actor adds some, after the start. */
+    uint32_t store_count, shares;
+    bool repeats;           /**< Constant: messages may bring requests' keys. */
     sl_dedupe_work *work;   /**< Begun; NULL: none is. */
-    stream *work_of;
+    dedupe_store *work_of;
     sl_dedupe_event *events;
     uint32_t event_count;
     int64_t retry_at_us;

@@ -491,9 +491,9 @@ sl_status stream_add(sl_engine *e, const char *name, const sl_config_stream *con
     s->late = metric(e, SL_METRIC_COUNTER, "sluice_late_events_total",
                      "Events behind the watermark by more than a window's lateness.", "stream",
                      name);
-    if (config != NULL && config->dedupe_us != 0)
+    if ((config != NULL && config->dedupe_us != 0) || e->config->ingest.kafka != NULL)
         s->duplicates = metric(e, SL_METRIC_COUNTER, "sluice_duplicate_events_total",
-                               "Events whose id was kept before, within the horizon of dedupe.", "stream", name);
+                               "Events whose id was kept before, within the horizon of dedupe, or whose request came before under the same key.", "stream", name);
     s->last_mark = &s->first_mark;
     s->drift = metric(e, SL_METRIC_COUNTER, "sluice_schema_drift_total",
                       "Values that went to _rest because a frozen column has another type.",

@@ -7,8 +7,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+/* Requests are sent again soon, under their keys; a day of them would be read with each partition that moves. */
+#define KEYS_US SL_HOUR_US
+
 void history_horizon(source *s, const sl_config *config) {
-    s->horizon_us = 0;
+    s->horizon_us = s->addressed ? KEYS_US : 0;
     for (uint32_t i = 0; i < config->stream_count; i++) {
         const sl_config_stream *stream = &config->streams[i];
         if ((s->addressed || sl_config_takes(stream, s->name)) && stream->dedupe_us > s->horizon_us)
