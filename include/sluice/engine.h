@@ -71,6 +71,8 @@ bool sl_engine_ready(const sl_engine *engine); /**< Recovered: for /readyz. */
  * @return false: the log knows nothing of it.
  */
 bool sl_engine_origin(const sl_engine *engine, const char *partition, uint64_t *next, uint64_t *check);
+/** Below it a warehouse table has the partition by another reader, as far as that was met; 0: it wasn't. */
+uint64_t sl_engine_elsewhere(const sl_engine *engine, const char *partition);
 uint64_t sl_engine_taken(const sl_engine *engine); /**< Where the log goes on. */
 const char *sl_engine_identity(const sl_engine *engine); /**< Of the log: "journal:UUID". */
 /** Whatever lies below in the log has left: all that followed from it is in the lake and in the warehouse. */

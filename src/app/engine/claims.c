@@ -286,6 +286,17 @@ uint64_t claims_floor(const table *t, int64_t *watermark_us) {
     return open ? t->delivered : t->cursor;
 }
 
+uint64_t sl_engine_elsewhere(const sl_engine *e, const char *partition) {
+    uint64_t below = 0;
+    for (uint32_t i = 0; i < e->table_count; i++)
+        for (uint32_t k = 0; k < e->tables[i]->claim_count; k++) {
+            const claim *c = &e->tables[i]->claims[k];
+            if (c->below > below && strcmp(origins_name(e, c->origin), partition) == 0)
+                below = c->below;
+        }
+    return below;
+}
+
 void claims_fini(table *t) {
     sl_free(t->claims);
     sl_buffer_fini(&t->voided.found);

@@ -283,9 +283,36 @@ static bool commit(source *s) {
     return count != 0;
 }
 
+static void on_end(void *context, sl_status status, const sl_kafka_marks *marks, uint32_t count, const sl_error *error) {
+    source *s = context;
+    char why[512];
+    (void)error;
+    s->comparing = false;
+    for (uint32_t i = 0; i < count && status == SL_OK; i++) {
+        partition *p = find(s, marks[i].topic, marks[i].partition);
+        if (p == NULL || p->gone || p->stage != PARTITION_READS || p->elsewhere <= marks[i].high)
+            continue;
+        (void)snprintf(why, sizeof why,
+                       "a warehouse table has it up to offset %" PRId64 ", and its log ends at %" PRId64 ": the topic was deleted and made anew. "
+                       "What was read of it is in the lake, not in that table. Read it under another group, which begins it again",
+                       p->elsewhere, marks[i].high);
+        partition_stand(p, why);
+    }
+}
+
+/* A warehouse that has more than there is has it of another topic under the same name. What fetches have told may be old: the broker is asked. */
+static void compare_end(source *s, partition *p, int64_t lag) {
+    p->elsewhere = s->engine != NULL ? (int64_t)sl_engine_elsewhere(s->engine, p->identity) : 0;
+    if (p->stage != PARTITION_READS || p->gone || s->comparing || lag < 0 || p->elsewhere <= p->at + lag)
+        return;
+    s->comparing = true;
+    sl_kafka_consumer_marks(s->consumer, &(sl_kafka_place){p->topic, p->number}, 1, on_end, s);
+}
+
 static void measure(source *s) {
     int64_t sum = 0;
     for (partition *p = s->partitions; p != NULL; p = p->next) {
+        compare_end(s, p, sl_kafka_consumer_lag(s->consumer, p->topic, p->number));
         int64_t lag = p->stage == PARTITION_READS && !p->gone ? sl_kafka_consumer_lag(s->consumer, p->topic, p->number) : 0;
         sl_metric_set(p->lag, lag > 0 ? lag : 0);
         sum += lag > 0 ? lag : 0;

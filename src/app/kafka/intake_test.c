@@ -123,7 +123,7 @@ bool sl_kafka_warning(const sl_kafka_options *options, sl_error *text) {
 struct sl_engine {
     sl_intake intake;
     bool knows;
-    uint64_t next, check, taken, delivered;
+    uint64_t next, check, taken, delivered, elsewhere;
     sl_status submit_status;
     uint32_t submits;
     sl_intake_done_fn *done;
@@ -155,6 +155,10 @@ bool sl_engine_origin(const sl_engine *e, const char *identity, uint64_t *next, 
     return e->knows;
 }
 uint64_t sl_engine_delivered(const sl_engine *e) { return e->delivered; }
+uint64_t sl_engine_elsewhere(const sl_engine *e, const char *identity) {
+    assert_string_equal(identity, "kafka:C/t/3@g");
+    return e->elsewhere;
+}
 uint64_t sl_engine_taken(const sl_engine *e) { return e->taken; }
 
 static void answer(int status) {
@@ -296,6 +300,22 @@ static void another_topic_under_the_same_name_stands_still(void **state) {
     engine.next = 2000;
     assign();
     assert_int_equal(the.starts, 0);
+    assert_int_equal(standing(), 1);
+    end();
+}
+
+static void a_warehouse_that_has_more_than_there_is_is_told(void **state) {
+    (void)state;
+    begin(NULL);
+    assign();
+    assert_int_equal(give(0, "{}"), 1);
+    the.lag = 4;
+    the.high = 9;
+    engine.elsewhere = 9; /* Another reader was quicker, and what fetches told is old. */
+    turn();
+    assert_int_equal(standing(), 0);
+    engine.elsewhere = 10;
+    turn();
     assert_int_equal(standing(), 1);
     end();
 }
@@ -715,6 +735,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_partition_begins_where_the_log_ends),
         cmocka_unit_test(another_topic_under_the_same_name_stands_still),
+        cmocka_unit_test(a_warehouse_that_has_more_than_there_is_is_told),
         cmocka_unit_test(a_gap_by_retention_stands_still_until_a_person_has_moved_the_group),
         cmocka_unit_test(a_partition_nobody_knows_begins_with_the_group_or_the_first_message),
         cmocka_unit_test(what_another_reader_brought_is_read_for_dedupe_and_no_more),

@@ -43,6 +43,7 @@ typedef struct partition {
     enum { HISTORY_NONE, HISTORY_ASKED, HISTORY_KNOWN } history;
     int64_t history_from, history_to; /**< What others have brought, and dedupe has to know. */
     int64_t at;            /**< The next offset to take. -1: not known. */
+    int64_t elsewhere;     /**< sl_engine_elsewhere() */
     uint64_t check;        /**< Of the last message that was taken. */
     bool unverified;       /**< The message before `at` is still to come, and to be the one that `check` is of. */
     sl_buffer filling, flying;  /**< Bodies of records: being made; with the engine. */
@@ -83,6 +84,7 @@ struct source {
     bool revoking, flushing;
     uint32_t asking;       /**< Answers on their way. */
     int64_t ask_at_us, every_at_us, flush_at_us, revoked_at_us, leave_by_us;
+    bool comparing;        /**< The broker is asked where a partition ends. */
     bool told;             /**< That the engine takes nothing. */
     bool closing, leaving;
     uint64_t memory;       /**< librdkafka's, in the budget. */
