@@ -81,6 +81,21 @@ def test_the_section_for_all_is_asked_once(root):
     assert code == 78 and "c.yaml:2: kafka: asked by SASL_SSL" in text and "nothing here is read from topics" in text, text
 
 
+def test_topics_that_are_written_are_asked_for(root):
+    topic = KAFKA.topic("out", 1)
+    root.mkdir(parents=True)
+    path = root / "c.yaml"
+
+    def asked(stream):
+        path.write_text(f"data_dir: {root}/data\nkafka: {{ brokers: \"{KAFKA.brokers}\" }}\nstreams: {{ s: {json.dumps(stream)} }}\n")
+        done = subprocess.run([BINARY, "validate", str(path)], env=CLEAN, capture_output=True, text=True)
+        return done.returncode, (done.stdout + done.stderr).replace(str(path), "c.yaml")
+
+    assert asked({"topic": {"to": topic}, "dead_letters": {"topic": topic}})[0] == 0
+    code, text = asked({"topic": {"to": topic}, "dead_letters": {"topic": "nowhere"}})
+    assert code == 78 and text.startswith("sluice: c.yaml:2: kafka: topic nowhere: ") and topic not in text, text
+
+
 def test_every_topic_that_is_not_there_is_named(root):
     topic = KAFKA.topic("orders", 1)
     text = refused(root, {"brokers": KAFKA.brokers, "topics": ["not-there", topic, "nor-this"]},
