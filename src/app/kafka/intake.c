@@ -570,9 +570,10 @@ static const sl_config_kafka *log_of(const sl_config *c) { return c->ingest.read
 /* The configured ones, and the log that is a topic. */
 static uint32_t sources_of(const sl_config *c) { return c->kafka_count + (log_of(c) != NULL); }
 
-static sl_status start_one(source *s, const sl_config *c, const sl_config_kafka *from, sl_error *error) {
+static sl_status start_one(source *s, const sl_config *c, uint32_t index, sl_error *error) {
     const uint64_t share = c->memory / 8 / sources_of(c);
-    s->addressed = from == log_of(c);
+    s->addressed = index >= c->kafka_count;
+    const sl_config_kafka *from = s->addressed ? c->ingest.kafka : &c->kafkas[index];
     s->name = sl_strdup(from->name);
     s->group = sl_strdup(from->options.group);
     s->stream = sl_strdup(s->addressed ? "" : sl_config_taker_name(c, from->name));
@@ -603,7 +604,7 @@ sl_status sl_kafka_intake_create(const sl_config *c, const sl_kafka_host *host, 
     for (uint32_t i = 0; i < sources_of(c) && status == SL_OK; i++) {
         k->sources[i].of = k;
         k->count++;
-        status = start_one(&k->sources[i], c, i < c->kafka_count ? &c->kafkas[i] : log_of(c), error);
+        status = start_one(&k->sources[i], c, i, error);
     }
     *out = k; /* What has joined must leave: stop, then destroy. */
     return status;
