@@ -61,6 +61,7 @@ SL_CHECKED sl_status sl_topic_refresh(const sl_topic_port *port, void **writer, 
 
 typedef struct sl_topic_options {
     sl_kafka_options kafka;  /**< Borrowed until destroy. memory_bytes is of one table. */
+    const sl_topic_port *port; /**< In the place of Kafka, from the tables' threads; NULL: Kafka. */
     sl_files *files;
     void (*wake)(void *context); /**< sl_topic_target_poll() has something to do. From any thread. */
     void *context;

@@ -235,7 +235,7 @@ sl_status sl_topic_target_create(const sl_topic_options *options, sl_target **ou
     }
     t->target = (sl_target){.deliver = deliver, .destroy = destroy};
     t->options = *options;
-    t->port = sl_topic_kafka_port(&t->options.kafka);
+    t->port = options->port != NULL ? *options->port : sl_topic_kafka_port(&t->options.kafka);
     *out = &t->target;
     return SL_OK;
 }
