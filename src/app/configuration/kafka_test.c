@@ -423,6 +423,61 @@ static void a_failing_allocation_is_reported_or_changes_nothing(void **state) {
     }
 }
 
+static void the_log_is_a_topic_with_the_connection_of_the_section(void **state) {
+    (void)state;
+    sl_config *c = load_kafka("ingest: { log: \"kafka://a:1,b/t.x\", group: g, read: false }\n"
+                              "kafka: { brokers: c, sasl: { user: u, password: hush }, tls: true }\n",
+                              NULL);
+    assert_non_null(c->ingest.kafka);
+    const sl_kafka_options *o = &c->ingest.kafka->options;
+    assert_string_equal(o->brokers, "a:1,b");
+    assert_int_equal(o->topic_count, 1);
+    assert_string_equal(o->topics[0], "t.x");
+    assert_string_equal(o->group, "g");
+    assert_string_equal(o->user, "u");
+    assert_string_equal(o->security, "sasl_ssl");
+    assert_false(c->ingest.read);
+    assert_int_equal(c->ingest.kafka->line, 1);
+    assert_int_equal(last.count, 0); /* The section is in use. */
+    sl_config_destroy(c);
+    c = load_kafka("kafka: { brokers: [c, d] }\ningest: { log: kafka:///t }\n", NULL);
+    assert_string_equal(c->ingest.kafka->options.brokers, "c,d");
+    assert_string_equal(c->ingest.kafka->options.group, "sluice");
+    assert_true(c->ingest.read);
+    sl_config_destroy(c);
+    const char *const environment[] = {"SLUICE_INGEST_LOG=kafka://a/t", "SLUICE_INGEST_READ=false", NULL};
+    c = load_kafka("", environment);
+    assert_string_equal(c->ingest.kafka->options.security, "plaintext");
+    assert_false(c->ingest.read);
+    sl_config_destroy(c);
+    c = load_kafka("ingest: { log: journal }\n", NULL);
+    assert_null(c->ingest.kafka);
+    sl_config_destroy(c);
+}
+
+static void a_log_that_is_none_is_refused_at_its_place(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"disk", "expected journal, or kafka://HOST:PORT/TOPIC"},
+        {"kafka://a:1", "needs a topic, of up to 249 letters, digits, '.', '_' and '-', behind the brokers: kafka://HOST:PORT/TOPIC"},
+        {"kafka://a:1/", "needs a topic, of up to 249 letters, digits, '.', '_' and '-', behind the brokers: kafka://HOST:PORT/TOPIC"},
+        {"kafka://a:1/x y", "needs a topic, of up to 249 letters, digits, '.', '_' and '-', behind the brokers: kafka://HOST:PORT/TOPIC"},
+        {"kafka://a:x/t", "expected HOST:PORT, several separated by commas, behind kafka://"},
+        {"kafka://a,/t", "expected HOST:PORT, several separated by commas, behind kafka://"},
+        {"kafka:///t", "names no brokers: kafka://HOST:PORT/TOPIC, or kafka: { brokers: … } for kafka:///TOPIC"},
+        {"kafka://u:p@a/t", "user and password have their place in the section kafka: kafka: { sasl: { user: …, password_file: … } }"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[200], expected[300];
+        (void)snprintf(text, sizeof text, "ingest:\n  log: \"%s\"\n", cases[i][0]);
+        (void)snprintf(expected, sizeof expected, "configuration:2:8: ingest.log: %s", cases[i][1]);
+        assert_null(load_all(text, NULL, NULL, 0));
+        assert_string_equal(wrong.text, expected);
+    }
+    assert_null(load_all("ingest: { log: kafka://a/t, group: \"a\\tb\" }\n", NULL, NULL, 0));
+    assert_string_equal(wrong.text, "configuration:1:36: ingest.group: a name has at most 180 bytes and no control characters");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_kafka_source_says_all_that_a_client_needs),
@@ -438,6 +493,8 @@ int main(void) {
         cmocka_unit_test(passwords_are_read_from_files),
         cmocka_unit_test(a_test_needs_neither_brokers_nor_secrets),
         cmocka_unit_test(a_failing_allocation_is_reported_or_changes_nothing),
+        cmocka_unit_test(the_log_is_a_topic_with_the_connection_of_the_section),
+        cmocka_unit_test(a_log_that_is_none_is_refused_at_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
