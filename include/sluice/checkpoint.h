@@ -20,10 +20,15 @@ typedef enum sl_table_kind {
     SL_TABLE_RAW,       /**< A stream's records as they came, zstd NDJSON. Its counts are records. */
     SL_TABLE_TOPIC,     /**< A stream's events as messages in a topic of Kafka; its files are row files of (position, key, value). */
     SL_TABLE_DEAD_TOPIC,/**< A stream's dead letters as such messages, too. */
+    SL_TABLE_FINAL,     /**< Rows of a window's closed ones as such messages. Its counts are events folded in; rows go where a window closes. */
 } sl_table_kind;
 const char *sl_table_kind_name(sl_table_kind kind);
 static inline bool sl_table_is_topic(sl_table_kind kind) {
-    return kind == SL_TABLE_TOPIC || kind == SL_TABLE_DEAD_TOPIC;
+    return kind == SL_TABLE_TOPIC || kind == SL_TABLE_DEAD_TOPIC || kind == SL_TABLE_FINAL;
+}
+/** Workers hold panes for it, and cuts bring deltas. */
+static inline bool sl_table_has_panes(sl_table_kind kind) {
+    return kind == SL_TABLE_WINDOW || kind == SL_TABLE_FINAL;
 }
 /** Dead letters and late events: what other tables of the stream refused, cut wherever one of those is. */
 static inline bool sl_table_is_companion(sl_table_kind kind) {
@@ -193,6 +198,9 @@ typedef sl_status sl_ledger_window_fn(void *context, int64_t start, const void *
 /** Newest window first. */
 SL_CHECKED sl_status sl_ledger_windows(sl_ledger *ledger, int64_t table, sl_ledger_window_fn *each,
                                        void *context, sl_error *error);
+/** Those that start at `from` or later and before `to`. */
+SL_CHECKED sl_status sl_ledger_windows_between(sl_ledger *ledger, int64_t table, int64_t from, int64_t to,
+                                               sl_ledger_window_fn *each, void *context, sl_error *error);
 
 /** An Idempotency-Key that was answered. */
 typedef struct sl_ledger_key {

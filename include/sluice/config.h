@@ -143,6 +143,7 @@ typedef struct sl_config_window {
     sl_window_definition definition; /**< Text owned by the config. event_time is the stream's. */
     char *of;             /**< Stream name. */
     sl_config_table warehouse; /**< Its name by default: the window's. */
+    sl_config_topic topic;     /**< Of the rows of closed ones. Its key: one of `by`, or "window_start". */
     uint32_t line;
 } sl_config_window;
 

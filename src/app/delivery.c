@@ -136,6 +136,16 @@ static sl_status keep_topics(sl_delivery_thread *d, const char *partition, sl_er
         status = table.failed ? sl_error_set(error, SL_ENOMEM, "delivery: out of memory")
                               : sl_topic_target_keep(d->topics, partition, name, to, error);
     }
+    for (uint32_t i = 0; i < d->config->window_count && status == SL_OK; i++) {
+        const sl_config_window *w = &d->config->windows[i];
+        if (w->topic.to == NULL)
+            continue;
+        sl_buffer_clear(&table);
+        sl_buffer_printf(&table, "%s/final/%s/%s", w->of, w->definition.name, w->topic.to);
+        const char *name = sl_buffer_cstr(&table);
+        status = table.failed ? sl_error_set(error, SL_ENOMEM, "delivery: out of memory")
+                              : sl_topic_target_keep(d->topics, partition, name, w->topic.to, error);
+    }
     sl_buffer_fini(&table);
     return status;
 }

@@ -115,9 +115,9 @@ static bool is_taken_over(const sl_config *config, const sl_config_kafka *sectio
     return taken;
 }
 
-/* With the topics that streams are written to. */
+/* With the topics that streams and windows are written to. */
 static void check_section(const sl_config *config, const char *file, sl_config_warn_fn *warn, void *context, sl_buffer *problems) {
-    const char **topics = sl_calloc(2 * config->stream_count + 1, sizeof *topics);
+    const char **topics = sl_calloc(2 * (size_t)config->stream_count + config->window_count + 1, sizeof *topics);
     sl_config_kafka section = config->kafka;
     problems->failed |= topics == NULL;
     for (uint32_t i = 0; topics != NULL && i < 2 * config->stream_count; i++) {
@@ -126,6 +126,9 @@ static void check_section(const sl_config *config, const char *file, sl_config_w
         if (to != NULL)
             topics[section.options.topic_count++] = to;
     }
+    for (uint32_t i = 0; topics != NULL && i < config->window_count; i++)
+        if (config->windows[i].topic.to != NULL)
+            topics[section.options.topic_count++] = config->windows[i].topic.to;
     section.options.topics = topics;
     if (section.options.topic_count != 0 || !is_taken_over(config, &section))
         check_source(&(check){.kafka = &section, .file = file, .problems = problems}, warn, context);

@@ -52,7 +52,7 @@ struct sl_ledger {
 };
 
 const char *sl_table_kind_name(sl_table_kind kind) {
-    static const char *const names[] = {"lake", "dead_letters", "late", "rows", "window", "raw", "topic", "dead_letters_topic"};
+    static const char *const names[] = {"lake", "dead_letters", "late", "rows", "window", "raw", "topic", "dead_letters_topic", "final"};
     return (unsigned)kind < sizeof names / sizeof *names ? names[kind] : "unknown";
 }
 
@@ -749,17 +749,8 @@ sl_status sl_ledger_window_drop(sl_ledger *ledger, int64_t table, int64_t before
     return sl_sql_run(s, error);
 }
 
-sl_status sl_ledger_windows(sl_ledger *ledger, int64_t table, sl_ledger_window_fn *each,
-                            void *context, sl_error *error) {
-    sl_sql_statement *s;
-    sl_status status =
-        sl_sql_prepare(ledger->sql,
-                       "SELECT start, key, state FROM open_windows WHERE table_id = ?"
-                       " ORDER BY start DESC, key",
-                       &s, error);
-    if (status != SL_OK)
-        return status;
-    sl_sql_bind_int(s, 1, table);
+static sl_status each_window(sl_sql_statement *s, sl_ledger_window_fn *each, void *context, sl_error *error) {
+    sl_status status;
     while ((status = sl_sql_step(s, error)) == SL_OK) {
         size_t key_length, state_length;
         const void *key = sl_sql_blob(s, 1, &key_length);
@@ -771,6 +762,33 @@ sl_status sl_ledger_windows(sl_ledger *ledger, int64_t table, sl_ledger_window_f
         }
     }
     return status == SL_ENOTFOUND ? SL_OK : status;
+}
+
+sl_status sl_ledger_windows(sl_ledger *ledger, int64_t table, sl_ledger_window_fn *each,
+                            void *context, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status =
+        sl_sql_prepare(ledger->sql,
+                       "SELECT start, key, state FROM open_windows WHERE table_id = ?"
+                       " ORDER BY start DESC, key",
+                       &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, table);
+    return each_window(s, each, context, error);
+}
+
+sl_status sl_ledger_windows_between(sl_ledger *ledger, int64_t table, int64_t from, int64_t to, sl_ledger_window_fn *each, void *context,
+                                    sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(
+        ledger->sql, "SELECT start, key, state FROM open_windows WHERE table_id = ? AND start >= ? AND start < ?", &s, error);
+    if (status != SL_OK)
+        return status;
+    sl_sql_bind_int(s, 1, table);
+    sl_sql_bind_int(s, 2, from);
+    sl_sql_bind_int(s, 3, to);
+    return each_window(s, each, context, error);
 }
 
 sl_status sl_ledger_key_put(sl_ledger *ledger, const sl_ledger_key *key, sl_error *error) {

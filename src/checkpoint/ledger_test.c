@@ -185,6 +185,14 @@ static void open_windows_are_kept_until_dropped(void **state) {
     int64_t sum = 0;
     assert_int_equal(sl_ledger_windows(ledger, 1, see_window, &sum, &error), SL_OK);
     assert_int_equal(sum, 180);
+    static const struct {
+        int64_t from, to, sum;
+    } parts[] = {{INT64_MIN, 120, 60}, {61, INT64_MAX, 120}, {60, 121, 180}, {61, 120, 0}, {INT64_MIN, INT64_MIN, 0}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        sum = 0;
+        assert_int_equal(sl_ledger_windows_between(ledger, 1, parts[i].from, parts[i].to, see_window, &sum, &error), SL_OK);
+        assert_int_equal(sum, parts[i].sum);
+    }
     assert_int_equal(sl_ledger_window_drop(ledger, 1, 120, &error), SL_OK);
     sum = 0;
     assert_int_equal(sl_ledger_windows(ledger, 1, see_window, &sum, &error), SL_OK);

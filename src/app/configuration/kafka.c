@@ -261,31 +261,49 @@ static bool is_read_back(const sl_config_stream *stream, const char *topic, cons
     return read && sl_config_takes(stream, source->name);
 }
 
-static void check_written(sl_loader *l, const sl_config_stream *stream, const sl_node *node, const char *name, const char *key, const char *topic) {
+/** @param owner "stream s", "window w". */
+static void check_written(sl_loader *l, const char *owner, const sl_config_stream *stream, const sl_node *node, const char *name, const char *key,
+                          const char *topic) {
     const sl_node *section = sl_yaml_child(node, name), *at = sl_yaml_child(section, key);
     if (!section)
         return;
     if (!topic) {
-        sl_problem_add(&l->problems, section, true, SL_EINVAL, "stream %s: %s: needs %s, the name of a topic", stream->name, name, key);
+        sl_problem_add(&l->problems, section, true, SL_EINVAL, "%s: %s: needs %s, the name of a topic", owner, name, key);
         return;
     }
     if (!sl_loader_is_topic(topic))
         sl_problem_add(&l->problems, at, false, SL_EINVAL,
-                       "stream %s: %s.%s: '%.100s' is no topic's name, which is up to 249 letters, digits, '.', '_' and '-'", stream->name, name,
-                       key, topic);
+                       "%s: %s.%s: '%.100s' is no topic's name, which is up to 249 letters, digits, '.', '_' and '-'", owner, name, key, topic);
     if (!l->config->kafka.broker_count)
         sl_problem_add(&l->problems, section, true, SL_EINVAL,
-                       "stream %s: %s: needs brokers: kafka: { brokers: broker:9092 } (SLUICE_KAFKA_BROKERS)", stream->name, name);
+                       "%s: %s: needs brokers: kafka: { brokers: broker:9092 } (SLUICE_KAFKA_BROKERS)", owner, name);
     for (uint32_t i = 0; i < l->config->kafka_count; i++)
         if (is_read_back(stream, topic, &l->config->kafkas[i]))
             sl_problem_add(&l->problems, at, false, SL_EINVAL,
-                           "stream %s: %s.%s: source %s reads '%.100s' into the stream, which would go round without end", stream->name, name,
-                           key, l->config->kafkas[i].name, topic);
+                           "%s: %s.%s: source %s reads '%.100s' into the stream, which would go round without end", owner, name, key,
+                           l->config->kafkas[i].name, topic);
 }
 
 void sl_loader_check_topics(sl_loader *l, const sl_config_stream *stream, const sl_node *node) {
-    check_written(l, stream, node, "topic", "to", stream->topic.to);
-    check_written(l, stream, node, "dead_letters", "topic", stream->dead_letters.to);
+    const char *owner = sl_loader_printf(l, "stream %s", stream->name);
+    if (!owner)
+        return;
+    check_written(l, owner, stream, node, "topic", "to", stream->topic.to);
+    check_written(l, owner, stream, node, "dead_letters", "topic", stream->dead_letters.to);
+}
+
+void sl_loader_check_final(sl_loader *l, const sl_config_window *window, const sl_config_stream *stream, const sl_node *node) {
+    const sl_window_definition *d = &window->definition;
+    const char *owner = sl_loader_printf(l, "window %s", d->name), *key = window->topic.key;
+    if (!owner)
+        return;
+    check_written(l, owner, stream, node, "topic", "to", window->topic.to);
+    bool known = !key || !strcmp(key, "window_start");
+    for (uint32_t i = 0; i < d->by_count; i++)
+        known = known || !strcmp(key, d->by[i]);
+    if (!known)
+        sl_problem_add(&l->problems, sl_yaml_child(sl_yaml_child(node, "topic"), "key"), false, SL_EINVAL,
+                       "%s: topic.key: '%.100s' is neither one of `by` nor window_start", owner, key);
 }
 
 /* ---- the section ---- */
@@ -312,6 +330,8 @@ static bool has_topics(const sl_loader *l) {
     bool any = false;
     for (uint32_t i = 0; i < l->config->stream_count; i++)
         any = any || l->config->streams[i].topic.to || l->config->streams[i].dead_letters.to;
+    for (uint32_t i = 0; i < l->config->window_count; i++)
+        any = any || l->config->windows[i].topic.to;
     return any;
 }
 

@@ -334,6 +334,42 @@ static void a_stream_says_which_topic_its_events_are_written_to(void **state) {
     }
 }
 
+#define CLOSED(topic) WRITTEN("lake: {}") "windows: { w: { of: s, every: 1m, by: [o.x], measures: { n: count() },\n  " topic " } }\n"
+
+static void a_window_says_which_topic_its_final_rows_are_written_to(void **state) {
+    (void)state;
+    sl_config *c = load_kafka(CLOSED("topic: { to: out, key: o.x, max_message: 2KB }"), NULL);
+    assert_string_equal(c->windows[0].topic.to, "out");
+    assert_string_equal(c->windows[0].topic.key, "o.x");
+    assert_int_equal(c->windows[0].topic.max_message, 2000);
+    assert_int_equal(last.count, 0);
+    sl_config *again = load_kafka(c->text, NULL);
+    assert_string_equal(c->text, again->text);
+    sl_config_destroy(again);
+    sl_config_destroy(c);
+    c = load_kafka(CLOSED("lateness: 1m"), NULL);
+    assert_null(c->windows[0].topic.to);
+    assert_null(strstr(c->text, "topic"));
+    sl_config_destroy(c);
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {CLOSED("topic:"), "configuration:5:3: window w: topic: needs to, the name of a topic"},
+        {CLOSED("topic: { to: a b }"), "configuration:5:16: window w: topic.to: 'a b' is no topic's name, which is up to 249 letters, digits, '.', '_' "
+                                      "and '-'"},
+        {CLOSED("topic: { to: out, key: a }"), "configuration:5:26: window w: topic.key: 'a' is neither one of `by` nor window_start"},
+        {"streams: { s: { lake: {} } }\nwindows: { w: { of: s, every: 1m, measures: { n: count() }, topic: { to: out } } }",
+         "configuration:2:61: window w: topic: needs brokers: kafka: { brokers: broker:9092 } (SLUICE_KAFKA_BROKERS)"},
+        {"kafka: { brokers: b }\nsources: { k: { kafka: { topics: [i, out] } } }\nstreams: { s: { from: k } }\n"
+         "windows: { w: { of: s, every: 1m, measures: { n: count() }, topic: { to: out } } }",
+         "configuration:4:74: window w: topic.to: source k reads 'out' into the stream, which would go round without end"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_null(load_all(cases[i].text, NULL, NULL, 0));
+        assert_string_equal(wrong.text, cases[i].message);
+    }
+}
+
 static void a_mistake_in_the_section_is_said_once(void **state) {
     (void)state;
     static const struct {
@@ -402,7 +438,7 @@ static void a_failing_allocation_is_reported_or_changes_nothing(void **state) {
     const struct {
         const char *text;
         const char *const *environment;
-    } cases[] = {{whole, NULL}, {"", variables}, {shared, NULL}, {WRITTEN("topic: { to: out, key: a }"), NULL}};
+    } cases[] = {{whole, NULL}, {"", variables}, {shared, NULL}, {WRITTEN("topic: { to: out, key: a }"), NULL}, {CLOSED("topic: { to: out, key: o.x }"), NULL}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const sl_config_source source = {.text = cases[i].text, .environment = cases[i].environment, .kafka_property = check_property};
         sl_config *good = load_kafka(cases[i].text, cases[i].environment);
@@ -489,6 +525,7 @@ int main(void) {
         cmocka_unit_test(a_source_without_brokers_takes_those_of_the_section),
         cmocka_unit_test(the_section_is_good_without_sources_and_answers_to_variables),
         cmocka_unit_test(a_stream_says_which_topic_its_events_are_written_to),
+        cmocka_unit_test(a_window_says_which_topic_its_final_rows_are_written_to),
         cmocka_unit_test(a_mistake_in_the_section_is_said_once),
         cmocka_unit_test(passwords_are_read_from_files),
         cmocka_unit_test(a_test_needs_neither_brokers_nor_secrets),

@@ -93,6 +93,8 @@ void sl_loader_properties(sl_loader *l, const sl_parameter *parameter, const sl_
 void sl_loader_check_kafka(sl_loader *l, sl_config_kafka *kafka, const sl_node *source);
 /** The topics that a stream is written to. */
 void sl_loader_check_topics(sl_loader *l, const sl_config_stream *stream, const sl_node *node);
+/** The topic of its closed ones. */
+void sl_loader_check_final(sl_loader *l, const sl_config_window *window, const sl_config_stream *stream, const sl_node *node);
 void sl_loader_check_brokers(sl_loader *l); /**< The section `kafka`. */
 void sl_loader_check_ingest(sl_loader *l);  /**< Behind it: the log. */
 bool sl_loader_is_broker(const char *text, size_t length);

@@ -459,6 +459,13 @@ const sl_parameter sl_parameters[] = {
     {"windows.NAME.warehouse.strings", SL_PARAMETER_CHOICE, WINDOW(warehouse.strings), 0,
      "truncate", NULL, 0, 0, "truncate|dead_letter",
      "As for streams, but rows of windows are always cut."},
+    {"windows.NAME.topic.to", SL_PARAMETER_TEXT, WINDOW(topic.to), 0, NULL, "needed, where the section is there", 0, 0, NULL,
+     "Topic that rows of closed windows are written to, at the brokers of `kafka`: each as one message of JSON, and again with the next "
+     "`revision` when a late event changes it. It has to be there."},
+    {"windows.NAME.topic.key", SL_PARAMETER_TEXT, WINDOW(topic.key), 0, NULL, "messages have no key", 0, 0, NULL,
+     "One of `by`, or `window_start`, whose text is the message's key: it decides the partition."},
+    {"windows.NAME.topic.max_message", SL_PARAMETER_SIZE, WINDOW(topic.max_message), 0, "1MB", NULL, KIB(1), MIB(256), NULL,
+     "Largest message, key and value; no more than the topic's `max.message.bytes`. Of a larger row the message says only which one it is."},
 };
 const size_t sl_parameter_count = sizeof sl_parameters / sizeof *sl_parameters;
 
@@ -466,7 +473,6 @@ const sl_later sl_later_keys[] = {
     {"sources.NAME.kinesis", "Kinesis sources", false},
     {"alerts", "alerts", false},
     {"journal.compression", "a compressed journal", true},
-    {"windows.NAME.final", "final rows", false},
 };
 const size_t sl_later_count = sizeof sl_later_keys / sizeof *sl_later_keys;
 

@@ -266,6 +266,8 @@ static void show_scope(sl_parameter_scope scope, const void *base, uint32_t skip
         const bool stream = scope == SL_SCOPE_STREAM;
         if (stream && !strncmp(path, "topic.", 6) && !((const sl_config_stream *)base)->topic.to)
             continue;
+        if (scope == SL_SCOPE_WINDOW && !strncmp(path, "topic.", 6) && !((const sl_config_window *)base)->topic.to)
+            continue;
         if (stream && !strncmp(path, "dead_letters.", 13) && !((const sl_config_stream *)base)->dead_letters.to)
             continue;
         if ((!lake && !strncmp(path, "lake.", 5)) ||

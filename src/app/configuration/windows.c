@@ -149,6 +149,7 @@ void sl_loader_finish_window(sl_loader *l, sl_config_window *window,
         return;
     d->event_time = stream->event_time;
     align(l, window, node);
+    sl_loader_check_final(l, window, stream, node);
     sl_loader_check_window_columns(l, window, node);
     if (l->problems.count == before) /* Else it would say the same again. */
         compile(l, window, stream, node);

@@ -59,7 +59,7 @@ static uint32_t event_time_field(const stream *s, const sl_schema *schema) {
 
 static sl_status shape_table(shape *out, const table *t, sl_error *error) {
     const sl_schema *schema = out->schema;
-    if (t->kind == SL_TABLE_WINDOW) {
+    if (sl_table_has_panes(t->kind)) {
         sl_window_definition definition = *t->window;
         definition.event_time =
             out->event_time != SL_NO_FIELD ? schema->fields[out->event_time].path : NULL;
@@ -214,7 +214,7 @@ static uint32_t destination_of(sl_engine *e, const table *t) {
         return DESTINATION_COMPANIONS;
     if (t->kind == SL_TABLE_WINDOW || t->kind == SL_TABLE_ROWS)
         return DESTINATION_WAREHOUSE;
-    if (t->kind == SL_TABLE_TOPIC)
+    if (sl_table_is_topic(t->kind))
         return DESTINATION_TOPICS;
     if (!t->remote)
         return DESTINATION_DIRECTORIES;
@@ -306,7 +306,7 @@ void table_metrics(sl_engine *e, table *t) {
                         "1 while the table's target refuses deliveries.", "table", t->name);
     if (sl_table_is_topic(t->kind))
         t->too_large = metric(e, SL_METRIC_COUNTER, "sluice_topic_too_large_total",
-                              "Events beyond topic.max_message, whose messages say only where they lie.", "table", t->name);
+                              "Events and final rows beyond topic.max_message, whose messages say only where they lie.", "table", t->name);
 }
 
 static sl_status directory_table(sl_engine *e, stream *s, sl_table_kind kind, const char *suffix,
@@ -356,6 +356,23 @@ static sl_status raw_table(sl_engine *e, stream *s, uint64_t position, sl_error 
     return status;
 }
 
+/* Closed ones to a topic: a table of its own, with its own states of the same windows. Another topic is another table. */
+static sl_status final_table(sl_engine *e, stream *s, const sl_config_window *w, uint64_t position, sl_error *error) {
+    sl_buffer suffix = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&suffix, "final/%s/%s", w->definition.name, w->topic.to);
+    const char *text = sl_buffer_cstr(&suffix);
+    table *t;
+    sl_status status = suffix.failed ? sl_error_set(error, SL_ENOMEM, "stream %s: out of memory", s->name)
+                                     : table_add(e, s, SL_TABLE_FINAL, text, w->topic.to, position, &t, error);
+    if (status == SL_OK) {
+        t->window = &w->definition;
+        t->topic = &w->topic;
+        t->max_age_us = e->config->cut_every_us;
+    }
+    sl_buffer_fini(&suffix);
+    return status;
+}
+
 static sl_status window_tables(sl_engine *e, stream *s, uint64_t position, sl_error *error) {
     sl_status status = SL_OK;
     for (uint32_t i = 0; i < e->config->window_count && status == SL_OK; i++) {
@@ -370,6 +387,8 @@ static sl_status window_tables(sl_engine *e, stream *s, uint64_t position, sl_er
             t->settings = &w->warehouse;
             t->max_age_us = e->config->cut_every_us;
         }
+        if (status == SL_OK && w->topic.to != NULL)
+            status = final_table(e, s, w, position, error);
     }
     return status;
 }

@@ -30,12 +30,7 @@ static int row_compare(const void *a, const void *b) {
     return order != 0 ? order : (x->key_length > y->key_length) - (x->key_length < y->key_length);
 }
 
-typedef struct row_list {
-    sl_window_row *rows;
-    size_t count, capacity;
-} row_list;
-
-static bool row_list_add(row_list *list, const sl_window_row *row) {
+bool row_list_add(row_list *list, const sl_window_row *row) {
     if (list->count == list->capacity) {
         size_t capacity = list->capacity ? 2 * list->capacity : 256;
         sl_window_row *rows = sl_realloc(list->rows, capacity * sizeof *rows);
@@ -48,7 +43,7 @@ static bool row_list_add(row_list *list, const sl_window_row *row) {
     return true;
 }
 
-static bool row_list_deltas(row_list *list, const sl_buffer *deltas) {
+bool row_list_deltas(row_list *list, const sl_buffer *deltas) {
     sl_window_row row;
     if (deltas->failed) /* The last one may be there in part. */
         return false;
@@ -59,8 +54,8 @@ static bool row_list_deltas(row_list *list, const sl_buffer *deltas) {
 }
 
 /* Sort by (start, key) and merge equal ones; each result goes to `emit`. */
-static sl_status row_list_merge(row_list *list, const sl_window_plan *plan, sl_window_emit_fn *emit,
-                                void *context) {
+sl_status row_list_merge(row_list *list, const sl_window_plan *plan, sl_window_emit_fn *emit,
+                         void *context) {
     sl_buffer merged[2] = {SL_BUFFER_EMPTY, SL_BUFFER_EMPTY};
     sl_status status = SL_OK;
     if (list->count != 0)
@@ -69,6 +64,10 @@ static sl_status row_list_merge(row_list *list, const sl_window_plan *plan, sl_w
         sl_window_row row = list->rows[i++];
         for (int turn = 0; i < list->count && status == SL_OK && row_compare(&row, &list->rows[i]) == 0;
              i++, turn = !turn) {
+            if (row.state_length == 0 || list->rows[i].state_length == 0) { /* Only asks for the window: see finals.c. */
+                row = row.state_length == 0 ? list->rows[i] : row;
+                continue;
+            }
             sl_buffer *out = &merged[turn];
             sl_buffer_clear(out);
             status = sl_window_state_merge(plan, row.state, row.state_length, list->rows[i].state,
@@ -102,8 +101,8 @@ static sl_status write_delta(void *context, const sl_window_row *row) {
     return d->merged->failed || d->rows.failed ? SL_ENOMEM : SL_OK;
 }
 
-static sl_status write_spool(storage_actor *a, const char *name, const sl_buffer *content,
-                             sl_error *error) {
+sl_status storage_write_spool(storage_actor *a, const char *name, const sl_buffer *content,
+                              sl_error *error) {
     sl_engine *e = a->engine;
     sl_buffer path = SL_BUFFER_EMPTY;
     int file;
@@ -160,7 +159,7 @@ static sl_status prepare_window(storage_actor *a, cut *c, uint32_t i, sl_error *
                                               .bytes = d.rows.length,
                                               .rows = d.count,
                                               .hash = sl_hash128_of(d.rows.bytes, d.rows.length)};
-            status = write_spool(a, name, &d.rows, error);
+            status = storage_write_spool(a, name, &d.rows, error);
         }
         if (status != SL_OK)
             sl_entry_clear_files(entry);
@@ -232,8 +231,10 @@ static sl_status prepare(storage_actor *a, cut *c, sl_error *error) {
         entry->counts = (sl_counts){0};
         for (uint32_t k = i; k < c->result_count; k += c->table_count)
             sl_counts_add(&entry->counts, &c->results[k].counts);
-        sl_status status = c->tables[i]->kind == SL_TABLE_WINDOW ? prepare_window(a, c, i, error)
-                                                                : prepare_files(e, c, i, error);
+        const sl_table_kind kind = c->tables[i]->kind;
+        sl_status status = kind == SL_TABLE_WINDOW  ? prepare_window(a, c, i, error)
+                           : kind == SL_TABLE_FINAL ? finals_prepare(a, c, i, error)
+                                                    : prepare_files(e, c, i, error);
         if (status != SL_OK)
             return status;
         entry->table = 0;
@@ -347,6 +348,8 @@ static sl_status transact(storage_actor *a, cut *c, sl_error *error) {
         status = sl_ledger_entry_add(a->ledger, entry, c->watermarks[i], error);
         if (status == SL_OK && c->tables[i]->kind == SL_TABLE_WINDOW)
             status = store_windows(a, c, i, error);
+        else if (status == SL_OK && c->tables[i]->kind == SL_TABLE_FINAL)
+            status = finals_store(a, c, i, error);
     }
     CRASH(commit_in_transaction);
     for (uint32_t i = 0; i < c->move_count && status == SL_OK; i++)
@@ -441,19 +444,13 @@ static sl_status view_stored(void *context, int64_t start, const void *key, size
     return row.key != NULL && row.state != NULL && row_list_add(&v->list, &row) ? SL_OK : SL_ENOMEM;
 }
 
-static sl_status view_row(void *context, const sl_window_row *row) {
-    view *v = context;
-    const sl_window_plan *plan = v->peek->shape->plans[v->peek->of->slot];
+sl_status storage_window_members(const sl_window_plan *plan, const sl_window_row *row, sl_buffer *out) {
     uint32_t keys, measures;
     const sl_window_key *key = sl_window_plan_keys(plan, &keys);
     const sl_measure *measure = sl_window_plan_measures(plan, &measures);
     sl_value *numbers = sl_calloc(measures + 1, sizeof *numbers);
     if (numbers == NULL)
         return SL_ENOMEM;
-    sl_buffer *out = &v->peek->json;
-    char text[40];
-    (void)sl_time_format(row->start_us, text);
-    sl_buffer_printf(out, "%s{\"window_start\":\"%s\"", v->rows++ != 0 ? "," : "", text);
     size_t at = 0;
     for (uint32_t i = 0; i < keys; i++) {
         sl_value value = {.null = true};
@@ -470,8 +467,18 @@ static sl_status view_row(void *context, const sl_window_row *row) {
         sl_buffer_byte(out, ':');
         sl_value_json(&numbers[i], out);
     }
-    sl_buffer_byte(out, '}');
     sl_free(numbers);
+    return out->failed ? SL_ENOMEM : status;
+}
+
+static sl_status view_row(void *context, const sl_window_row *row) {
+    view *v = context;
+    sl_buffer *out = &v->peek->json;
+    char text[40];
+    (void)sl_time_format(row->start_us, text);
+    sl_buffer_printf(out, "%s{\"window_start\":\"%s\"", v->rows++ != 0 ? "," : "", text);
+    sl_status status = storage_window_members(v->peek->shape->plans[v->peek->of->slot], row, out);
+    sl_buffer_byte(out, '}');
     return out->failed ? SL_ENOMEM : status;
 }
 

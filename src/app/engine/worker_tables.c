@@ -105,6 +105,7 @@ static sl_status add_part(worker *w, worker_table *wt, task *t, part *p, bool *f
     case SL_TABLE_TOPIC:
         return topic_add(w, wt, p->view);
     case SL_TABLE_WINDOW:
+    case SL_TABLE_FINAL:
         return window_add(w, wt, p, full);
     case SL_TABLE_RAW:
         return raw_add(w, wt, t);
@@ -224,6 +225,7 @@ static sl_status seal_slice(worker *w, worker_table *wt) {
     case SL_TABLE_DEAD_TOPIC:
         return rows_seal(w, wt);
     case SL_TABLE_WINDOW:
+    case SL_TABLE_FINAL:
         return window_seal(wt);
     case SL_TABLE_RAW:
         return raw_seal(wt);

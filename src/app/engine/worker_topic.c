@@ -57,14 +57,12 @@ sl_status topic_message(worker *w, worker_table *wt, const sl_buffer *key, const
     return status == SL_OK && wt->rows_at >= MESSAGES_FILE ? rows_seal(w, wt) : status;
 }
 
-/* Texts as they are, everything else as in JSON, but without its quotes. */
-static void key_text(const sl_batch *batch, uint32_t field, uint32_t row, sl_buffer *out) {
-    const sl_value value = sl_value_of(batch, field, row);
-    if (value.type == SL_TYPE_STRING || value.type == SL_TYPE_JSON) {
-        sl_buffer_append(out, value.as.text.bytes, value.as.text.length);
+void topic_key_text(const sl_value *value, sl_buffer *out) {
+    if (value->type == SL_TYPE_STRING || value->type == SL_TYPE_JSON) {
+        sl_buffer_append(out, value->as.text.bytes, value->as.text.length);
         return;
     }
-    sl_value_json(&value, out);
+    sl_value_json(value, out);
     if (out->length > 1 && out->bytes[0] == '"') {
         memmove(out->bytes, out->bytes + 1, out->length - 2);
         out->length -= 2;
@@ -82,8 +80,10 @@ sl_status topic_add(worker *w, worker_table *wt, const sl_batch *batch) {
         sl_buffer_clear(&key);
         sl_buffer_clear(&value);
         const bool keyed = field != SL_NO_FIELD && batch->schema->fields[field].type != SL_TYPE_GROUP && sl_batch_present(batch, field, row);
-        if (keyed)
-            key_text(batch, field, row, &key);
+        if (keyed) {
+            const sl_value of = sl_value_of(batch, field, row);
+            topic_key_text(&of, &key);
+        }
         sl_batch_row_json(batch, row, &value);
         status = key.failed || value.failed ? SL_ENOMEM : topic_message(w, wt, keyed ? &key : NULL, &value, sl_batch_logged(batch, row));
     }

@@ -69,7 +69,7 @@ sl_status window_add(worker *w, worker_table *wt, part *p, bool *full) {
     }
     if (status == SL_OK && wt->window != NULL)
         wt->counts.rows += emitted + sl_window_rows(wt->window) - before;
-    if (late != 0)
+    if (late != 0 && wt->of->kind == SL_TABLE_WINDOW) /* The same window's rows in a topic don't count them again. */
         sl_metric_add(s->of->late, (int64_t)late);
     return status;
 }
