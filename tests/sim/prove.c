@@ -318,6 +318,28 @@ static void check_windows(sim *s, sl_sql *sql) {
     free(cells);
 }
 
+/* The newest revision of each row that went out has all events of its window: late ones wrote it again. */
+static void check_finals(sim *s) {
+    size_t count, windows = 0;
+    const sim_final *finals = target_finals(s->target, &count);
+    cell *cells = NULL;
+    for (uint32_t id = 1; id <= s->event_count; id++) {
+        const sim_event *e = &s->events[id];
+        const sim_request *r = &s->requests[e->request];
+        char start[40];
+        (void)sl_time_format(sl_time_floor(e->at_us, SL_MINUTE_US), start);
+        if (r->stream == 0 && r->rows != 0)
+            cell_of(&cells, &windows, start, e->kind)->events++;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const cell *c = cell_of(&cells, &windows, finals[i].start, finals[i].kind);
+        if (finals[i].events != c->events)
+            sim_fail(s, "revision %u of window %s %s counts %llu events, not %llu", finals[i].revision, c->start, sim_kinds[c->kind],
+                     (unsigned long long)finals[i].events, (unsigned long long)c->events);
+    }
+    free(cells);
+}
+
 /* Windows by arrival: only their sum is known. */
 static void check_count(sim *s, sl_sql *sql, const sim_stream *stream, uint64_t rows) {
     if (stream->window == NULL || stream->count == NULL)
@@ -372,6 +394,8 @@ void prove(sim *s) {
     }
     if (!s->embedded && !s->late && !s->quarantine)
         check_windows(s, sql);
+    if (s->finals && !s->late && !s->quarantine && s->totals.rivals == 0)
+        check_finals(s);
     sl_sql_close(sql);
     if (s->target != NULL)
         return; /* The audit would ask S3 and PostgreSQL. */

@@ -140,9 +140,11 @@ static void write_streams(sim *s, sl_buffer *out) {
         sl_buffer_text(out, "    lake: {partition_by: [req]}\n");
     sl_buffer_printf(out, "windows:\n"
                           "  per_minute: {of: clicks, every: 1m, by: [kind], lateness: %s, measures: {"
-                          "events: count(), total: sum(amount), users: unique(%s)}}\n"
+                          "events: count(), total: sum(amount), users: unique(%s)}%s}\n"
                           "  free_counts: {of: free, every: 10s, measures: {events: count()}}\n",
-                     s->late ? "10s" : "5m", s->steps ? "who" : "user");
+                     s->late || s->finals ? "10s" : "5m", s->steps ? "who" : "user", s->finals ? ", topic: {to: closed, key: kind}" : "");
+    if (s->finals)
+        sl_buffer_text(out, "kafka: {brokers: \"far.example:9092\"}\n");
     sl_buffer_printf(out, "cut: {every: %s}\n", choose(s, cadence, 3));
 }
 
@@ -211,6 +213,7 @@ static void plan(sim *s) {
     s->step_us = 200;
     s->far_lake = sim_chance(s, 250);
     s->far_warehouse = sim_chance(s, 250);
+    s->finals = !s->embedded && (s->far_lake || s->far_warehouse) && s->seed % 4 != 0;
     s->tight = sim_chance(s, 200);
     if (s->tight) {
         s->planned *= 3;
@@ -755,6 +758,7 @@ static void add(sim_totals *sum, const sim_totals *one) {
     sum->rewinds += one->rewinds;
     sum->rivals += one->rivals;
     sum->voids += one->voids;
+    sum->finals += one->finals;
     sum->elsewhere += one->elsewhere;
 }
 
@@ -808,12 +812,13 @@ int main(int count, char **words) {
     }
     (void)printf("%llu seeds, %llu failed: %llu events in %llu requests (%llu repeated, %llu refused, %llu "
                  "unsure, %llu read from another log), %llu crashes, %llu kills, %llu stops, %llu faults, %llu flipped bits, %llu groups let go, "
-                 "%llu rewinds, %llu loads of another reader, %llu refused, %llu steps, bytes %016llx\n",
+                 "%llu rewinds, %llu loads of another reader, %llu refused, %llu final rows, %llu steps, bytes %016llx\n",
                  (unsigned long long)c.count, (unsigned long long)failed, (unsigned long long)sum.events,
                  (unsigned long long)sum.requests, (unsigned long long)sum.repeats,
                  (unsigned long long)sum.refused, (unsigned long long)sum.maybe,
                  (unsigned long long)sum.elsewhere, (unsigned long long)sum.crashes, (unsigned long long)sum.kills, (unsigned long long)sum.stops,
                  (unsigned long long)sum.faults, (unsigned long long)sum.damaged, (unsigned long long)sum.let_go,
-                 (unsigned long long)sum.rewinds, (unsigned long long)sum.rivals, (unsigned long long)sum.voids, (unsigned long long)sum.steps, (unsigned long long)sum.fingerprint);
+                 (unsigned long long)sum.rewinds, (unsigned long long)sum.rivals, (unsigned long long)sum.voids, (unsigned long long)sum.finals,
+                 (unsigned long long)sum.steps, (unsigned long long)sum.fingerprint);
     return failed != 0;
 }

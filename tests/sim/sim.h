@@ -75,9 +75,16 @@ typedef struct sim_stream {
     const char *count;       /**< The counting column. */
 } sim_stream;
 
+/** A row of a closed window, as its newest revision is. */
+typedef struct sim_final {
+    char start[40];
+    unsigned kind, revision;
+    uint64_t events;
+} sim_final;
+
 typedef struct sim_totals {
     uint64_t fingerprint, events, requests, crashes, kills, stops, faults, steps, repeats, refused, maybe,
-        damaged, let_go, rewinds, elsewhere, rivals, voids;
+        damaged, let_go, rewinds, elsewhere, rivals, voids, finals;
 } sim_totals;
 
 struct sim {
@@ -90,6 +97,7 @@ struct sim {
     bool embedded, by_request, late, faulty, quarantine, heavy, scarce, raw, steps, dedupe, shared;
     bool topic;              /**< Messages bring requests' keys: what comes again under one is nothing. */
     bool far_lake, far_warehouse;
+    bool finals;             /**< Rows of closed windows go to a topic. */
     bool tight;              /**< Little memory, few tasks, short segments: groups are let go and trimmed. */
     uint32_t workers, planned, pace_us, step_us, fault_every;
     sim_stream streams[STREAMS];
@@ -154,6 +162,8 @@ sl_files *target_files(sim_target *target);
 void target_daemon_gone(sim_target *target); /**< It died; what was on its way may arrive. NULL is allowed, as below. */
 /** Another reader of the log elsewhere brings some of it to a table. */
 void target_rival(sim_target *target);
+/** What came to the topic. @param target NULL: nothing. */
+const sim_final *target_finals(const sim_target *target, size_t *count);
 void target_close(sim_target *target);
 void target_destroy(sim_target *target);
 

@@ -6,8 +6,10 @@
 #include "sqlite_files_vfs.h"
 
 #include "sluice/lake.h"
+#include "sluice/rows.h"
 #include "sluice/warehouse.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +31,9 @@ struct sim_target {
     sqlite_files_world world;
     on_its_way *first;
     uint64_t rival_loads[STREAMS][2];
+    uint64_t marker; /* Of the topic, with what is in it: */
+    sim_final *finals;
+    size_t final_count;
 };
 
 /* --- there --- */
@@ -103,9 +108,98 @@ static sl_status load(sim_target *t, const sl_delivery *d, sl_error *error) {
     return status;
 }
 
+/* --- a topic --- */
+
+static sim_final *final_of(sim_final **finals, size_t *count, const sim_final *row) {
+    for (size_t i = 0; i < *count; i++)
+        if ((*finals)[i].kind == row->kind && strcmp((*finals)[i].start, row->start) == 0)
+            return &(*finals)[i];
+    *finals = realloc(*finals, (*count + 1) * sizeof **finals);
+    if (*finals == NULL)
+        abort();
+    sim_final *f = &(*finals)[(*count)++];
+    *f = *row;
+    f->events = f->revision = 0;
+    return f;
+}
+
+/* Each revision follows the one before, and has more than that. */
+static void take_final(sim_target *t, sim_final **finals, size_t *count, const char *text) {
+    char kind[16] = "";
+    unsigned long long events = 0;
+    sim_final row = {.kind = 0};
+    const char *at = strstr(text, "\"kind\":\""), *last = strstr(text, "\"revision\":");
+    if (sscanf(text, "{\"window_start\":\"%39[^\"]", row.start) != 1 || at == NULL || last == NULL ||
+        sscanf(at, "\"kind\":\"%15[^\"]\",\"events\":%llu", kind, &events) != 2 || sscanf(last, "\"revision\":%u}", &row.revision) != 1)
+        sim_fail(t->sim, "a final row is %s", text);
+    while (row.kind < KINDS && strcmp(sim_kinds[row.kind], kind) != 0)
+        row.kind++;
+    sim_final *f = final_of(finals, count, &row);
+    if (row.revision != f->revision + 1 || events <= f->events)
+        sim_fail(t->sim, "%s comes after revision %u with %llu events", text, f->revision, (unsigned long long)f->events);
+    f->revision = row.revision;
+    f->events = events;
+    t->sim->totals.finals++;
+}
+
+static sl_status take_finals(sim_target *t, const sl_delivery *d, const sl_entry_file *file, sim_final **finals, size_t *count, sl_error *error) {
+    char *bytes = NULL;
+    size_t length = 0;
+    sl_rows_reader reader;
+    sl_status status = spooled(t->sim, d, file, &bytes, &length, error);
+    if (status != SL_OK) {
+        sl_free(bytes);
+        return status;
+    }
+    status = sl_rows_open((const uint8_t *)bytes, length, &reader);
+    while (status == SL_OK && (status = sl_rows_next(&reader)) == SL_OK) {
+        char text[512];
+        (void)snprintf(text, sizeof text, "%.*s", (int)reader.values[2].as.text.length, (const char *)reader.values[2].as.text.bytes);
+        take_final(t, finals, count, text);
+    }
+    sl_rows_fini(&reader);
+    sl_free(bytes);
+    return status == SL_ENOTFOUND ? SL_OK : status;
+}
+
+/* Its messages and its marker, both or none. */
+static sl_status write_topic(sim_target *t, const sl_delivery *d, sl_error *error) {
+    if (d->entry->to <= t->marker)
+        return SL_OK;
+    if (t->marker != 0 && d->entry->from != t->marker)
+        sim_fail(t->sim, "%s stands at %llu, an entry begins at %llu", d->table, (unsigned long long)t->marker, (unsigned long long)d->entry->from);
+    size_t count = t->final_count;
+    const uint64_t before = t->sim->totals.finals;
+    sim_final *finals = calloc(count + 1, sizeof *finals);
+    if (finals == NULL)
+        abort();
+    if (count != 0)
+        memcpy(finals, t->finals, count * sizeof *finals);
+    sl_status status = SL_OK;
+    for (uint32_t i = 0; i < d->entry->file_count && status == SL_OK; i++)
+        status = take_finals(t, d, &d->entry->files[i], &finals, &count, error);
+    if (status != SL_OK) {
+        free(finals);
+        t->sim->totals.finals = before;
+        return status;
+    }
+    free(t->finals);
+    t->finals = finals;
+    t->final_count = count;
+    t->marker = d->entry->to;
+    return SL_OK;
+}
+
+const sim_final *target_finals(const sim_target *t, size_t *count) {
+    *count = t != NULL ? t->final_count : 0;
+    return t != NULL ? t->finals : NULL;
+}
+
 static sl_status arrive(sim_target *t, const sl_delivery *d, sl_error *error) {
     if (d->kind == SL_TABLE_WINDOW || d->kind == SL_TABLE_ROWS)
         return load(t, d, error);
+    if (d->kind == SL_TABLE_FINAL)
+        return write_topic(t, d, error);
     sl_status status = SL_OK;
     for (uint32_t i = 0; i < d->entry->file_count && status == SL_OK; i++)
         status = put_object(t, d, &d->entry->files[i], error);
@@ -277,5 +371,6 @@ void target_destroy(sim_target *t) {
     target_close(t);
     sqlite_files_vfs_remove(t->files);
     fake_disk_destroy(t->disk);
+    free(t->finals);
     free(t);
 }
