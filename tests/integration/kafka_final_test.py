@@ -125,6 +125,26 @@ def test_a_watermark_that_stands_still_closes_nothing(root):
     stopped(d)
 
 
+def test_another_lateness_closes_what_it_says(root):
+    topic = KAFKA.topic("final", 1)
+    d = started(writer(root, topic, lateness="1h"))
+    send(d, (1, "a", 1), (2, "a", 130))
+    flush_until(d)
+    assert rows(topic) == []
+    d.kill()
+    d = started(writer(root, topic, lateness="0s"))
+    send(d, (3, "a", 131))
+    flush_until(d)
+    assert found(topic) == [row(0, "a", 1, [1])], rows(topic)
+    d.kill()
+    d = started(writer(root, topic, lateness="1h"))
+    send(d, (4, "a", 2))  # Open again, but its row was written.
+    flush_until(d)
+    assert found(topic) == [row(0, "a", 1, [1]), row(0, "a", 2, [1, 4])], rows(topic)
+    clean(d)
+    stopped(d)
+
+
 def test_keys_and_one_group(root):
     topic = KAFKA.topic("final", 2)
     d = started(writer(root, topic, key="window_start", by=()))

@@ -94,6 +94,10 @@ def test_topics_that_are_written_are_asked_for(root):
     assert asked({"topic": {"to": topic}, "dead_letters": {"topic": topic}})[0] == 0
     code, text = asked({"topic": {"to": topic}, "dead_letters": {"topic": "nowhere"}})
     assert code == 78 and text.startswith("sluice: c.yaml:2: kafka: topic nowhere: ") and topic not in text, text
+    window = json.dumps({"w": {"of": "s", "every": "1m", "measures": {"n": "count()"}, "topic": {"to": "nowhere"}}})
+    path.write_text(path.read_text().split("streams:")[0] + f"streams: {{ s: {{ lake: {{}} }} }}\nwindows: {window}\n")
+    done = subprocess.run([BINARY, "validate", str(path)], env=CLEAN, capture_output=True, text=True)
+    assert done.returncode == 78 and "kafka: topic nowhere: " in done.stdout + done.stderr, done
 
 
 def test_every_topic_that_is_not_there_is_named(root):

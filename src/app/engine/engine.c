@@ -910,8 +910,9 @@ void sl_engine_behind(const sl_engine *e,
         furthest = e->tables[i]->cursor > furthest ? e->tables[i]->cursor : furthest;
     for (uint32_t i = 0; i < e->table_count; i++) {
         const table *t = e->tables[i];
+        const bool window = sl_table_has_panes(t->kind);
         if (t->cursor < furthest)
-            each(context, t->of->name, t->name, t->kind == SL_TABLE_WINDOW);
+            each(context, t->of->name, window ? t->window->name : t->name, window);
     }
 }
 

@@ -159,7 +159,7 @@ static sl_status settle(void *context, const sl_window_row *delta) {
         return sl_error_set(f->error, SL_ECORRUPT, "%s: a stored window is damaged", f->of->tables[f->index]->name);
     if (known)
         memcpy(&revision, f->stored.bytes, REVISION_BYTES);
-    const bool goes = delta->start_us < f->closed_below && (revision == 0 || delta->state_length != 0);
+    const bool goes = revision != 0 ? delta->state_length != 0 : delta->start_us < f->closed_below;
     if (!goes && delta->state_length == 0)
         return SL_OK;
     revision += goes;
@@ -214,8 +214,9 @@ sl_status finals_prepare(storage_actor *a, cut *c, uint32_t i, sl_error *error) 
     sl_buffer_clear(&c->merged[i]);
     sl_entry_clear_files(&c->entries[i]);
     (void)sl_error_set(error, SL_ENOMEM, "%s: out of memory", t->name);
-    sl_status status = sl_ledger_windows_between(a->ledger, t->id, open_from(f.plan, before_us), f.closed_below, add_closing,
-                                                 &(closing){&list, &copies}, error);
+    const int64_t seen_below = t->closed_seen ? open_from(f.plan, before_us) : INT64_MIN; /* `lateness` may have been another. */
+    sl_status status =
+        sl_ledger_windows_between(a->ledger, t->id, seen_below, f.closed_below, add_closing, &(closing){&list, &copies}, error);
     for (uint32_t k = i; k < c->result_count && status == SL_OK; k += c->table_count)
         if (!row_list_deltas(&list, &c->results[k].deltas))
             status = SL_ENOMEM;
@@ -236,8 +237,9 @@ sl_status finals_prepare(storage_actor *a, cut *c, uint32_t i, sl_error *error) 
 }
 
 sl_status finals_store(storage_actor *a, cut *c, uint32_t i, sl_error *error) {
-    const table *t = c->tables[i];
+    table *t = c->tables[i];
     sl_status status = SL_OK;
+    t->closed_seen = true; /* What is prepared is committed, or everything begins anew. */
     sl_window_row row;
     for (size_t at = 0, n; status == SL_OK && (n = delta_get(c->merged[i].bytes + at, c->merged[i].length - at, &row)) != 0; at += n)
         status = sl_ledger_window_put(a->ledger, t->id, row.start_us, row.key, row.key_length, row.state, row.state_length, error);

@@ -188,6 +188,7 @@ struct table {
     int64_t id;           /**< In the ledger; 0: not there yet. */
     bool fresh;           /**< Its id comes from a transaction that isn't committed. */
     bool queued;          /**< In storage.tables. */
+    bool closed_seen;     /**< SL_TABLE_FINAL: no window is closed by its last cut's watermark whose row didn't go. */
     bool stopped;         /**< A conflict: never delivered again without a person. */
     bool under_way;      /**< The delivery actor has its first pending entry. */
     int64_t retry_at_us;
