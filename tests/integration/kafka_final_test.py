@@ -12,11 +12,11 @@ from support import Daemon, configuration, flush_until, run_tests, started, stop
 MEASURES = {"events": "count()", "last": "max(id)", "mean": "avg(id)"}
 
 
-def writer(root, topic, key="kind", lateness="10s", by=("kind",), **more):
+def writer(root, topic, key="kind", lateness="10s", by=("kind",), most="1MB", **more):
     config = configuration(root, **more)
     config["kafka"] = {"brokers": KAFKA.brokers, "properties": {"reconnect.backoff.max.ms": 500}}
     config["windows"] = {"m": {"of": "events", "every": "1m", "by": list(by), "lateness": lateness, "measures": MEASURES,
-                               "topic": {"to": topic, **({"key": key} if key else {})}}}
+                               "topic": {"to": topic, "max_message": most, **({"key": key} if key else {})}}}
     return Daemon(root, config)
 
 
@@ -152,6 +152,20 @@ def test_keys_and_one_group(root):
     flush_until(d)
     all_ = [(k, v) for p in messages(topic).values() for k, v in p]
     assert len(all_) == 2 and all(k.decode() == v["window_start"] and "kind" not in v for k, v in all_), all_
+    stopped(d)
+
+
+def test_a_row_that_no_message_holds_says_which_it_is(root):
+    topic = KAFKA.topic("final", 1)
+    d = started(writer(root, topic, lateness="0s", most="1KiB"))
+    send(d, (1, "a", 1), (2, "x" * 2000, 2), (3, "b", 3), (4, "a", 60))
+    flush_until(d)
+    all_ = [v for _, v in messages(topic)[0]]
+    assert [v.get("kind") for v in all_] == ["a", "b", None], all_
+    large = all_[2]["sluice_too_large"]
+    assert large["bytes"] > 2000 and large["window"] == "m" and large["window_start"] == all_[0]["window_start"], large
+    assert d.metric("sluice_topic_too_large_total") == 1
+    clean(d)
     stopped(d)
 
 

@@ -603,7 +603,7 @@ static void forget_places(sl_loader *l) {
     static const char *const sections[] = {"data_dir", "admin", "journal", "spool", "s3", "log", "alerts"},
                              *const doors[] = {"listen", "auth", "tls"};
     sl_node *root = l->tree.root, *http = child_of(root, "http"), *streams = child_of(root, "streams"),
-            *lake = child_of(root, "lake");
+            *windows = child_of(root, "windows"), *lake = child_of(root, "lake");
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
         sl_yaml_drop(root, sections[i]);
     for (size_t i = 0; http && i < sizeof doors / sizeof *doors; i++)
@@ -616,6 +616,8 @@ static void forget_places(sl_loader *l) {
         sl_yaml_drop(n, "topic");
         sl_yaml_drop(n, "dead_letters");
     }
+    for (sl_node *n = windows && windows->kind == SL_NODE_MAP ? windows->first : NULL; n; n = n->next)
+        sl_yaml_drop(n, "topic");
     replace_warehouse(l);
     forget_tables(l);
     forget_sources(l);

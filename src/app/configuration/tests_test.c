@@ -183,7 +183,8 @@ static void a_test_needs_no_variables_of_destinations(void **state) {
         (void)snprintf(text, sizeof text,
                        "data_dir: ${D}\nhttp: {listen: '${L}', auth: {tokens: ['${T}']}, tls: {cert: '${C}', key: '${K}'}, max_event: 100}\n"
                        "s3: {region: '${R}'}\nlake: {to: '${B}', partition_by: [date]}\nadmin: {listen: '${A}'}\n"
-                       "streams: {s: {lake: {to: '${B}'}, warehouse: {table: t}}}\nwarehouse: {%s}\n",
+                       "streams: {s: {lake: {to: '${B}'}, warehouse: {table: t}, topic: {to: '${O}'}}}\n"
+                       "windows: {w: {of: s, every: 1m, measures: {n: count()}, topic: {to: '${O}'}}}\nwarehouse: {%s}\n",
                        warehouses[i]);
         sl_config *c = NULL;
         sl_error error = {0};
@@ -192,6 +193,8 @@ static void a_test_needs_no_variables_of_destinations(void **state) {
         assert_int_equal(c->warehouse.store, stores[i]);
         assert_int_equal(c->http.max_event, 100);
         assert_string_equal(c->lake.partition_by[0], "date");
+        assert_null(c->streams[0].topic.to);
+        assert_null(c->windows[0].topic.to);
         sl_config_destroy(c);
     }
 }

@@ -507,8 +507,8 @@ sl_status trial_run(const sl_config *config, const sl_trial *trial, trial_result
                .error = error,
                .memory = memory_files_create(),
                .metrics = sl_metrics_create()};
-    /* Rows, lake, raw, dead letters, late events and two topics of each stream and of those without one; windows, with a topic each. */
-    w.departure_capacity = 7 * (config->stream_count + 1) + 2 * config->window_count;
+    /* Rows, lake, dead letters and late events of each stream and of those without one; windows. */
+    w.departure_capacity = 4 * (config->stream_count + 1) + config->window_count;
     w.departures = sl_calloc(w.departure_capacity, sizeof *w.departures);
     w.taken = sl_calloc(w.departure_capacity, sizeof *w.taken);
     bool good = w.memory != NULL && w.metrics != NULL && w.departures != NULL && w.taken != NULL;
