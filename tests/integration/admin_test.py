@@ -25,7 +25,7 @@ METRICS = {
     "sluice_oldest_uncommitted_seconds", "sluice_table_stalled", "sluice_buffer_byte_size",
     "sluice_memory_used_bytes", "sluice_journal_sync_failures", "sluice_quarantined_bytes_total",
     "sluice_refused_events_total", "sluice_memory_limit_bytes", "sluice_cpu_seconds_total", "sluice_workers",
-    "sluice_http_replies_total", "sluice_rewinds_total", "sluice_redecoded_groups_total", "sluice_config_reloads_total",
+    "sluice_http_replies_total", "sluice_rewinds_total", "sluice_refused_loads_total", "sluice_redecoded_groups_total", "sluice_config_reloads_total",
 }
 
 

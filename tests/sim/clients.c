@@ -330,6 +330,7 @@ static void on_reply(void *token, const sl_intake_reply *reply) {
     case 429:
     case 503:
         if (r->key[0] != 0 || r->offset != 0) {
+            r->unsure = r->offset != 0; /* After a crash the log may have it, and says so. */
             again(s, r);
         } else {
             r->refused = r->settled = true;

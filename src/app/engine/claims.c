@@ -87,17 +87,18 @@ static bool add_pass(task *t, const table *of, uint32_t carrier, uint64_t below)
     return true;
 }
 
-static bool ticket_record(sl_engine *e, task *t, table *b, uint32_t record) {
+/* @param open What can fail was done before; now it counts. */
+static bool ticket_record(sl_engine *e, task *t, table *b, uint32_t record, bool open) {
     const sl_journal_record *r = &t->group->records[record];
     sl_messages_origin o;
     if (r->damaged || !items_are_messages(r->format) ||
         sl_messages_head(t->group->bytes + r->body, r->length, &o) == 0 || o.length == 0 || o.history)
         return true;
     claim *c = claim_of(e, b, o.partition, o.length);
-    if (c == NULL || (c->below > o.from && !add_pass(t, b, record, c->below - o.from)))
+    if (c == NULL || (!open && c->below > o.from && !add_pass(t, b, record, c->below - o.from)))
         return false;
     const uint64_t from = c->below > o.from ? c->below : o.from;
-    if (from >= o.to)
+    if (from >= o.to || !open)
         return true;
     c->from = c->open && c->from < from ? c->from : from;
     c->to = c->open && c->to > o.to ? c->to : o.to;
@@ -105,29 +106,35 @@ static bool ticket_record(sl_engine *e, task *t, table *b, uint32_t record) {
     return true;
 }
 
-static bool ticket_table(sl_engine *e, task *t, table *b) {
+static bool ticket_table(sl_engine *e, task *t, table *b, bool open) {
     for (uint32_t i = 0; i < t->group->count; i++) {
         const uint32_t goes = t->records[i].stream;
         const bool any = goes == ROUTED || t->records[i].format.kind == SL_FORMAT_ADDRESSED;
-        if ((any || goes == b->of->index) && !ticket_record(e, t, b, i))
+        if ((any || goes == b->of->index) && !ticket_record(e, t, b, i, open))
             return false;
     }
     return true;
 }
 
-bool claims_ticket(sl_engine *e, task *t) {
-    t->pass_count = 0;
+static bool ticket_tables(sl_engine *e, task *t, bool open) {
     for (uint32_t i = 0; i < t->part_count && t->item_count != 0; i++) {
         const stream *s = t->parts[i].shape->of;
         bool again = t->parts[i].skip;
         for (uint32_t k = 0; k < i; k++)
             again = again || t->parts[k].shape->of == s;
         for (uint32_t k = 0; k < s->table_count && !again; k++)
-            if (claims_kind(s->tables[k]) && t->group->offset >= s->tables[k]->skip_below && !ticket_table(e, t, s->tables[k]))
+            if (claims_kind(s->tables[k]) && t->group->offset >= s->tables[k]->skip_below && !ticket_table(e, t, s->tables[k], open))
                 return false;
     }
     return true;
 }
+
+bool claims_expect(sl_engine *e, task *t) {
+    t->pass_count = 0;
+    return ticket_tables(e, t, false);
+}
+
+void claims_ticket(sl_engine *e, task *t) { (void)ticket_tables(e, t, true); }
 
 bool claims_ranges(const sl_engine *e, const table *t, char **ranges) {
     sl_buffer out = SL_BUFFER_EMPTY;
@@ -180,6 +187,7 @@ void claims_show(const part *p) {
 void claims_refused(storage_actor *a, pending *p) {
     table *t = p->of;
     t->stopped = true; /* Until it is voided. */
+    sl_metric_set(t->stalled, 0);
     t->voided.head.kind = MESSAGE_VOID;
     t->voided.of = t;
     sl_buffer_fini(&t->voided.found);
@@ -241,6 +249,11 @@ void claims_void(storage_actor *a, void_order *o) {
 static void begin_again(sl_engine *e, table *t) {
     const sl_ledger_table *place = &t->voided.place;
     t->entries_open = 0;
+    if (t->retired) {
+        sl_message(SL_LEVEL_ERROR, "engine", "removed table: another reader was quicker with part of what it had left, the rest is left to others",
+                   "table=%s", t->name);
+        return;
+    }
     t->last = place->last;
     t->cursor = t->cut_to = place->cursor;
     t->sequence = place->sequence;
@@ -266,17 +279,33 @@ void claims_voided(sl_engine *e, void_order *o) {
     claims_poll(e, engine_now(e));
 }
 
+static void send_order(sl_engine *e, void_order *o, int64_t now) {
+    if (o->stage != VOID_WAITS || o->of->cutting || now < o->retry_at_us)
+        return;
+    const char *lines = sl_buffer_cstr(&o->found);
+    if (o->found.failed || !note_found(e, o->of, lines))
+        return; /* No memory: at the next look. */
+    o->stage = VOID_SENT;
+    engine_send(e, &e->storage.in, &e->storage.actor, o);
+}
+
 void claims_poll(sl_engine *e, int64_t now) {
+    for (uint32_t i = 0; i < e->table_count; i++)
+        send_order(e, &e->tables[i]->voided, now);
+    for (table *t = e->retired; t != NULL; t = t->next_retired)
+        send_order(e, &t->voided, now);
+}
+
+uint64_t claims_lowest(const sl_engine *e) {
+    uint64_t low = e->position;
     for (uint32_t i = 0; i < e->table_count; i++) {
-        void_order *o = &e->tables[i]->voided;
-        if (o->stage != VOID_WAITS || o->of->cutting || now < o->retry_at_us)
-            continue;
-        const char *lines = sl_buffer_cstr(&o->found);
-        if (o->found.failed || !note_found(e, o->of, lines))
-            continue; /* No memory: at the next look. */
-        o->stage = VOID_SENT;
-        engine_send(e, &e->storage.in, &e->storage.actor, o);
+        const uint64_t floor = claims_floor(e->tables[i], NULL);
+        low = floor < low ? floor : low;
     }
+    for (const table *t = e->retired; t != NULL; t = t->next_retired) /* It may be configured again, and voided then. */
+        if (t->claimed && t->entries_open != 0 && t->delivered < low)
+            low = t->delivered;
+    return low;
 }
 
 uint64_t claims_floor(const table *t, int64_t *watermark_us) {

@@ -268,11 +268,8 @@ static void advance_table(table *t, uint64_t cursor, int64_t watermark_us) {
 }
 
 static void trim(sl_engine *e) {
-    uint64_t low = e->keys_stored < e->position ? e->keys_stored : e->position;
-    for (uint32_t i = 0; i < e->table_count; i++) {
-        const uint64_t floor = claims_floor(e->tables[i], NULL);
-        low = floor < low ? floor : low;
-    }
+    uint64_t low = claims_lowest(e);
+    low = e->keys_stored < low ? e->keys_stored : low;
     if (low <= e->trimmed)
         return;
     trim_order *order = sl_calloc(1, sizeof *order);

@@ -289,15 +289,6 @@ void data_release(task *t) {
 
 /* --- forgetting --- */
 
-static uint64_t lowest(const sl_engine *e) {
-    uint64_t low = e->position;
-    for (uint32_t i = 0; i < e->table_count; i++) {
-        const uint64_t floor = claims_floor(e->tables[i], NULL);
-        low = floor < low ? floor : low;
-    }
-    return low;
-}
-
 static void drop_older(data_set *s) {
     while (s->older != NULL) {
         data_set *oldest = s->older;
@@ -334,7 +325,7 @@ void data_forget(sl_engine *e) {
     drop_notes(e);
     if (e->data->older == NULL)
         return;
-    uint64_t low = lowest(e);
+    uint64_t low = claims_lowest(e);
     data_set *s = e->data;
     while (s->older != NULL && s->from > low)
         s = s->older;

@@ -144,7 +144,7 @@ static void settle(storage_actor *a, pending *p, sl_status status, sl_error *err
         engine_return(a->engine, &a->out, p);
         return;
     }
-    if (status == SL_EMOVED && !t->retired) {
+    if (status == SL_EMOVED) {
         sl_message(SL_LEVEL_WARN, "storage", "refused: what isn't delivered is taken back, and made again without what is there", "table=%s error=\"%s\"",
                    t->name, error->text);
         claims_refused(a, p);

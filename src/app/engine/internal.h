@@ -811,8 +811,9 @@ void origins_destroy(sl_engine *e);
 
 /* claims.c: which parts of other logs' partitions a warehouse table takes, where other daemons may bring them, too */
 sl_status claims_read(sl_engine *e, sl_error *error); /**< After the origins. */
-/** At the ticket. @return false: no memory, again later. */
-bool claims_ticket(sl_engine *e, task *t);
+/** Before the ticket: all that can fail. @return false: no memory, again later. */
+bool claims_expect(sl_engine *e, task *t);
+void claims_ticket(sl_engine *e, task *t); /**< It has its ticket. */
 /** What was ticketed since the last cut, as lines. @param[out] ranges NULL: none. @return false: no memory. */
 bool claims_ranges(const sl_engine *e, const table *t, char **ranges);
 void claims_forget(table *t); /**< … is in an entry now, or comes again. */
@@ -827,6 +828,7 @@ void claims_voided(sl_engine *e, void_order *order);
 void claims_poll(sl_engine *e, int64_t now);
 /** Below it nothing of the table comes again, whatever is voided. @param[out] watermark_us Of the stream there. NULL is allowed. */
 uint64_t claims_floor(const table *t, int64_t *watermark_us);
+uint64_t claims_lowest(const sl_engine *e); /**< … of any table. */
 void claims_fini(table *t);
 
 /* replays.c */

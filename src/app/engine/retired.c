@@ -213,6 +213,7 @@ sl_status retired_add(sl_engine *e, const sl_ledger_table *row, table **out, sl_
 
 void retired_destroy(table *t) {
     shape_unref(t->last_shape);
+    claims_fini(t);
     sl_free(t->name);
     sl_free(t->target);
     sl_free(t);

@@ -380,8 +380,9 @@ static void count_part(sl_engine *e, const part *p) {
 
 /* The task begins at `position` and is decoded: give it its place. @return false: it has to wait. */
 static bool ticket(sl_engine *e, task *t, task **first, task ***last) {
-    if (settle_schemas(e, t) != SL_OK || !claims_ticket(e, t) || (t->replays && !replays_judge(e, t)))
+    if (settle_schemas(e, t) != SL_OK || !claims_expect(e, t) || (t->replays && !replays_judge(e, t)))
         return false;
+    claims_ticket(e, t);
     for (uint32_t i = 0; i < t->part_count; i++) {
         part *p = &t->parts[i];
         stream *s = p->shape->of;

@@ -204,7 +204,7 @@ static int64_t beginning(partition *p) {
                    "source=%s topic=%s partition=%" PRId32 " from=%" PRIu64 " to=%" PRId64, p->of->name, p->topic, p->number, next, p->at);
     } else if (known) {
         p->unverified = p->at > p->low;
-        partition_mark(p, sl_engine_taken(p->of->engine), p->at, 0);
+        partition_mark(p, sl_engine_taken(p->of->engine), p->at, p->group_time_us);
     }
     history_begin(p);
     char why[512] = "";
@@ -418,12 +418,57 @@ static void go_on(source *s) {
     sl_kafka_consumer_continue(s->consumer);
 }
 
+/* It was lost and came back while the engine has a chunk of it: where the log goes on isn't known before that is answered. */
+static bool waits_for_another(const partition *p) {
+    for (const partition *q = p->of->partitions; q != NULL; q = q->next)
+        if (q != p && q->number == p->number && q->flying.length != 0 && strcmp(q->topic, p->topic) == 0)
+            return true;
+    return false;
+}
+
+static void on_start(void *context, sl_status status, const sl_kafka_offset *offsets, uint32_t count, const sl_error *error) {
+    source *s = context;
+    s->asking--;
+    for (uint32_t i = 0; i < count && status == SL_OK; i++) {
+        partition *p = find(s, offsets[i].topic, offsets[i].partition);
+        if (p == NULL || !p->starting)
+            continue;
+        p->starting = false;
+        p->group_offset = p->committed = offsets[i].offset;
+        p->history = HISTORY_KNOWN; /* There is none: nobody has read it. */
+        p->history_from = p->group_offset;
+    }
+    if (status != SL_OK) {
+        for (partition *p = s->partitions; p != NULL; p = p->next) {
+            p->has_committed = p->has_committed && !p->starting;
+            p->starting = false;
+        }
+        sl_message(SL_LEVEL_WARN, "kafka", "where partitions begin can't be committed yet", "source=%s error=\"%s\"", s->name, error->text);
+    }
+    wake(s);
+}
+
+/* Who reads a partition first says where, so that whoever is next begins there, too, and leaves no gap. @return false: not yet. */
+static bool start_committed(partition *p) {
+    source *s = p->of;
+    uint64_t next, check;
+    if (p->group_offset >= 0 || sl_engine_origin(s->engine, p->identity, &next, &check))
+        return true;
+    if (!p->starting && s->asking == 0) {
+        p->starting = true;
+        s->asking++;
+        sl_kafka_consumer_commit(s->consumer, &(sl_kafka_offset){p->topic, p->number, s->latest ? p->high : p->low, s->of->identity}, 1,
+                                 on_start, s);
+    }
+    return false;
+}
+
 static void source_turn(source *s, sl_engine *engine) {
     s->engine = engine;
     if (s->dead || s->closing)
         return;
     for (partition *p = s->partitions; p != NULL && engine != NULL; p = p->next) {
-        if (p->stage == PARTITION_ASKING && p->has_marks && p->has_committed && !p->gone && history_ready(p))
+        if (p->stage == PARTITION_ASKING && p->has_marks && p->has_committed && !p->gone && !waits_for_another(p) && start_committed(p) && history_ready(p))
             begin(p);
         partition_turn(p);
     }

@@ -38,6 +38,7 @@ typedef struct partition {
     bool gone;             /**< Given up, or another's: nothing more is taken of it. */
     bool lost;             /**< It is another's already. */
     bool has_marks, has_committed;
+    bool starting;         /**< Where it begins is being committed. */
     int64_t low, high, group_offset;
     int64_t group_time_us; /**< Of the message before group_offset; 0: not known. */
     enum { HISTORY_NONE, HISTORY_ASKED, HISTORY_KNOWN } history;

@@ -103,7 +103,7 @@ typedef struct job {
     sl_target *target;
     sl_delivery delivery;
     sl_entry entry;
-    char table[16], topic[16], hash[24];
+    char table[24], topic[16], hash[24];
     uint32_t done, tried;
 } job;
 
