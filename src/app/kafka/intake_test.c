@@ -413,6 +413,22 @@ static void what_another_reader_brought_is_read_for_dedupe_and_no_more(void **st
     end();
 }
 
+static void who_reads_first_commits_where_it_begins_before_it_reads(void **state) {
+    (void)state;
+    begin(NULL);
+    the.low = 5;
+    the.answer = SL_EIO;
+    assign();
+    assert_int_equal(the.starts, 0);
+    the.answer = SL_OK;
+    for (int i = 0; i < 4; i++)
+        turn();
+    assert_int_equal(the.last.offset, 5);
+    assert_int_equal(the.starts, 1);
+    assert_int_equal(the.started_at, 5);
+    end();
+}
+
 static void a_last_message_that_compaction_took_is_not_asked_for(void **state) {
     (void)state;
     begin(NULL);
@@ -740,6 +756,7 @@ int main(void) {
         cmocka_unit_test(a_gap_by_retention_stands_still_until_a_person_has_moved_the_group),
         cmocka_unit_test(a_partition_nobody_knows_begins_with_the_group_or_the_first_message),
         cmocka_unit_test(what_another_reader_brought_is_read_for_dedupe_and_no_more),
+        cmocka_unit_test(who_reads_first_commits_where_it_begins_before_it_reads),
         cmocka_unit_test(a_last_message_that_compaction_took_is_not_asked_for),
         cmocka_unit_test(what_was_refused_for_now_is_given_again),
         cmocka_unit_test(what_an_engine_took_without_an_answer_is_not_given_to_the_next),
