@@ -215,16 +215,6 @@ static sl_status void_in_ledger(storage_actor *a, void_order *o, sl_error *error
     return status;
 }
 
-static void drop_pending(storage_actor *a, pending *p) {
-    sl_buffer path = SL_BUFFER_EMPTY;
-    for (uint32_t i = 0; i < p->entry.file_count; i++)
-        if (storage_spool_path(a->engine, p->entry.files[i].spool, &path, NULL) == SL_OK)
-            (void)a->engine->files->unlink(a->engine->files, sl_buffer_cstr(&path), NULL);
-    sl_buffer_fini(&path);
-    atomic_fetch_sub_explicit(&a->spool_bytes[p->of->destination], p->bytes, memory_order_relaxed);
-    pending_free(p);
-}
-
 void claims_void(storage_actor *a, void_order *o) {
     table *t = o->of;
     sl_error error = {0};
@@ -235,7 +225,8 @@ void claims_void(storage_actor *a, void_order *o) {
         while (t->first_pending != NULL) {
             pending *p = t->first_pending;
             t->first_pending = p->next;
-            drop_pending(a, p);
+            storage_clear_spool(a, p);
+            pending_free(p);
         }
         t->last_pending = &t->first_pending;
         atomic_store_explicit(&t->waiting_since_us, 0, memory_order_relaxed);

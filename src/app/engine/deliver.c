@@ -111,6 +111,16 @@ static sl_status deliver_files(storage_actor *a, const pending *p, sl_error *err
 
 /* --- what became of it --- */
 
+void storage_clear_spool(storage_actor *a, const pending *p) {
+    const sl_engine *e = a->engine;
+    sl_buffer path = SL_BUFFER_EMPTY;
+    for (uint32_t i = 0; i < p->entry.file_count; i++)
+        if (storage_spool_path(e, p->entry.files[i].spool, &path, NULL) == SL_OK)
+            (void)e->files->unlink(e->files, sl_buffer_cstr(&path), NULL);
+    sl_buffer_fini(&path);
+    atomic_fetch_sub_explicit(&a->spool_bytes[p->of->destination], p->bytes, memory_order_relaxed);
+}
+
 static sl_status mark(storage_actor *a, const pending *p, sl_error *error) {
     sl_engine *e = a->engine;
     CRASH(deliver_before_mark);
@@ -118,12 +128,7 @@ static sl_status mark(storage_actor *a, const pending *p, sl_error *error) {
     if (status != SL_OK)
         return status;
     CRASH(deliver_after_mark);
-    sl_buffer path = SL_BUFFER_EMPTY;
-    for (uint32_t i = 0; i < p->entry.file_count; i++)
-        if (storage_spool_path(e, p->entry.files[i].spool, &path, NULL) == SL_OK)
-            (void)e->files->unlink(e->files, sl_buffer_cstr(&path), NULL);
-    sl_buffer_fini(&path);
-    atomic_fetch_sub_explicit(&a->spool_bytes[p->of->destination], p->bytes, memory_order_relaxed);
+    storage_clear_spool(a, p);
     return SL_OK;
 }
 

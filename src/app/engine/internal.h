@@ -880,6 +880,8 @@ sl_status delivery_create(sl_engine *e, sl_error *error);
 void delivery_destroy(sl_engine *e);
 /** One delivery is begun, done or settled. @return false: nothing to do. */
 bool storage_deliver(storage_actor *a);
+/** Its files are needed no more. */
+void storage_clear_spool(storage_actor *a, const pending *p);
 /** A committed entry is to be delivered; entry is moved from. */
 bool storage_enqueue(storage_actor *a, table *t, sl_entry *entry, shape *s);
 
