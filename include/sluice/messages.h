@@ -2,8 +2,10 @@
  * Several messages as the body of one record of the log (SL_FORMAT_MESSAGES): each is decoded by itself, so that whatever one
  * of them holds, its neighbours are read as they came.
  *
- * Format   u32 length of the origin, 0 for none, with its highest bit for `history`; origin; then per message u32 length, u32 place, i64 arrival (µs; 0: the record's), bytes.
- *          Origin: u64 from, u64 to, u64 check, the partition's text. Little-endian.
+ * Format   u32 length of the origin, 0 for none, with its highest bit for `history`; origin; u32 count of the messages, u32 where their last
+ *          block begins; then blocks. Origin: u64 from, u64 to, u64 check, the partition's text. Little-endian.
+ * Block    Heads of up to 1, 2, 4, 8, 16, 32, and of then on 64 messages, each u32 length, u32 place, i64 arrival (µs; 0: the record's),
+ *          those that aren't used 0; then the messages' bytes. So who wants heads alone reads one place of memory for many.
  * Origin   Where the messages lie in a log of somebody else's: of what partition, from which offset to which (the next one behind the last
  *          message), and a check of the last one, by which a log that was made anew under the same name is told apart.
  * Address  Before each message of a record of the format SL_FORMAT_ADDRESSED, as the first of its bytes: where it belongs, when that isn't
@@ -37,16 +39,27 @@ typedef struct sl_message_item {
 
 /** @return false: no memory. */
 bool sl_messages_add(sl_buffer *out, const sl_message_item *item);
-/** Room for a message that is written in place. @return NULL: no memory. sl_messages_commit() may follow; else nothing was added. */
-uint8_t *sl_messages_reserve(sl_buffer *out, int64_t arrival_us, size_t length_max);
+/** Room for a message that is written in place, and has its record's arrival. @return NULL: no memory. sl_messages_commit() may follow; else nothing was added. */
+uint8_t *sl_messages_reserve(sl_buffer *out, size_t length_max);
 void sl_messages_commit(sl_buffer *out, size_t length);
 /** The origin's range ends elsewhere than it was begun with. */
 void sl_messages_end(sl_buffer *out, uint64_t to, uint64_t check);
 
-/** @param[out] origin `length` 0: there is none. @return Where the first message begins; 0: it is no such body. */
-size_t sl_messages_head(const uint8_t *body, size_t length, sl_messages_origin *origin);
-/** @return Bytes of the first message; 0: there is no whole one. */
-size_t sl_messages_next(const uint8_t *bytes, size_t length, sl_message_item *item);
+/** @param[out] origin `length` 0: there is none. @return Whether it begins like such a body. */
+bool sl_messages_head(const uint8_t *body, size_t length, sl_messages_origin *origin);
+
+typedef struct sl_messages_reader {
+    sl_messages_origin origin;
+    uint32_t count; /**< Of messages, if the body is whole. */
+    uint32_t index; /**< Of the next one. */
+    const uint8_t *body;
+    size_t length, heads, at;
+} sl_messages_reader;
+
+/** @param body Borrowed while messages are read. @return As sl_messages_head(); else no message is read. */
+bool sl_messages_read(const uint8_t *body, size_t length, sl_messages_reader *reader);
+/** @return false: there is no further whole one. */
+bool sl_messages_next(sl_messages_reader *reader, sl_message_item *item);
 /** Is it such a body, to its end? */
 bool sl_messages_valid(const uint8_t *body, size_t length);
 

@@ -1,13 +1,34 @@
 #include "sluice/messages.h"
 
-enum { ORIGIN = 24, HEAD = 16, ADDRESS = 6 };
+enum { ORIGIN = 24, COUNTS = 8, HEAD = 16, BLOCK_MOST = 64, ADDRESS = 6 };
 #define HISTORY (UINT32_C(1) << 31)
 
 static void put_u64(uint8_t *to, uint64_t value) { memcpy(to, &value, sizeof value); }
 
+static uint32_t get_u32(const uint8_t *from) {
+    uint32_t value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+
+static void put_u32(uint8_t *to, uint32_t value) { memcpy(to, &value, sizeof value); }
+
+/* Blocks of 1, 2, 4, …, 64, 64, … heads. @return Of the message's block; *index: its place there. */
+static uint32_t block_of(uint32_t message, uint32_t *index) {
+    const uint32_t nth = message + 1;
+    if (nth >= BLOCK_MOST) {
+        *index = nth % BLOCK_MOST;
+        return BLOCK_MOST;
+    }
+    const uint32_t size = UINT32_C(1) << (31 - __builtin_clz(nth));
+    *index = nth - size;
+    return size;
+}
+
 void sl_messages_begin(sl_buffer *out, const sl_messages_origin *origin) {
     if (origin == NULL || origin->length == 0) {
         sl_buffer_u32(out, 0);
+        sl_buffer_u64(out, 0);
         return;
     }
     sl_buffer_u32(out, (ORIGIN + origin->length) | (origin->history ? HISTORY : 0));
@@ -15,33 +36,48 @@ void sl_messages_begin(sl_buffer *out, const sl_messages_origin *origin) {
     sl_buffer_u64(out, origin->to);
     sl_buffer_u64(out, origin->check);
     sl_buffer_append(out, origin->partition, origin->length);
+    sl_buffer_u64(out, 0);
 }
 
-static uint8_t *reserve(sl_buffer *out, uint32_t place, int64_t arrival_us, size_t length_max) {
-    if (out->failed || !sl_buffer_reserve(out, HEAD + length_max))
+/* Count, and where the last block begins. */
+static size_t counts_of(const uint8_t *body) { return sizeof(uint32_t) + (get_u32(body) & ~HISTORY); }
+
+/* A block's heads lie where its first message is added. */
+uint8_t *sl_messages_reserve(sl_buffer *out, size_t length_max) {
+    uint32_t index;
+    if (out->failed)
         return NULL;
-    memcpy(out->bytes + out->length + 4, &place, sizeof place);
-    put_u64(out->bytes + out->length + 8, (uint64_t)arrival_us);
-    return out->bytes + out->length + HEAD;
+    const uint32_t size = block_of(get_u32(out->bytes + counts_of(out->bytes)), &index);
+    const size_t heads = index == 0 ? (size_t)size * HEAD : 0;
+    return sl_buffer_reserve(out, heads + length_max) ? out->bytes + out->length + heads : NULL;
 }
 
-uint8_t *sl_messages_reserve(sl_buffer *out, int64_t arrival_us, size_t length_max) {
-    return reserve(out, 0, arrival_us, length_max);
+static void commit(sl_buffer *out, const sl_message_item *item) {
+    uint8_t *counts = out->bytes + counts_of(out->bytes);
+    uint32_t index;
+    const uint32_t count = get_u32(counts), size = block_of(count, &index);
+    if (index == 0) {
+        put_u32(counts + 4, (uint32_t)out->length);
+        memset(out->bytes + out->length, 0, (size_t)size * HEAD);
+        out->length += (size_t)size * HEAD;
+    }
+    uint8_t *head = out->bytes + get_u32(counts + 4) + (size_t)index * HEAD;
+    put_u32(head, item->length);
+    put_u32(head + 4, item->place);
+    put_u64(head + 8, (uint64_t)item->arrival_us);
+    put_u32(counts, count + 1);
+    out->length += item->length;
 }
 
-void sl_messages_commit(sl_buffer *out, size_t length) {
-    const uint32_t written = (uint32_t)length;
-    memcpy(out->bytes + out->length, &written, sizeof written);
-    out->length += HEAD + length;
-}
+void sl_messages_commit(sl_buffer *out, size_t length) { commit(out, &(sl_message_item){.length = (uint32_t)length}); }
 
 bool sl_messages_add(sl_buffer *out, const sl_message_item *item) {
-    uint8_t *to = reserve(out, item->place, item->arrival_us, item->length);
+    uint8_t *to = sl_messages_reserve(out, item->length);
     if (to == NULL)
         return false;
     if (item->length != 0)
         memcpy(to, item->bytes, item->length);
-    sl_messages_commit(out, item->length);
+    commit(out, item);
     return true;
 }
 
@@ -52,35 +88,57 @@ void sl_messages_end(sl_buffer *out, uint64_t to, uint64_t check) {
     put_u64(out->bytes + 20, check);
 }
 
-size_t sl_messages_head(const uint8_t *body, size_t length, sl_messages_origin *origin) {
+bool sl_messages_head(const uint8_t *body, size_t length, sl_messages_origin *origin) {
     uint32_t bytes;
     *origin = (sl_messages_origin){0};
-    if (length < sizeof bytes)
-        return 0;
-    memcpy(&bytes, body, sizeof bytes);
+    if (length < sizeof bytes + COUNTS)
+        return false;
+    bytes = get_u32(body);
     if (bytes == 0)
-        return sizeof bytes;
+        return true;
     const bool history = (bytes & HISTORY) != 0;
     bytes &= ~HISTORY;
-    if (bytes <= ORIGIN || bytes > ORIGIN + SL_ORIGIN_TEXT_MAX || bytes > length - sizeof bytes)
-        return 0;
+    if (bytes <= ORIGIN || bytes > ORIGIN + SL_ORIGIN_TEXT_MAX || bytes > length - sizeof bytes - COUNTS)
+        return false;
     memcpy(&origin->from, body + 4, 8);
     memcpy(&origin->to, body + 12, 8);
     memcpy(&origin->check, body + 20, 8);
     origin->partition = (const char *)body + 4 + ORIGIN;
     origin->length = bytes - ORIGIN;
     origin->history = history;
-    return sizeof bytes + bytes;
+    return true;
 }
 
-size_t sl_messages_next(const uint8_t *bytes, size_t length, sl_message_item *item) {
-    if (length < HEAD)
-        return 0;
-    memcpy(&item->length, bytes, 4);
-    memcpy(&item->place, bytes + 4, 4);
-    memcpy(&item->arrival_us, bytes + 8, 8);
-    item->bytes = bytes + HEAD;
-    return item->length <= length - HEAD ? HEAD + (size_t)item->length : 0;
+bool sl_messages_read(const uint8_t *body, size_t length, sl_messages_reader *r) {
+    *r = (sl_messages_reader){.body = body, .length = length};
+    if (!sl_messages_head(body, length, &r->origin))
+        return false;
+    r->count = get_u32(body + counts_of(body));
+    r->at = counts_of(body) + COUNTS;
+    return true;
+}
+
+bool sl_messages_next(sl_messages_reader *r, sl_message_item *item) {
+    if (r->index == r->count)
+        return false;
+    uint32_t index;
+    const size_t heads = (size_t)block_of(r->index, &index) * HEAD;
+    if (index == 0) {
+        if (heads > r->length - r->at)
+            return false;
+        r->heads = r->at;
+        r->at += heads;
+    }
+    const uint8_t *head = r->body + r->heads + (size_t)index * HEAD;
+    item->length = get_u32(head);
+    item->place = get_u32(head + 4);
+    memcpy(&item->arrival_us, head + 8, 8);
+    item->bytes = r->body + r->at;
+    if (item->length > r->length - r->at)
+        return false;
+    r->at += item->length;
+    r->index++;
+    return true;
 }
 
 void sl_message_address_put(sl_buffer *out, const sl_message_address *a) {
@@ -111,16 +169,15 @@ size_t sl_message_address_get(const uint8_t *bytes, size_t length, sl_message_ad
 }
 
 static bool valid(const uint8_t *body, size_t length, bool addressed) {
-    sl_messages_origin origin;
+    sl_messages_reader r;
     sl_message_item item;
     sl_message_address address;
-    size_t at = sl_messages_head(body, length, &origin), n = at;
-    for (; at < length && n != 0; at += n) {
-        n = sl_messages_next(body + at, length - at, &item);
-        if (n != 0 && addressed && sl_message_address_get(item.bytes, item.length, &address) == 0)
-            n = 0;
-    }
-    return n != 0 && at == length;
+    if (!sl_messages_read(body, length, &r))
+        return false;
+    while (sl_messages_next(&r, &item))
+        if (addressed && sl_message_address_get(item.bytes, item.length, &address) == 0)
+            return false;
+    return r.index == r.count && r.at == length;
 }
 
 bool sl_messages_valid(const uint8_t *body, size_t length) { return valid(body, length, false); }

@@ -15,14 +15,10 @@ static void request(const uint8_t *body, size_t size) {
     sl_buffer out = SL_BUFFER_EMPTY, scratch = SL_BUFFER_EMPTY;
     endpoint_request read;
     if (endpoint_read(body, size, &out, &scratch, &read) == NULL) {
-        sl_messages_origin origin;
-        sl_message_item item;
-        uint32_t count = 0;
-        size_t at = sl_messages_head(out.bytes, out.length, &origin);
-        for (size_t n; (n = sl_messages_next(out.bytes + at, out.length - at, &item)) != 0; at += n)
-            count++;
-        /* A record has 11 characters at least, and is 12 bytes besides its data. */
-        if (at != out.length || count != read.records || strlen(read.id) > ENDPOINT_ID_MAX || out.length > 2 * size + 4)
+        sl_messages_reader reader;
+        const bool whole = sl_messages_valid(out.bytes, out.length) && sl_messages_read(out.bytes, out.length, &reader);
+        /* A record has 11 characters at least, and is up to 32 bytes besides its data. */
+        if (!whole || reader.count != read.records || strlen(read.id) > ENDPOINT_ID_MAX || out.length > 3 * size + 12)
             abort();
     }
     sl_buffer_fini(&out);

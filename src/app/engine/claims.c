@@ -92,7 +92,7 @@ static bool ticket_record(sl_engine *e, task *t, table *b, uint32_t record, bool
     const sl_journal_record *r = &t->group->records[record];
     sl_messages_origin o;
     if (r->damaged || !items_are_messages(r->format) ||
-        sl_messages_head(t->group->bytes + r->body, r->length, &o) == 0 || o.length == 0 || o.history)
+        !sl_messages_head(t->group->bytes + r->body, r->length, &o) || o.length == 0 || o.history)
         return true;
     claim *c = claim_of(e, b, o.partition, o.length);
     if (c == NULL || (!open && c->below > o.from && !add_pass(t, b, record, c->below - o.from)))

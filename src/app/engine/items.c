@@ -23,35 +23,47 @@ typedef struct whence {
 typedef bool item_fn(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, const whence *from);
 
 /* A message as if it were an event that comes again: without a place of its own, or a source. Of one with an address `bytes` begins there. */
-static size_t next_message(const task *t, const sl_journal_record *r, size_t at, sl_replay_item *item, whence *from) {
+static bool next_message(sl_messages_reader *reader, const sl_journal_record *r, sl_replay_item *item, whence *from) {
     sl_message_item found;
-    const size_t bytes = sl_messages_next(t->group->bytes + r->body + at, r->length - at, &found);
+    if (!sl_messages_next(reader, &found))
+        return false;
     from->place = found.place;
     *item = (sl_replay_item){.bytes = found.bytes,
                              .length = found.length,
                              .arrival_us = found.arrival_us != 0 ? found.arrival_us : r->arrival_us};
     if (r->format.delimiter != 0)
         item->format = (sl_format){SL_FORMAT_CSV, r->format.header, r->format.delimiter};
-    return bytes;
+    return true;
+}
+
+static bool each_message(sl_engine *e, task *t, uint32_t carrier, item_fn *do_it) {
+    const sl_journal_record *r = &t->group->records[carrier];
+    sl_messages_reader reader;
+    sl_replay_item item;
+    if (!sl_messages_read(t->group->bytes + r->body, r->length, &reader))
+        return true;
+    const sl_messages_origin *of = &reader.origin;
+    whence from = {.salt = of->length != 0 ? sl_hash64(of->partition, of->length, 0) : 0, .history = of->history};
+    while (next_message(&reader, r, &item, &from))
+        if (!do_it(e, t, carrier, &item, &from))
+            return false;
+    return true;
+}
+
+static bool each_replay(sl_engine *e, task *t, uint32_t carrier, item_fn *do_it) {
+    const sl_journal_record *r = &t->group->records[carrier];
+    sl_replay_item item;
+    for (size_t at = 0, n; (n = sl_replay_get(t->group->bytes + r->body + at, r->length - at, &item)) != 0; at += n)
+        if (!do_it(e, t, carrier, &item, &(whence){0}))
+            return false;
+    return true;
 }
 
 static bool each_item(sl_engine *e, task *t, item_fn *do_it) {
-    sl_replay_item item;
-    sl_messages_origin head;
     for (uint32_t i = 0; i < t->group->count; i++) {
         const sl_journal_record *r = &t->group->records[i];
-        const uint8_t *body = t->group->bytes + r->body;
-        const bool messages = items_are_messages(r->format);
-        if (r->damaged || !items_carried(r->format))
-            continue;
-        size_t at = messages ? sl_messages_head(body, r->length, &head) : 0;
-        if (messages && at == 0)
-            continue;
-        whence from = {.salt = messages && head.length != 0 ? sl_hash64(head.partition, head.length, 0) : 0,
-                       .history = messages && head.history};
-        for (size_t n; (n = messages ? next_message(t, r, at, &item, &from) : sl_replay_get(body + at, r->length - at, &item)) != 0; at += n)
-            if (!do_it(e, t, i, &item, &from))
-                return false;
+        if (!r->damaged && items_carried(r->format) && !(items_are_messages(r->format) ? each_message : each_replay)(e, t, i, do_it))
+            return false;
     }
     return true;
 }

@@ -41,7 +41,7 @@ static origin *find_or_add(sl_engine *e, const char *partition, uint32_t length)
 
 bool origins_expect(sl_engine *e, const uint8_t *body, size_t length) {
     sl_messages_origin o;
-    return sl_messages_head(body, length, &o) == 0 || o.length == 0 || find_or_add(e, o.partition, o.length) != NULL;
+    return !sl_messages_head(body, length, &o) || o.length == 0 || find_or_add(e, o.partition, o.length) != NULL;
 }
 
 bool origins_note(sl_engine *e, const sl_group *group) {
@@ -49,7 +49,7 @@ bool origins_note(sl_engine *e, const sl_group *group) {
         const sl_journal_record *r = &group->records[i];
         sl_messages_origin o;
         if (r->damaged || !items_are_messages(r->format) ||
-            sl_messages_head(group->bytes + r->body, r->length, &o) == 0 || o.length == 0)
+            !sl_messages_head(group->bytes + r->body, r->length, &o) || o.length == 0)
             continue;
         origin *of = find_or_add(e, o.partition, o.length);
         if (of == NULL)

@@ -245,13 +245,14 @@ static void assign(void) {
 
 /* What the engine was given last. */
 static uint32_t items(sl_messages_origin *origin, char *first, size_t room) {
-    size_t at = sl_messages_head(engine.body, engine.length, origin);
+    sl_messages_reader reader;
     sl_message_item item;
-    uint32_t count = 0;
-    for (size_t n; (n = sl_messages_next(engine.body + at, engine.length - at, &item)) != 0; at += n)
-        if (count++ == 0)
+    assert_true(sl_messages_read(engine.body, engine.length, &reader));
+    *origin = reader.origin;
+    while (sl_messages_next(&reader, &item))
+        if (reader.index == 1)
             (void)snprintf(first, room, "%.*s", (int)item.length, (const char *)item.bytes);
-    return count;
+    return reader.index;
 }
 
 static int64_t standing(void) { return sl_metric_read(sl_metrics_get(metrics, SL_METRIC_GAUGE, "sluice_kafka_partitions_stopped", "", "source=\"orders\"")); }

@@ -122,7 +122,6 @@ static bool add(partition *p, const sl_kafka_message *m) {
         return false;
     }
     p->filling_to = p->at = m->offset + 1;
-    p->filling_check = p->check = message_check(m);
     p->filling_time_us = m->time_kind != SL_KAFKA_NO_TIME ? m->time_us : 0;
     p->filling_figures.messages++;
     p->filling_figures.bytes += m->value_length;
@@ -154,6 +153,7 @@ static bool belongs(const partition *p, const sl_kafka_message *m) {
 uint32_t partition_take(partition *p, const sl_kafka_message *messages, uint32_t count) {
     uint64_t most = p->of->of->memory / 64 / (p->of->partition_count + 1);
     most = most < CHUNK_LEAST ? CHUNK_LEAST : most > CHUNK_MOST ? CHUNK_MOST : most;
+    const sl_kafka_message *last = NULL;
     uint32_t i = 0;
     for (; i < count; i++) {
         const sl_kafka_message *m = &messages[i];
@@ -165,7 +165,10 @@ uint32_t partition_take(partition *p, const sl_kafka_message *messages, uint32_t
             break;
         if (p->filling.length > most || !belongs(p, m) || !add(p, m))
             break;
+        last = m;
     }
+    if (last != NULL)
+        p->filling_check = p->check = message_check(last);
     count_memory(p);
     return i;
 }

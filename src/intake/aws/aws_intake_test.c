@@ -30,15 +30,15 @@ typedef struct fixture {
 
 static sl_status submit(sl_intake *port, const sl_intake_request *request) {
     fixture *f = (fixture *)port;
-    sl_messages_origin origin;
+    sl_messages_reader reader;
     sl_message_item item;
     assert_int_equal(request->format.kind, SL_FORMAT_MESSAGES);
     assert_true(sl_messages_valid(request->body, request->length));
     if (f->status != SL_OK)
         return f->status;
     sl_buffer_printf(&f->log, "%.*s|%s|", (int)request->stream_length, request->stream, request->source);
-    for (size_t n, at = sl_messages_head(request->body, request->length, &origin); at < request->length; at += n) {
-        n = sl_messages_next(request->body + at, request->length - at, &item);
+    assert_true(sl_messages_read(request->body, request->length, &reader));
+    while (sl_messages_next(&reader, &item)) {
         sl_buffer_append(&f->log, item.bytes, item.length);
         sl_buffer_byte(&f->log, ';');
     }

@@ -36,7 +36,7 @@ static bool keep(json_reader *json, sl_buffer *scratch, char *out, size_t max) {
 }
 
 static bool decode(json_reader *json, const json_text *text, sl_buffer *out) {
-    uint8_t *to = sl_messages_reserve(out, 0, aws_base64_room(text->length));
+    uint8_t *to = sl_messages_reserve(out, aws_base64_room(text->length));
     if (to == NULL)
         return json_fail(json, "out of memory");
     size_t length = aws_base64_decode(AWS_BASE64_AUTO, text->bytes, text->length, to);

@@ -173,7 +173,7 @@ static bool decode(state *s, const uint8_t *text, size_t length) {
         invalid(s, "data", "java.nio.HeapByteBuffer", constraint);
         return true;
     }
-    uint8_t *to = sl_messages_reserve(s->out, 0, aws_base64_room(length));
+    uint8_t *to = sl_messages_reserve(s->out, aws_base64_room(length));
     if (to == NULL)
         return json_fail(&s->json, "out of memory");
     if (aws_base64_decode(AWS_BASE64_AUTO, text, length, to) == AWS_BASE64_BAD)

@@ -23,12 +23,11 @@ static void read_body(read *r, aws_operation operation, const void *body, size_t
     r->good = aws_request_read(operation, r->body.bytes, length, &r->out, &r->scratch, &r->request, &r->fault);
     if (!r->good)
         return;
-    sl_messages_origin origin;
+    sl_messages_reader reader;
     sl_message_item item;
     assert_true(sl_messages_valid(r->out.bytes, r->out.length));
-    for (size_t n, at = sl_messages_head(r->out.bytes, r->out.length, &origin); at < r->out.length; at += n) {
-        n = sl_messages_next(r->out.bytes + at, r->out.length - at, &item);
-        assert_true(n > 0);
+    assert_true(sl_messages_read(r->out.bytes, r->out.length, &reader));
+    while (sl_messages_next(&reader, &item)) {
         sl_buffer_append(&r->text, item.bytes, item.length);
         sl_buffer_byte(&r->text, ';');
     }

@@ -16,8 +16,10 @@ enum {
     MEMORY_LEAST = 4 << 20,
     MEMORY_USUAL = 64 << 20,
     BYTES_BESIDE_A_MESSAGE = 512,
-    FETCH_LEAST = 1 << 20,
-    FETCH_MOST = 50 << 20,
+    FETCH_LEAST = 1 << 20, /* message.max.bytes' default has to fit. */
+    FETCH_BELOW = 64 << 10,
+    PARTITION_LEAST = 256 << 10,
+    PARTITION_MOST = 1 << 20,
     ERROR_BYTES = 512,
     SCRAM_WORKS = 0x02060100, /* 2.6.1 */
 };
@@ -155,14 +157,17 @@ static sl_status set_consumer(rd_kafka_conf_t *conf, kafka_role role, const sl_k
     };
     sl_status status = set_pairs(conf, pairs, sizeof pairs / sizeof *pairs, error);
     uint64_t memory = o->memory_bytes == 0 ? MEMORY_USUAL : o->memory_bytes < MEMORY_LEAST ? MEMORY_LEAST : o->memory_bytes;
-    uint64_t fetch = memory / 16 < FETCH_LEAST ? FETCH_LEAST : memory / 16 > FETCH_MOST ? FETCH_MOST : memory / 16;
+    /* An answer is one block of memory, and 1/16 is what malloc gives back to the kernel at once (main.c): below it, pages are used again. */
+    uint64_t fetch = memory / 16 - FETCH_BELOW, share = memory / 64;
+    fetch = fetch < FETCH_LEAST ? FETCH_LEAST : fetch;
+    share = share < PARTITION_LEAST ? PARTITION_LEAST : share > PARTITION_MOST ? PARTITION_MOST : share;
     if (status == SL_OK)
         status = set_number(conf, "queued.max.messages.kbytes", memory / 2 / 1024, error);
     if (status == SL_OK)
         status = set_number(conf, "queued.min.messages", memory / 4 / BYTES_BESIDE_A_MESSAGE, error);
     if (status == SL_OK)
         status = set_number(conf, "fetch.max.bytes", fetch, error);
-    return status == SL_OK ? set_number(conf, "fetch.message.max.bytes", FETCH_LEAST, error) : status;
+    return status == SL_OK ? set_number(conf, "fetch.message.max.bytes", share, error) : status;
 }
 
 static sl_status set_producer(rd_kafka_conf_t *conf, const sl_kafka_options *o, sl_error *error) {
