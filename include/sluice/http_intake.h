@@ -16,6 +16,8 @@ typedef struct sl_http_intake sl_http_intake;
  */
 sl_http_intake *sl_http_intake_create(sl_intake *intake, const char *const *tokens, size_t count, bool guarded);
 void sl_http_intake_destroy(sl_http_intake *routes);
+/** Is it a path of the intake? */
+bool sl_http_intake_is(const char *path);
 /** For sl_http_options.admit: 401, 404, 405 before a body is read; 0 also for paths that aren't its own. */
 int sl_http_intake_admit(sl_http_intake *routes, const char *method, const char *path,
                          sl_http_exchange *exchange);

@@ -143,18 +143,20 @@ static void measure(const daemon_state *d) {
 static int admit_intake(void *context, const char *method, const char *path,
                         sl_http_exchange *exchange) {
     daemon_state *d = context;
+    if (sl_http_intake_is(path)) /* First, as most are: no path is two parts' own. */
+        return sl_http_intake_admit(d->intake, method, path, exchange);
     if (sl_aws_intake_is(method, path, exchange))
         return sl_aws_intake_admit(d->aws, method, path, exchange);
     int status = sl_admin_admit(d->one_port, method, path, exchange);
     if (status == 404)
-        status = sl_http_intake_admit(d->intake, method, path, exchange);
+        status = 0;
     return status != 0 ? status : sl_firehose_intake_admit(d->firehose, method, path, exchange);
 }
 
 static void handle_intake(void *context, const sl_http_request *request) {
     daemon_state *d = context;
-    if (sl_aws_intake_handle(d->aws, request) || sl_admin_handle(&d->port, d->one_port, request) ||
-        sl_http_intake_handle(d->intake, request) || sl_firehose_intake_handle(d->firehose, request))
+    if (sl_http_intake_handle(d->intake, request) || sl_aws_intake_handle(d->aws, request) ||
+        sl_admin_handle(&d->port, d->one_port, request) || sl_firehose_intake_handle(d->firehose, request))
         return;
     sl_http_reply_error(request->exchange, 404, "not_found",
                         "no such path; events go to POST /v1/events");

@@ -21,9 +21,14 @@ static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
 /** @param name In lower case. */
 static bool same_name(const char *text, size_t length, const char *name) {
     for (size_t i = 0; i < length; i++)
-        if (lower(text[i]) != name[i])
+        if (text[i] != name[i] && lower(text[i]) != name[i])
             return false;
     return name[length] == 0;
+}
+
+/** In http_head.names. */
+static uint64_t name_bit(const char *name, size_t length) {
+    return UINT64_C(1) << ((length + ((uint8_t)name[length - 1] | 32u)) & 63);
 }
 
 static int refuse(const char **why, int status, const char *text) {
@@ -125,20 +130,25 @@ static int read_request_line(http_head *head, char *p, char *end, const char **w
     return 0;
 }
 
+/** Is there none in these eight bytes? HTAB counts as one here. */
+static bool eight_clean(const char *text) {
+    const uint64_t ones = UINT64_MAX / 255, high = ones * 128;
+    uint64_t word;
+    memcpy(&word, text, 8);
+    uint64_t delete = word ^ (ones * 127);
+    /* The high bit of a byte that is below 0x20, or 0x7f; a borrow can set one too many,
+     * never too few. */
+    return ((((word - ones * 32) & ~word) | ((delete - ones) & ~delete)) & high) == 0;
+}
+
 /** A control character other than HTAB? Eight bytes at a time as long as there is none.
  */
 static bool has_control(const char *text, size_t length) {
-    const uint64_t ones = UINT64_MAX / 255, high = ones * 128;
     size_t i = 0;
-    for (; i + 8 <= length; i += 8) {
-        uint64_t word;
-        memcpy(&word, text + i, 8);
-        uint64_t delete = word ^ (ones * 127);
-        /* The high bit of a byte that is below 0x20, or 0x7f; a borrow can set one too
-         * many, never too few. */
-        if ((((word - ones * 32) & ~word) | ((delete - ones) & ~delete)) & high)
-            break;
-    }
+    while (i + 8 <= length && eight_clean(text + i))
+        i += 8;
+    if (length >= 8 && i + 8 > length && eight_clean(text + length - 8))
+        return false;
     for (; i < length; i++)
         if (((uint8_t)text[i] < 32 && text[i] != '\t') || text[i] == 127)
             return true;
@@ -171,6 +181,7 @@ static int read_field(http_head *head, char *p, char *end, const char **why) {
     head->fields[head->field_count++] =
         (http_field){(uint16_t)(name - head->base), (uint16_t)(name_end - name),
                      (uint16_t)(p - head->base), (uint16_t)(end - p)};
+    head->names |= name_bit(name, (size_t)(name_end - name));
     return 0;
 }
 
@@ -312,6 +323,7 @@ int http_head_read(http_head *head, char *base, size_t length, const char **why)
     head->length = (uint32_t)length;
     head->field_count = 0;
     head->is_head = head->close = head->chunked = head->expect_continue = false;
+    head->names = 0;
     head->body_length = 0;
     head->coding = HTTP_IDENTITY;
     char *p = base, *end = base + length;
@@ -360,6 +372,8 @@ const http_field *http_head_field(const http_head *head, const char *name,
     size_t length = strlen(name);
     const http_field *first = NULL;
     *count = 0;
+    if ((head->names & name_bit(name, length)) == 0)
+        return NULL;
     for (unsigned i = 0; i < head->field_count; i++) {
         const http_field *field = &head->fields[i];
         if (field->name_length != length ||

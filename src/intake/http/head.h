@@ -41,6 +41,7 @@ typedef struct http_head {
     bool close;   /**< No request after this one. */
     bool chunked;
     bool expect_continue;
+    uint64_t names;       /**< A bit for each name that is there, shared by some: most that aren't are seen by it. */
     uint64_t body_length; /**< Content-Length; 0 without one. */
     http_coding coding;
     http_field fields[HTTP_FIELDS_MAX];

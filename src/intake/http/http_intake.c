@@ -51,6 +51,8 @@ static const char *stream_part(const char *path) {
     return *path == 0 || *path == '/' ? path : NULL;
 }
 
+bool sl_http_intake_is(const char *path) { return stream_part(path) != NULL; }
+
 /**
  * Is `text` the token? The time depends on the length of `text`, which its sender knows,
  * and on nothing else: neither on the token's length nor on where they differ.
@@ -109,21 +111,11 @@ bool sl_http_stream_name(const char *name) {
     return true;
 }
 
-static bool starts(const char *text, const char *with) {
-    while (*with != 0)
-        if ((*text >= 'A' && *text <= 'Z' ? *text + 32 : *text) != *with++)
-            return false;
-        else
-            text++;
-    /* The type ends, or parameters follow. */
-    return with[-1] == '/' || *text == 0 || *text == ';' || *text == ' ' || *text == '\t';
-}
-
 /** In any case of letters. */
 static bool word_is(const char *text, size_t length, const char *word) {
     size_t i = 0;
     for (; i < length && word[i] != 0; i++)
-        if ((text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]) != word[i])
+        if (text[i] != word[i] && (text[i] < 'A' || text[i] > 'Z' || text[i] + 32 != word[i]))
             return false;
     return i == length && word[i] == 0;
 }
@@ -169,33 +161,36 @@ static bool csv_parameters(const char *at, sl_format *format) {
  * @return false: nothing that is taken.
  */
 static bool read_type(const char *type, sl_format *format) {
+#define TYPE(name) name, sizeof(name) - 1
     static const struct {
         const char *name;
+        size_t length;
         sl_format format;
-    } types[] = {{"application/json", {SL_FORMAT_JSON, 0, 0}},
-                 {"application/x-ndjson", {SL_FORMAT_JSON, 0, 0}},
-                 {"application/ndjson", {SL_FORMAT_JSON, 0, 0}},
-                 {"application/jsonl", {SL_FORMAT_JSON, 0, 0}},
-                 {"application/x-jsonlines", {SL_FORMAT_JSON, 0, 0}},
-                 {"application/jsonlines", {SL_FORMAT_JSON, 0, 0}},
-                 {"application/json-lines", {SL_FORMAT_JSON, 0, 0}},
-                 {"application/cloudevents+json", {SL_FORMAT_CLOUDEVENTS, 0, 0}},
-                 {"application/cloudevents-batch+json", {SL_FORMAT_CLOUDEVENTS, 0, 0}},
-                 {"text/csv", {SL_FORMAT_CSV, 0, 0}},
-                 {"application/csv", {SL_FORMAT_CSV, 0, 0}},
-                 {"text/tab-separated-values", {SL_FORMAT_CSV, SL_HEADER_ANY, '\t'}},
-                 {"application/octet-stream", {SL_FORMAT_ANY, 0, 0}},
-                 {"application/x-www-form-urlencoded", {SL_FORMAT_ANY, 0, 0}},
-                 {"text/", {SL_FORMAT_ANY, 0, 0}}};
+    } types[] = {{TYPE("application/json"), {SL_FORMAT_JSON, 0, 0}},
+                 {TYPE("application/x-ndjson"), {SL_FORMAT_JSON, 0, 0}},
+                 {TYPE("application/ndjson"), {SL_FORMAT_JSON, 0, 0}},
+                 {TYPE("application/jsonl"), {SL_FORMAT_JSON, 0, 0}},
+                 {TYPE("application/x-jsonlines"), {SL_FORMAT_JSON, 0, 0}},
+                 {TYPE("application/jsonlines"), {SL_FORMAT_JSON, 0, 0}},
+                 {TYPE("application/json-lines"), {SL_FORMAT_JSON, 0, 0}},
+                 {TYPE("application/cloudevents+json"), {SL_FORMAT_CLOUDEVENTS, 0, 0}},
+                 {TYPE("application/cloudevents-batch+json"), {SL_FORMAT_CLOUDEVENTS, 0, 0}},
+                 {TYPE("text/csv"), {SL_FORMAT_CSV, 0, 0}},
+                 {TYPE("application/csv"), {SL_FORMAT_CSV, 0, 0}},
+                 {TYPE("text/tab-separated-values"), {SL_FORMAT_CSV, SL_HEADER_ANY, '\t'}},
+                 {TYPE("application/octet-stream"), {SL_FORMAT_ANY, 0, 0}},
+                 {TYPE("application/x-www-form-urlencoded"), {SL_FORMAT_ANY, 0, 0}}};
+#undef TYPE
     *format = (sl_format){SL_FORMAT_ANY, 0, 0};
     if (*type == 0)
         return true;
+    const size_t length = strcspn(type, "; \t"); /* Parameters may follow. */
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (starts(type, types[i].name)) {
+        if (length == types[i].length && word_is(type, length, types[i].name)) {
             *format = types[i].format;
-            return format->kind != SL_FORMAT_CSV || csv_parameters(type + strlen(types[i].name), format);
+            return format->kind != SL_FORMAT_CSV || csv_parameters(type + length, format);
         }
-    return false;
+    return length >= 5 && word_is(type, 5, "text/");
 }
 
 /** @return 0, or the status; 405 is answered here, as it needs Allow. */

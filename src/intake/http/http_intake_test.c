@@ -342,6 +342,7 @@ static void cloudevents_that_cannot_be_one_are_refused(void **state) {
     (void)state;
     expect_event("ce-specversion: 1.0\r\nContent-Type: application/vnd.x+json\r\n", "1,\"id\":\"other\"", "isn't JSON");
     expect_event("ce-specversion: 1.0\r\nce-id: 1\r\nCe-Id: 2\r\n", "", "comes twice");
+    expect_event("ce-specversion: 1.0\r\nce-a_b: 1\r\nCe-A_B: 2\r\n", "", "comes twice");
     expect_event("ce-specversion: 1.0\r\nce-data: 1\r\n", "", "data is the body");
     expect_event("ce-specversion: 1.0\r\nce-id: %FF\r\n", "", "isn't UTF-8");
 }

@@ -1,3 +1,4 @@
+#include "head.h"
 #include "http_peer.h"
 
 #include <stdlib.h>
@@ -671,6 +672,45 @@ static void nul_in_a_header_is_refused(void **state) {
     peer_close(&p);
 }
 
+/* Below llhttp, which sees most of them first. */
+static void control_character_anywhere_in_a_value_is_refused(void **state) {
+    (void)state;
+    static const unsigned char bytes[] = {1, 8, '\t', 10 + 1, 31, ' ', '~', 127, 128, 255};
+    for (size_t length = 1; length <= 26; length++)
+        for (size_t at = 0; at < length; at++)
+            for (size_t i = 0; i < sizeof bytes; i++) {
+                char request[96] = "GET / HTTP/1.1\r\nHost: h\r\nX: ";
+                const size_t begin = strlen(request);
+                memset(request + begin, 'v', length);
+                request[begin + length / 2] = '\t'; /* Allowed, and no plain text. */
+                request[begin + at] = (char)bytes[i];
+                memcpy(request + begin + length, "\r\n\r\n", 4);
+                const char *why = "";
+                http_head head;
+                const bool good = bytes[i] == '\t' || (bytes[i] >= 32 && bytes[i] != 127);
+                assert_int_equal(http_head_read(&head, request, begin + length + 4, &why), good ? 0 : 400);
+            }
+}
+
+static void field_is_found_by_its_name_in_any_case(void **state) {
+    (void)state;
+    char request[] = "GET / HTTP/1.1\r\nHost: h\r\nA_b^~|1: 1\r\na_B^~|1: 2\r\nContent-Type: t\r\n\r\n";
+    const char *why = "";
+    http_head head;
+    assert_int_equal(http_head_read(&head, request, sizeof request - 1, &why), 0);
+    static const struct {
+        const char *name;
+        unsigned count;
+    } cases[] = {{"host", 1},         {"a_b^~|1", 2},      {"a_b^~|2", 0},      {"a_b^^|1", 0},     {"a\x7f" "b^~|1", 0},
+                 {"content-type", 1}, {"content-typf", 0}, {"content-typ", 0}, {"contenu-type", 0}, {"zzzzzzz", 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned count;
+        const http_field *field = http_head_field(&head, cases[i].name, &count);
+        assert_int_equal(count, cases[i].count);
+        assert_true((field != NULL) == (cases[i].count > 0));
+    }
+}
+
 static void unknown_things_get_their_own_status(void **state) {
     (void)state;
     static const struct {
@@ -1073,6 +1113,8 @@ int main(void) {
         cmocka_unit_test(heads_and_bodies_have_limits),
         cmocka_unit_test(ambiguous_framing_is_refused_and_closed),
         cmocka_unit_test(nul_in_a_header_is_refused),
+        cmocka_unit_test(control_character_anywhere_in_a_value_is_refused),
+        cmocka_unit_test(field_is_found_by_its_name_in_any_case),
         cmocka_unit_test(unknown_things_get_their_own_status),
         cmocka_unit_test(any_split_gives_the_same_result),
         cmocka_unit_test(large_body_is_read_to_its_place),
