@@ -13,9 +13,11 @@
 #include "http_tls.h"
 #include "sluice/message.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <uv.h>
 
@@ -163,25 +165,37 @@ static void on_written(uv_write_t *request, int status) {
         go_on(c);
 }
 
+/** What the socket takes now. send(): uv_try_write() calls write(), whose way through the kernel is longer.
+ * @return false: the connection is broken. */
+static bool try_send(const client *c, const void *bytes, size_t length, size_t *taken) {
+    uv_os_fd_t socket;
+    *taken = 0;
+    if (uv_fileno((const uv_handle_t *)&c->tcp, &socket) != 0)
+        return false;
+    ssize_t n;
+    do
+        n = send(socket, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
+    *taken = (size_t)n;
+    return true;
+}
+
 /** Most replies go out at once; what the socket doesn't take is copied and waits. */
 static void write_raw(client *c, const void *bytes, size_t length) {
-    union {
-        const void *from;
-        char *to;
-    } text = {.from = bytes};
+    const char *rest = bytes;
     if (c->closing || length == 0)
         return;
     if (c->unsent == 0) {
-        uv_buf_t buffer = uv_buf_init(text.to, (unsigned)length);
-        int n = uv_try_write((uv_stream_t *)&c->tcp, &buffer, 1);
-        if (n < 0 && n != UV_EAGAIN) {
+        size_t taken;
+        if (!try_send(c, bytes, length, &taken)) {
             close_now(c);
             return;
         }
-        size_t taken = n > 0 ? (size_t)n : 0;
         if (taken == length)
             return;
-        text.to += taken;
+        rest += taken;
         length -= taken;
         c->write_since_ms = uv_now(c->server->loop);
     }
@@ -193,7 +207,7 @@ static void write_raw(client *c, const void *bytes, size_t length) {
     w->request.data = w;
     w->client = c;
     w->length = length;
-    memcpy(w->bytes, text.to, length);
+    memcpy(w->bytes, rest, length);
     uv_buf_t buffer = uv_buf_init(w->bytes, (unsigned)length);
     if (uv_write(&w->request, (uv_stream_t *)&c->tcp, &buffer, 1, on_written) != 0) {
         sl_free(w);
