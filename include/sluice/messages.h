@@ -50,10 +50,11 @@ bool sl_messages_head(const uint8_t *body, size_t length, sl_messages_origin *or
 
 typedef struct sl_messages_reader {
     sl_messages_origin origin;
-    uint32_t count; /**< Of messages, if the body is whole. */
+    uint32_t count; /**< Of messages, if the body is whole; no more than fit in it. */
     uint32_t index; /**< Of the next one. */
     const uint8_t *body;
-    size_t length, heads, at;
+    size_t length, head, at;
+    uint32_t left;  /**< Heads in the block. */
 } sl_messages_reader;
 
 /** @param body Borrowed while messages are read. @return As sl_messages_head(); else no message is read. */

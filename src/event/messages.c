@@ -115,21 +115,22 @@ bool sl_messages_read(const uint8_t *body, size_t length, sl_messages_reader *r)
         return false;
     r->count = get_u32(body + counts_of(body));
     r->at = counts_of(body) + COUNTS;
-    return true;
+    return r->count <= (length - r->at) / HEAD;
 }
 
 bool sl_messages_next(sl_messages_reader *r, sl_message_item *item) {
     if (r->index == r->count)
         return false;
-    uint32_t index;
-    const size_t heads = (size_t)block_of(r->index, &index) * HEAD;
-    if (index == 0) {
-        if (heads > r->length - r->at)
+    if (r->left == 0) {
+        uint32_t index;
+        const uint32_t size = block_of(r->index, &index);
+        if ((size_t)size * HEAD > r->length - r->at)
             return false;
-        r->heads = r->at;
-        r->at += heads;
+        r->left = size;
+        r->head = r->at;
+        r->at += (size_t)size * HEAD;
     }
-    const uint8_t *head = r->body + r->heads + (size_t)index * HEAD;
+    const uint8_t *head = r->body + r->head;
     item->length = get_u32(head);
     item->place = get_u32(head + 4);
     memcpy(&item->arrival_us, head + 8, 8);
@@ -137,6 +138,8 @@ bool sl_messages_next(sl_messages_reader *r, sl_message_item *item) {
     if (item->length > r->length - r->at)
         return false;
     r->at += item->length;
+    r->head += HEAD;
+    r->left--;
     r->index++;
     return true;
 }

@@ -117,8 +117,10 @@ static void a_body_that_is_cut_anywhere_is_refused(void **state) {
         memcpy(copy + body.length - length, body.bytes, length); /* What lies behind it belongs to others. */
         assert_int_equal(sl_messages_valid(copy + body.length - length, length), length == body.length);
     }
-    copy[0] = copy[1] = copy[2] = copy[3] = 0xff;
-    assert_false(sl_messages_valid(copy, 4));
+    memset(copy, 0xff, 12);
+    assert_false(sl_messages_valid(copy, 12));
+    memset(copy, 0, 4); /* More messages than heads of them would fit. */
+    assert_false(sl_messages_valid(copy, 12));
     free(copy);
     sl_buffer_fini(&body);
 }

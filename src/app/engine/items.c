@@ -19,9 +19,6 @@ typedef struct whence {
     bool history;
 } whence;
 
-/** @return false: no memory. */
-typedef bool item_fn(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, const whence *from);
-
 /* A message as if it were an event that comes again: without a place of its own, or a source. Of one with an address `bytes` begins there. */
 static bool next_message(sl_messages_reader *reader, const sl_journal_record *r, sl_replay_item *item, whence *from) {
     sl_message_item found;
@@ -36,52 +33,37 @@ static bool next_message(sl_messages_reader *reader, const sl_journal_record *r,
     return true;
 }
 
-static bool each_message(sl_engine *e, task *t, uint32_t carrier, item_fn *do_it) {
-    const sl_journal_record *r = &t->group->records[carrier];
-    sl_messages_reader reader;
-    sl_replay_item item;
-    if (!sl_messages_read(t->group->bytes + r->body, r->length, &reader))
-        return true;
-    const sl_messages_origin *of = &reader.origin;
-    whence from = {.salt = of->length != 0 ? sl_hash64(of->partition, of->length, 0) : 0, .history = of->history};
-    while (next_message(&reader, r, &item, &from))
-        if (!do_it(e, t, carrier, &item, &from))
-            return false;
-    return true;
+static bool carries(const sl_journal_record *r) { return !r->damaged && items_carried(r->format); }
+
+static bool messages_of(const task *t, const sl_journal_record *r, sl_messages_reader *reader) {
+    return items_are_messages(r->format) && sl_messages_read(t->group->bytes + r->body, r->length, reader);
 }
 
-static bool each_replay(sl_engine *e, task *t, uint32_t carrier, item_fn *do_it) {
-    const sl_journal_record *r = &t->group->records[carrier];
+static void count_replays(task *t, const sl_journal_record *r) {
     sl_replay_item item;
     for (size_t at = 0, n; (n = sl_replay_get(t->group->bytes + r->body + at, r->length - at, &item)) != 0; at += n)
-        if (!do_it(e, t, carrier, &item, &(whence){0}))
-            return false;
-    return true;
-}
-
-static bool each_item(sl_engine *e, task *t, item_fn *do_it) {
-    for (uint32_t i = 0; i < t->group->count; i++) {
-        const sl_journal_record *r = &t->group->records[i];
-        if (!r->damaged && items_carried(r->format) && !(items_are_messages(r->format) ? each_message : each_replay)(e, t, i, do_it))
-            return false;
-    }
-    return true;
-}
-
-static bool count(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, const whence *from) {
-    (void)e;
-    (void)item;
-    t->item_count++;
-    t->replays = t->replays || from->history || t->group->records[carrier].format.kind == SL_FORMAT_REPLAY;
-    return true;
+        t->item_count++;
+    t->replays = t->replays || t->item_count != 0;
 }
 
 void items_count(task *t) {
+    sl_messages_reader reader;
     t->item_count = 0;
     t->replays = false;
-    (void)each_item(NULL, t, count);
+    for (uint32_t i = 0; i < t->group->count; i++) {
+        const sl_journal_record *r = &t->group->records[i];
+        if (!carries(r))
+            continue;
+        if (r->format.kind == SL_FORMAT_REPLAY) {
+            count_replays(t, r);
+        } else if (messages_of(t, r, &reader)) {
+            t->item_count += reader.count;
+            t->replays = t->replays || reader.origin.history;
+        }
+    }
 }
 
+/** @return false: no memory. */
 static bool spread(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item *item, const whence *from) {
     const sl_format format = t->group->records[carrier].format;
     const bool replay = format.kind == SL_FORMAT_REPLAY;
@@ -112,7 +94,37 @@ static bool spread(sl_engine *e, task *t, uint32_t carrier, const sl_replay_item
     return head == 0 || sequence_place(e, t, record, address.stream, address.stream_length);
 }
 
-bool items_spread(sl_engine *e, task *t) { return each_item(e, t, spread); }
+static bool spread_messages(sl_engine *e, task *t, uint32_t carrier) {
+    const sl_journal_record *r = &t->group->records[carrier];
+    sl_messages_reader reader;
+    sl_replay_item item;
+    if (!messages_of(t, r, &reader))
+        return true;
+    const sl_messages_origin *of = &reader.origin;
+    whence from = {.salt = of->length != 0 ? sl_hash64(of->partition, of->length, 0) : 0, .history = of->history};
+    while (next_message(&reader, r, &item, &from))
+        if (!spread(e, t, carrier, &item, &from))
+            return false;
+    return true;
+}
+
+static bool spread_replays(sl_engine *e, task *t, uint32_t carrier) {
+    const sl_journal_record *r = &t->group->records[carrier];
+    sl_replay_item item;
+    for (size_t at = 0, n; (n = sl_replay_get(t->group->bytes + r->body + at, r->length - at, &item)) != 0; at += n)
+        if (!spread(e, t, carrier, &item, &(whence){0}))
+            return false;
+    return true;
+}
+
+bool items_spread(sl_engine *e, task *t) {
+    for (uint32_t i = 0; i < t->group->count; i++) {
+        const sl_journal_record *r = &t->group->records[i];
+        if (carries(r) && !(r->format.kind == SL_FORMAT_REPLAY ? spread_replays : spread_messages)(e, t, i))
+            return false;
+    }
+    return true;
+}
 
 void items_add_up(task *t) {
     for (uint32_t i = t->group->count; i < t->record_count; i++) {
