@@ -239,11 +239,11 @@ static bool hurry(const sl_engine *e) {
     return false;
 }
 
-/* Who was answered a moment ago mostly asks again at once. A sync for three quarters of the senders costs as
- * much as one for the first that comes, so a small group waits for them. */
+/* Who was answered a moment ago mostly asks again at once. A sync for most of the senders costs as much as
+ * one for the first that comes, so a small group waits for seven eighths of them. */
 static bool patient(sl_engine *e) {
     const sl_group *group = e->gathering->group;
-    if (group->count >= e->senders - e->senders / 4 || group->length >= PATIENCE_BYTES || e->stopping)
+    if (group->count >= e->senders - e->senders / 8 || group->length >= PATIENCE_BYTES || e->stopping)
         return false;
     int64_t now = engine_now(e);
     if (e->patient_since_us == 0) {
