@@ -14,7 +14,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 ROOT = Path(os.environ.get("SLUICE_TMP") or tempfile.mkdtemp(prefix="sluice-sanitizers-"))
 STEPS = ("contract_test", "steps_test", "csv_test", "cloudevents_test", "firehose_endpoint_test", "file_source_test", "route_test", "enrich_test", "lookup_refresh_test", "dedupe_test", "replay_test", "kinesis_intake_test")
-TESTS = {"asan": ("delivery_test", "watch_test", "trial_test", "kafka_source_test", "kafka_shared_test", "kafka_log_test", *STEPS), "tsan": ("delivery_test", "stop_test", "watch_test", *STEPS)}
+TESTS = {"asan": ("delivery_test", "watch_test", "trial_test", "kafka_source_test", "kafka_shared_test", "kafka_log_test", "kafka_sink_test", "kafka_final_test", *STEPS), "tsan": ("delivery_test", "stop_test", "watch_test", *STEPS)}
 REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:")
 
 
