@@ -1,9 +1,9 @@
 /** @file dictionary.h
  * The distinct values of a column chunk, numbered as they are first seen.
  *
- * Table    Open addressing, linear probing, at most 5/8 full, 16-byte slots: one cache line tells whether
- *          a value is likely there. Text: (hash, length) and (code + 1, offset of the value); numbers: the
- *          value itself and code + 1.
+ * Table    Open addressing, at most 5/8 full, slots of 16 bytes; the slots of a line of the cache are tried before the next line, so
+ *          that nearly every look-up reads one. Numbers and texts of up to 12 bytes lie in the slot whole. Of a longer text it
+ *          has hash, length and the value's offset: comparing it reads the value as well.
  * Values   Text lies as the dictionary page holds it (4-byte length, bytes); numbers as int64.
  * Attack   Values chosen to collide are met by a limit on probes: beyond it the dictionary calls itself
  *          spoilt and the column goes on without.
@@ -12,9 +12,12 @@
 
 #include "store.h"
 
+#define SL_PARQUET_SHORT_BYTES 12u
+
 typedef struct sl_parquet_slot {
-    uint64_t key;  /**< Text: hash's high half | length; number: the value. */
-    uint64_t code; /**< Code + 1, 0 for an empty slot; text: offset << 32 as well. */
+    uint64_t key;  /**< Number: the value. Short text: the first bytes. Longer text: hash's low half, length. */
+    uint64_t code; /**< Code + 1 in 28 bits, 0 for an empty slot; 4 bits: short text's length + 1, 15 for a number, 0 for a longer
+                        text; 32 bits: short text's last bytes, longer text's offset. */
 } sl_parquet_slot;
 
 typedef struct sl_parquet_dictionary {

@@ -178,6 +178,65 @@ static void dictionary_numbers_values_as_first_seen(void **unused) {
     assert_int_equal(store.held, 0);
 }
 
+/** Texts that all differ get codes in their order, twice the same, and lie in the dictionary page as they are. */
+static void expect_distinct(sl_parquet_dictionary *d, sl_parquet_store *store, const sl_parquet_piece *pieces,
+                            uint32_t count, bool spoilt) {
+    uint32_t *codes = malloc(count * sizeof *codes);
+    for (int pass = 0; pass < 2; pass++) { // New, then found again.
+        assert_int_equal(sl_parquet_dictionary_texts(d, store, pieces, count, codes), SL_OK);
+        for (uint32_t i = 0; i < count; i++)
+            assert_int_equal(codes[i], i);
+        assert_int_equal(d->count, count);
+    }
+    const uint8_t *value = d->values.data;
+    for (uint32_t i = 0; i < count; i++) {
+        assert_memory_equal(value, &pieces[i].length, 4);
+        assert_memory_equal(value + 4, pieces[i].bytes, pieces[i].length);
+        value += 4u + pieces[i].length;
+    }
+    assert_int_equal(d->spoilt, spoilt);
+    free(codes);
+}
+
+/** Each length up to some beyond those that a slot holds; all bytes zero, then one bit set: no byte goes unlooked at. */
+static void dictionary_tells_texts_apart_by_any_bit(void **unused) {
+    (void)unused;
+    enum { LENGTH_MAX = 20, COUNT = 1 + LENGTH_MAX + 8 * LENGTH_MAX * (LENGTH_MAX + 1) / 2 };
+    sl_parquet_store store = {0};
+    sl_parquet_dictionary d = {0};
+    static uint8_t texts[COUNT][LENGTH_MAX];
+    static sl_parquet_piece pieces[COUNT];
+    uint32_t count = 0;
+    for (uint32_t length = 0; length <= LENGTH_MAX; length++)
+        for (uint32_t bit = 0; bit <= 8 * length; bit++, count++) {
+            if (bit)
+                texts[count][(bit - 1) / 8] = (uint8_t)(1u << (bit - 1) % 8);
+            pieces[count] = (sl_parquet_piece){texts[count], length};
+        }
+    assert_int_equal(count, COUNT);
+    expect_distinct(&d, &store, pieces, count, false);
+    sl_parquet_dictionary_fini(&d, &store);
+    assert_int_equal(store.held, 0);
+}
+
+/** Eight bytes that the hash's first factor is 0 for: it doesn't matter then which four come after them. */
+static void dictionary_of_colliding_texts_is_spoilt_but_right(void **unused) {
+    (void)unused;
+    enum { COUNT = 3000 };
+    sl_parquet_store store = {0};
+    sl_parquet_dictionary d = {0};
+    static uint8_t texts[COUNT][12];
+    static sl_parquet_piece pieces[COUNT];
+    const uint64_t front = 0x2545f4914f6cdd1du;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        memcpy(texts[i], &front, 8);
+        memcpy(texts[i] + 8, &i, 4);
+        pieces[i] = (sl_parquet_piece){texts[i], 12};
+    }
+    expect_distinct(&d, &store, pieces, COUNT, true);
+    sl_parquet_dictionary_fini(&d, &store);
+}
+
 static void dictionary_tells_numbers_apart(void **unused) {
     (void)unused;
     sl_parquet_store store = {0};
@@ -836,6 +895,8 @@ int main(void) {
         cmocka_unit_test(delta_decodes_whatever_the_numbers),
         cmocka_unit_test(checksum_is_the_one_of_gzip),
         cmocka_unit_test(dictionary_numbers_values_as_first_seen),
+        cmocka_unit_test(dictionary_tells_texts_apart_by_any_bit),
+        cmocka_unit_test(dictionary_of_colliding_texts_is_spoilt_but_right),
         cmocka_unit_test(dictionary_tells_numbers_apart),
         cmocka_unit_test(cut_maximum_is_raised_at_a_character),
         cmocka_unit_test(thrift_nesting_and_lengths_are_bounded),

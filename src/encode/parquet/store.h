@@ -20,7 +20,7 @@ typedef struct sl_parquet_block {
 
 /** @return SL_OK, SL_ENOMEM, SL_EFULL. */
 SL_CHECKED sl_status sl_parquet_take(sl_parquet_store *store, size_t bytes, void **out);
-/** As sl_parquet_take(), all zero. */
+/** As sl_parquet_take(), all zero, and aligned to lines of the cache. */
 SL_CHECKED sl_status sl_parquet_take_zeroed(sl_parquet_store *store, size_t bytes, void **out);
 void sl_parquet_give(sl_parquet_store *store, void *data, size_t bytes); /**< NULL is allowed. */
 /** Make the block hold `needed` bytes at least; it grows by half. What it held stays. */
