@@ -6,7 +6,8 @@ W2          one event a request over 64 connections; beside it the floor: a serv
 ack         latency of the acknowledgement at an offered 100,000 events/s in bodies of 1,000
 visibility  from POST to the event's row in /v1/windows/NAME
 partitions  W1 with 500 lake partitions open
-x4          W1 with four times the events: memory has to stay flat
+x4          W1 with four times the events (its file four times: those that come again are late)
+steady      five minutes of 120,000 events/s whose time is the present: memory, minute by minute, has to stay flat
 backlog     start with 10 GB in the journal (--backlog GB)
 w3          W1 with the lake on S3 and the windows in PostgreSQL (tests/rigs), in turn with W1 on the embedded
             store: the ratio counts
@@ -38,7 +39,7 @@ import urllib.error
 import urllib.request
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-PARTS = ["w1", "w2", "ack", "visibility", "partitions", "x4", "backlog", "w3", "drain", "steps", "kinesis", "w4"]
+PARTS = ["w1", "w2", "ack", "visibility", "partitions", "x4", "steady", "backlog", "w3", "drain", "steps", "kinesis", "w4"]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 SCHEMA = {
@@ -415,6 +416,19 @@ def run_ack(options):
     return {k: figures[k] for k in ("events_per_s", "p50_ms", "p99_ms", "p999_ms", "max_ms")}
 
 
+def run_steady(options):
+    daemon = Daemon(options, "steady")
+    peaks = {}
+    for minute in range(1, 6):
+        daemon.peak = 0
+        command = [options.sluice, "generate", "clickstream", "--now", "--rate", "120000", "--duration", "60s", "--to", daemon.url + "/v1/events/clicks"]
+        subprocess.run(command + ["--connections", "8", "--batch", "1000", "--no-progress"], check=True, stderr=subprocess.DEVNULL)
+        peaks[f"peak_memory_mib_minute_{minute}"] = daemon.peak / 2**20
+    daemon.stop()
+    daemon.remove()
+    return peaks
+
+
 def run_visibility(options):
     """A new group each time, so that its first appearance is the event's."""
     daemon = Daemon(options, "visibility")
@@ -749,6 +763,8 @@ def targets(r):
     for name in ("x4", "partitions"):
         if name in r:
             add(f"{name}: peak memory, MiB", r[name]["peak_memory_mib"], 256)
+    if "steady" in r:
+        add("steady: memory of minute 5 / minute 1's", r["steady"]["peak_memory_mib_minute_5"] / r["steady"]["peak_memory_mib_minute_1"], 1.1)
     if "w2" in r:
         add("W2 CPU, s per million requests", r["w2"]["cpu_s_per_million"], 11)
         add("W2 rate, requests/s", r["w2"]["events_per_s"], 60000, False)
@@ -812,6 +828,7 @@ def main():
         "visibility": lambda: run_visibility(options),
         "partitions": lambda: run_partitions(options),
         "x4": lambda: throughput(options, "x4", 0, 1000, 8, files=[(options.file, options.events)] * 4),
+        "steady": lambda: run_steady(options),
         "backlog": lambda: run_backlog(options),
         "w3": lambda: run_w3(options, median),
         "drain": lambda: run_drain(options),
