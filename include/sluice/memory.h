@@ -18,7 +18,8 @@ void *sl_calloc(size_t count, size_t size) __attribute__((malloc));
 /** As realloc(); the old block stays when NULL is returned. */
 void *sl_realloc(void *block, size_t size);
 /** As sl_calloc(), for tables that are read at random before they are written: a large block of calloc's is mapped at each page's first read
- * and copied at its first write, which takes two faults and interrupts the other processors. This one has its pages at once. */
+ * and copied at its first write, which takes two faults and interrupts the other processors. This one has its pages at once,
+ * and begins at a line of the cache. */
 void *sl_zeroed(size_t size);
 /** Aligned block; `alignment` is a power of two. Freed by sl_free(). */
 void *sl_aligned_alloc(size_t alignment, size_t size);

@@ -57,7 +57,7 @@ typedef struct sl_messages_reader {
     uint32_t left;  /**< Heads in the block. */
 } sl_messages_reader;
 
-/** @param body Borrowed while messages are read. @return As sl_messages_head(); else no message is read. */
+/** @param body Borrowed while messages are read. @return false: it is no such body, and no message is read. */
 bool sl_messages_read(const uint8_t *body, size_t length, sl_messages_reader *reader);
 /** @return false: there is no further whole one. */
 bool sl_messages_next(sl_messages_reader *reader, sl_message_item *item);

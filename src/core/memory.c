@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LINE_BYTES = 64 }; /* Of the cache. */
+
 /* 0: off; n: the n-th allocation fails. Only tests set it, so relaxed order is enough. */
 static _Atomic uint64_t fail_at;
 static _Atomic uint64_t calls;
@@ -35,13 +37,6 @@ void *sl_realloc(void *block, size_t size) {
     return refused() ? NULL : realloc(block, size ? size : 1);
 }
 
-void *sl_zeroed(size_t size) {
-    void *block = sl_malloc(size);
-    if (block != NULL)
-        memset(block, 0, size);
-    return block;
-}
-
 void *sl_aligned_alloc(size_t alignment, size_t size) {
     if (refused())
         return NULL;
@@ -49,6 +44,13 @@ void *sl_aligned_alloc(size_t alignment, size_t size) {
     if (alignment < sizeof(void *))
         alignment = sizeof(void *);
     return posix_memalign(&block, alignment, size ? size : 1) == 0 ? block : NULL;
+}
+
+void *sl_zeroed(size_t size) {
+    void *block = sl_aligned_alloc(LINE_BYTES, size);
+    if (block != NULL)
+        memset(block, 0, size);
+    return block;
 }
 
 char *sl_strndup(const char *text, size_t length) {

@@ -113,9 +113,12 @@ bool sl_messages_read(const uint8_t *body, size_t length, sl_messages_reader *r)
     *r = (sl_messages_reader){.body = body, .length = length};
     if (!sl_messages_head(body, length, &r->origin))
         return false;
-    r->count = get_u32(body + counts_of(body));
+    const uint32_t count = get_u32(body + counts_of(body));
     r->at = counts_of(body) + COUNTS;
-    return r->count <= (length - r->at) / HEAD;
+    if (count > (length - r->at) / HEAD)
+        return false;
+    r->count = count;
+    return true;
 }
 
 bool sl_messages_next(sl_messages_reader *r, sl_message_item *item) {

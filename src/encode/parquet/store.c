@@ -1,8 +1,5 @@
 #include "store.h"
 
-#include <string.h>
-
-#define LINE_BYTES 64u
 #define BLOCK_STEP_BYTES 256u
 
 static sl_status take(sl_parquet_store *store, size_t bytes, bool zeroed, void **out) {
@@ -10,13 +7,11 @@ static sl_status take(sl_parquet_store *store, size_t bytes, bool zeroed, void *
     sl_status status = sl_budget_take(store->budget, bytes);
     if (status)
         return status;
-    *out = zeroed ? sl_aligned_alloc(LINE_BYTES, bytes) : sl_malloc(bytes);
+    *out = zeroed ? sl_zeroed(bytes) : sl_malloc(bytes);
     if (!*out) {
         sl_budget_give(store->budget, bytes);
         return SL_ENOMEM;
     }
-    if (zeroed)
-        memset(*out, 0, bytes);
     store->held += bytes;
     return SL_OK;
 }
