@@ -2,9 +2,15 @@
  * time, when one was taken for dead that isn't. The warehouse's ledger says of each partition below which offset the table has everything, and a
  * load that would bring something below is refused (sl_ranges_check()). Then what isn't delivered of the table is voided, the table begins again
  * where it was delivered, and passes over the messages that it has by somebody else. The journal is kept until then. */
-#include "internal.h"
+#include "claims.h"
+#include "cuts.h"
+#include "records.h"
+#include "state.h"
+#include "storage.h"
 
+#include "sluice/checkpoint.h"
 #include "sluice/message.h"
+#include "sluice/messages.h"
 
 #include <inttypes.h>
 

@@ -1,10 +1,21 @@
 /* When a table is cut, what a cut takes along, and what follows from its commit: cursors move, the journal
  * is trimmed, flushes are answered. */
-#include "internal.h"
+#include "claims.h"
+#include "cuts.h"
+#include "data.h"
+#include "dedupe.h"
+#include "replays.h"
+#include "sequence.h"
+#include "state.h"
+#include "storage.h"
+
+#include "sluice/checkpoint.h"
+#include "sluice/message.h"
 
 #include <inttypes.h>
 
 enum { MOVE_EVERY_S = 10 };
+#define UNCUT_MAX (UINT64_C(1) << 30) /* A table is cut at 1 GiB of uncut log. */
 
 static bool companion(const table *t) {
     return sl_table_is_companion(t->kind);

@@ -7,7 +7,17 @@
  *
  * The ledger gets to know each (kind, name, generation, position, version) in the transaction of the next cut, which is the first
  * that can hold rows made with it. */
-#include "internal.h"
+#include "claims.h"
+#include "cuts.h"
+#include "data.h"
+#include "dedupe.h"
+#include "state.h"
+
+#include "sluice/checkpoint.h"
+#include "sluice/geoip.h"
+#include "sluice/lookup.h"
+#include "sluice/message.h"
+#include "sluice/user_agent.h"
 
 #include <inttypes.h>
 

@@ -6,7 +6,18 @@
  * bring in their address, with the place of the event in the message. A claim's time is its event's arrival, the horizon KEY_LIFE_US. What is
  * older than the watermark by more is kept, and claims nothing: the watermark is never ahead of arrival, so a repeat within the horizon of
  * it is found, and claims stay longer where events are about the past. A store is opened when the first key comes. */
-#include "internal.h"
+#include "claims.h"
+#include "cuts.h"
+#include "dedupe.h"
+#include "records.h"
+#include "requests.h"
+#include "state.h"
+#include "storage.h"
+#include "worker.h"
+
+#include "sluice/checkpoint.h"
+#include "sluice/dedupe.h"
+#include "sluice/message.h"
 
 #include <stdio.h>
 

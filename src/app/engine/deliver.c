@@ -1,7 +1,15 @@
 /* Committed entries on their way out, in order per table, each as often as it takes. What stays on this
  * machine (directories, SQLite) is done by the storage actor itself; the rest goes to the delivery actor, which hands
  * it to a target that works without anybody waiting and brings back what became of it. */
-#include "internal.h"
+#include "claims.h"
+#include "crash.h"
+#include "state.h"
+#include "storage.h"
+
+#include "sluice/checkpoint.h"
+#include "sluice/lake.h"
+#include "sluice/message.h"
+#include "sluice/warehouse.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,19 @@
 /* Opening, recovering, polling and stopping: what holds the engine's parts together. */
-#include "internal.h"
+#include "claims.h"
+#include "cuts.h"
+#include "data.h"
+#include "dedupe.h"
+#include "records.h"
+#include "replays.h"
+#include "requests.h"
+#include "sequence.h"
+#include "state.h"
+#include "storage.h"
+#include "worker.h"
+
+#include "sluice/checkpoint.h"
+#include "sluice/journal.h"
+#include "sluice/message.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -4,7 +4,13 @@
  *     REVISION (4 bytes, little endian; 0: not closed yet) STATE
  * and forgets them an hour after closing: what comes later changes no row any more. A window that closes between two cuts has no delta in the
  * second: a row without a state among the deltas asks for it. */
-#include "internal.h"
+#include "cuts.h"
+#include "state.h"
+#include "storage.h"
+
+#include "sluice/checkpoint.h"
+#include "sluice/rows.h"
+#include "sluice/window.h"
 
 #include <inttypes.h>
 #include <stdio.h>

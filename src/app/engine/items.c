@@ -1,6 +1,12 @@
 /* Records that carry others as items: events that come again (replay.h), messages (messages.h). Each item is a record to everybody
  * behind the loop, and lies in task.records behind the group's own; what carries it is passed over. */
-#include "internal.h"
+#include "records.h"
+#include "replays.h"
+#include "sequence.h"
+#include "state.h"
+
+#include "sluice/messages.h"
+#include "sluice/replay.h"
 
 bool items_are_messages(sl_format format) { return format.kind == SL_FORMAT_MESSAGES || format.kind == SL_FORMAT_ADDRESSED; }
 

@@ -1,6 +1,11 @@
 /* Requests for somebody else's log: a worker decodes and judges them as it would any, for the reply, and tells them event by event. They
  * are in no group of the journal, and nothing follows from them here: what they hold comes back from that log. */
-#include "internal.h"
+#include "records.h"
+#include "requests.h"
+#include "sequence.h"
+#include "state.h"
+
+#include "sluice/journal.h"
 
 /* --- in --- */
 

@@ -3,7 +3,15 @@
  *
  * A key lives in memory from its request until the ledger has it; the journal's record holds it too, so
  * after a crash the few groups above `keys_stored` are read once and their replies derived again. */
-#include "internal.h"
+#include "claims.h"
+#include "records.h"
+#include "replays.h"
+#include "requests.h"
+#include "sequence.h"
+#include "state.h"
+
+#include "sluice/journal.h"
+#include "sluice/message.h"
 
 enum { FLUSH_KEYS = 4096, BUCKETS_FIRST = 1024, STORE_LAG = 64 << 20 };
 

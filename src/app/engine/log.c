@@ -1,5 +1,9 @@
 /* The journal actor writes groups, the reader actor reads them back. */
-#include "internal.h"
+#include "crash.h"
+#include "state.h"
+
+#include "sluice/journal.h"
+#include "sluice/message.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,12 @@
  *
  * A record says itself where it comes from. What the ledger has is of the position `keys_stored` or later, and a start reads the log from
  * there on (keys.c), so what is known then is what the log's end says. */
-#include "internal.h"
+#include "claims.h"
+#include "records.h"
+#include "state.h"
+
+#include "sluice/checkpoint.h"
+#include "sluice/messages.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -5,7 +5,13 @@
  * (its keeper): who reads the same group again, after a rewind or a restart, comes to the same answer. What was taken goes into the
  * ledger with the cut that moves the first cursor over it. What is refused again stays the dead letter that it is: nothing
  * is written or counted a second time. */
-#include "internal.h"
+#include "cuts.h"
+#include "replays.h"
+#include "state.h"
+#include "storage.h"
+
+#include "sluice/checkpoint.h"
+#include "sluice/replay.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,11 @@
  * A definition is
  *     WIDTH " " OFFSET " " LATENESS " " GROUPS " " MEASURES ";"
  * and then, as LENGTH ":" BYTES ";", each group's path, and each measure's name and text. */
-#include "internal.h"
+#include "claims.h"
+#include "state.h"
+
+#include "sluice/checkpoint.h"
+#include "sluice/window.h"
 
 #include <inttypes.h>
 #include <stdio.h>

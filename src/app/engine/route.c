@@ -7,7 +7,12 @@
  *
  * What isn't an event (broken JSON, no object, too large) fits no condition: it goes where an event would go that none fits.
  * Where no `when` is asked before a stream takes everything there is no router, and none of this costs anything. */
-#include "internal.h"
+#include "records.h"
+#include "state.h"
+#include "worker.h"
+
+#include "sluice/decode.h"
+#include "sluice/expression.h"
 
 /* A stream that may be asked; one without `when` takes every event of its sources. */
 typedef struct condition {

@@ -1,13 +1,27 @@
 /* The loop's order of things: groups are sealed and sent to journal and worker side by side, answered when
  * both are back, and ticketed into the pipeline in log order. What doesn't begin at `position` waits, or is
  * let go and read again from the log. */
-#include "internal.h"
+#include "claims.h"
+#include "crash.h"
+#include "cuts.h"
+#include "data.h"
+#include "dedupe.h"
+#include "records.h"
+#include "replays.h"
+#include "requests.h"
+#include "sequence.h"
+#include "state.h"
+#include "worker.h"
+
+#include "sluice/journal.h"
+#include "sluice/message.h"
 
 #include <inttypes.h>
 
 enum {
     PATIENCE_MS = 1, /* The longest wait of a group for the senders that were just answered. */
     PATIENCE_BYTES = 128 << 10,
+    READ_AHEAD = 4,  /* Groups that the reader is ahead of the pipeline. */
     TASKS_SPARE = 4, /* Kept for requests and the reader while the pipeline stands still. */
 };
 

@@ -1,8 +1,18 @@
 /* Streams, their tables, and the immutable shape in which a batch of them is decoded and processed. */
-#include "internal.h"
+#include "claims.h"
 #include "partition.h"
+#include "state.h"
+#include "worker.h"
+
+#include "sluice/checkpoint.h"
+#include "sluice/contract.h"
+#include "sluice/message.h"
+#include "sluice/steps.h"
+#include "sluice/window.h"
 
 #include <stdio.h>
+
+#define S3_SCHEME "s3://"
 
 uint32_t source_index(sl_engine *e, const char *name, size_t length) {
     for (uint32_t i = 0; i < e->source_count; i++)

@@ -1,6 +1,21 @@
 /* The storage actor: spool syncs and ledger transactions make a cut durable; what then goes out is in deliver.c.
  * Beside that it reads what live views and repeated keys ask for. */
-#include "internal.h"
+#include "claims.h"
+#include "crash.h"
+#include "cuts.h"
+#include "data.h"
+#include "dedupe.h"
+#include "replays.h"
+#include "requests.h"
+#include "state.h"
+#include "storage.h"
+#include "worker.h"
+
+#include "sluice/checkpoint.h"
+#include "sluice/message.h"
+#include "sluice/rows.h"
+#include "sluice/warehouse.h"
+#include "sluice/window.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -7,7 +7,9 @@
  *                The loop empties the slot first and frees a tap when no worker says that it looks at it. Both sides write before
  *                they read what the other wrote, and all four accesses are sequentially consistent: at least one sees the other's.
  * Expressions    Each worker compiles `where` for itself, and anew when an inferred schema has changed. */
-#include "internal.h"
+#include "records.h"
+#include "state.h"
+#include "worker.h"
 
 #include "sluice/expression.h"
 

@@ -1,5 +1,17 @@
 /* A worker: verdicts first, then the pipeline, in slices of about a millisecond. */
-#include "internal.h"
+#include "crash.h"
+#include "cuts.h"
+#include "data.h"
+#include "records.h"
+#include "sequence.h"
+#include "state.h"
+#include "worker.h"
+
+#include "sluice/contract.h"
+#include "sluice/decode.h"
+#include "sluice/expression.h"
+#include "sluice/steps.h"
+#include "sluice/window.h"
 
 #include <stdlib.h>
 

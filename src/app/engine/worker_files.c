@@ -2,6 +2,9 @@
 #include "partition.h"
 #include "worker_tables.h"
 
+#include "sluice/lake.h"
+#include "sluice/parquet.h"
+
 #include <stdio.h>
 
 enum {

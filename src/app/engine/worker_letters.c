@@ -1,4 +1,5 @@
 /* Dead letters: what the decoder refused, with its bytes and the reason, as rows of one Parquet file. */
+#include "records.h"
 #include "worker_tables.h"
 
 #include "sluice/csv.h"

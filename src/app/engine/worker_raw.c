@@ -3,6 +3,7 @@
  * A record's events may stand in several parts of a task, and all of them may be dead letters; so this goes by the task's
  * records, once for a stream and task. A record that streams share is in the zone of each that took an event of it. Records arrive in order but for a little, so the file of the last hour
  * and that of the one before it are all that is ever open. */
+#include "records.h"
 #include "worker_tables.h"
 
 #include "sluice/ndjson.h"

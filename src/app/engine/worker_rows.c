@@ -1,6 +1,9 @@
 /* Rows on their way to a warehouse, in a row file. */
 #include "worker_tables.h"
 
+#include "sluice/checkpoint.h"
+#include "sluice/rows.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -1,5 +1,12 @@
 /* What is done to a batch after decoding, before its ticket: the stream's contract and steps, and the keys of its events. */
-#include "internal.h"
+#include "data.h"
+#include "stream.h"
+#include "task.h"
+#include "worker.h"
+
+#include "sluice/contract.h"
+#include "sluice/expression.h"
+#include "sluice/steps.h"
 
 static sl_contract_checker *checker_of(worker *w, const shape *s) {
     uint32_t i = s->of->index;

@@ -1,6 +1,10 @@
 /* What a worker does with its tables: gives each task to every table of its streams, seals them for a cut, drops them for a
  * rewind. How each kind does that stands in files of their own. */
+#include "claims.h"
+#include "sequence.h"
 #include "worker_tables.h"
+
+#include "sluice/checkpoint.h"
 
 #include <stdio.h>
 

@@ -6,7 +6,11 @@
  */
 #pragma once
 
-#include "internal.h"
+#include "cuts.h"
+#include "state.h"
+#include "worker.h"
+
+#include "sluice/parquet.h"
 
 #include <time.h>
 

@@ -2,7 +2,10 @@
  * merged by position when they go out, so that messages of one key stand in the topic as in the log. A file is then read into memory
  * whole, so that it is closed at some MiB; its name says where it begins. What a message can't hold is known here, before the cut: behind it a refusal would stand in the
  * way of all that follows. Its place is taken by a message that says where the event lies. */
+#include "storage.h"
 #include "worker_tables.h"
+
+#include "sluice/rows.h"
 
 #include <inttypes.h>
 

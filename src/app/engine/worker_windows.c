@@ -1,6 +1,8 @@
 /* Panes of windows, and the deltas of those that were emitted: by a cut, early when they don't fit, or for another shape. */
 #include "worker_tables.h"
 
+#include "sluice/window.h"
+
 static sl_status keep_delta(void *context, const sl_window_row *row) {
     worker_table *wt = context;
     delta_put(&wt->deltas, row);
