@@ -144,17 +144,20 @@ bool sl_format_ipv6(const uint8_t *text, size_t length) {
     return gap ? groups < 8 : groups == 8;
 }
 
-static bool label(const uint8_t *text, size_t length, regex_matcher *m) {
+static bool label(const uint8_t *text, size_t length, regex_matcher *m,
+                  idn_direction *d) {
     if (length == 0 || length > 63 || text[0] == '-' || text[length - 1] == '-')
         return false;
     for (size_t i = 0; i < length; i++)
         if (!is_alpha(text[i]) && !is_digit(text[i]) && text[i] != '-')
             return false;
     // RFC 5891, section 4.2.3.1: two hyphens there are for encoded labels alone.
-    if (length < 4 || text[2] != '-' || text[3] != '-')
+    if (length < 4 || text[2] != '-' || text[3] != '-') {
+        d->breaks_rule |= !is_alpha(text[0]); // RFC 5893, section 2, condition 1.
         return true;
+    }
     return (text[0] | 0x20) == 'x' && (text[1] | 0x20) == 'n' &&
-           sl_idn_ascii_label(text, length, m);
+           sl_idn_ascii_label(text, length, m, d);
 }
 
 /** Length of the dot at `p`; international names have three more (RFC 3490, section 3.1).
@@ -179,6 +182,7 @@ static bool is_ascii(const uint8_t *text, size_t length) {
 static bool host(const uint8_t *text, size_t length, bool international,
                  regex_matcher *m) {
     size_t total = 0;
+    idn_direction direction = {0};
     for (size_t at = 0;;) {
         size_t end = at, dot = 0;
         while (end < length &&
@@ -186,14 +190,14 @@ static bool host(const uint8_t *text, size_t length, bool international,
             end++;
         size_t size = end - at;
         if (international && !is_ascii(text + at, size))
-            size = sl_idn_label(text + at, size, m);
-        else if (!label(text + at, size, m))
+            size = sl_idn_label(text + at, size, m, &direction);
+        else if (!label(text + at, size, m, &direction))
             return false;
         total += size + 1;
         if (size == 0 || total > 254)
             return false;
         if (end == length)
-            return true;
+            return !direction.right_to_left || !direction.breaks_rule;
         at = end + dot;
     }
 }

@@ -142,6 +142,16 @@ static void international_names_follow_idna(void **state) {
         {"\xc3\x84", "xn--7ba", false},
         {"\xe3\x80\xae\xed\x95\x9c", "xn--07j5780c", false},
         {"\xd9\xa0\xdb\xb0", "xn--8hb53b", false},
+        // RFC 5893: a digit before, a Latin letter beside a Hebrew one; both digits.
+        {"0\xd8\xa7", "xn--0-zmc", false},
+        {"a\xd7\x90", "xn--a-0hc", false},
+        {"\xd7\x90"
+         "0",
+         "xn--0-zhc", true},
+        {"\xd7\x90"
+         "0\xd9\xa0",
+         "xn--0-zhc74b", false},
+        {"\xd7\x90-\xd7\x91", "xn----zhce", true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char host[128], international[128];
@@ -153,6 +163,12 @@ static void international_names_follow_idna(void **state) {
         judge("{\"format\":\"idn-hostname\"}", international);
         bad("{\"format\":\"hostname\"}", international);
     }
+    // One name, one rule: beside a label from right to left none begins with a digit.
+    bad("{\"format\":\"idn-hostname\"}", "\"0a.\xd7\x90\"");
+    bad("{\"format\":\"hostname\"}", "\"0a.xn--4db\"");
+    bad("{\"format\":\"email\"}", "\"joe@xn--4db.1.org\"");
+    good("{\"format\":\"idn-hostname\"}", "\"a0.\xd7\x90\"");
+    good("{\"format\":\"idn-hostname\"}", "\"0a.\xc3\xa4\"");
     // 63 bytes in ASCII, and one more.
     char text[128] = "\"\xc3\xa4";
     for (int i = 0; i < 55; i++)

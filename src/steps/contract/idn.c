@@ -3,8 +3,8 @@
 // The derived property PVALID of RFC 5892 is written as general categories less what NFKC
 // and case folding would change (the ranges below; between them lie only characters of
 // other categories), with the exceptions of its section 2.6 and the contextual rules of
-// its appendix A. Left out: the bidi rule, whether a label is in NFC, and joining types
-// of scripts other than Arabic.
+// its appendix A; then the bidi rule of RFC 5893. Left out: whether a label is in NFC,
+// and joining types of scripts other than Arabic.
 
 #include "idn.h"
 
@@ -67,9 +67,32 @@ static const char label_pattern[] =
     "|(?<=\\p{sc:Arabic})(?<![" RIGHT_JOINING "])\\x{200c}(?=\\p{sc:Arabic})"
     ")+(?<!-)$";
 
+#define NEUTRAL "\\p{bc:ES}\\p{bc:CS}\\p{bc:ET}\\p{bc:ON}\\p{bc:BN}\\p{bc:NSM}"
+#define RIGHT "\\p{bc:R}\\p{bc:AL}"
+#define DIGITS "\\p{bc:EN}\\p{bc:AN}"
+
+// RFC 5893, section 1.4: what makes a name a bidi one.
+static const char right_pattern[] = "[" RIGHT "\\p{bc:AN}]";
+
+// Section 2: conditions 1 to 4 of a label from right to left, or 1, 5 and 6 of the
+// others.
+static const char bidi_pattern[] =
+    "^(?:(?=[" RIGHT "])(?!(?=.*\\p{bc:EN}).*\\p{bc:AN})"
+    "[" RIGHT DIGITS NEUTRAL "]*[" RIGHT DIGITS "]\\p{bc:NSM}*"
+    "|(?=\\p{bc:L})[\\p{bc:L}\\p{bc:EN}" NEUTRAL "]*[\\p{bc:L}\\p{bc:EN}]\\p{bc:NSM}*)$";
+
 /** A label beyond ASCII by the rules above. */
-static bool is_valid_label(const uint8_t *text, size_t length, regex_matcher *m) {
-    return sl_regex_match_fixed(m, label_pattern, text, length) == REGEX_YES;
+static bool is_valid_label(const uint8_t *text, size_t length, regex_matcher *m,
+                           idn_direction *d) {
+    const regex_answer valid = sl_regex_match_fixed(m, REGEX_IDN_LABEL, label_pattern,
+                                                    text, length),
+                       right = sl_regex_match_fixed(m, REGEX_IDN_RIGHT, right_pattern,
+                                                    text, length),
+                       fits = sl_regex_match_fixed(m, REGEX_IDN_BIDI, bidi_pattern, text,
+                                                   length);
+    d->right_to_left |= right == REGEX_YES;
+    d->breaks_rule |= fits != REGEX_YES;
+    return valid == REGEX_YES;
 }
 
 // ---- Punycode: RFC 3492, sections 6.1 to 6.3
@@ -189,17 +212,19 @@ static size_t to_utf8(const uint32_t *points, uint32_t count, uint8_t *out) {
     return length;
 }
 
-bool sl_idn_ascii_label(const uint8_t *text, size_t length, regex_matcher *m) {
+bool sl_idn_ascii_label(const uint8_t *text, size_t length, regex_matcher *m,
+                        idn_direction *d) {
     uint32_t points[POINTS_MAX];
     uint8_t utf8[POINTS_MAX * 4];
     if (length > 63)
         return false;
     uint32_t count = decode(text + 4, length - 4, points);
-    return count != 0 && is_valid_label(utf8, to_utf8(points, count, utf8), m) &&
+    return count != 0 && is_valid_label(utf8, to_utf8(points, count, utf8), m, d) &&
            encoded_length(points, count) == length;
 }
 
-size_t sl_idn_label(const uint8_t *text, size_t length, regex_matcher *m) {
+size_t sl_idn_label(const uint8_t *text, size_t length, regex_matcher *m,
+                    idn_direction *d) {
     uint32_t points[POINTS_MAX], count = 0;
     for (size_t at = 0; at < length;) {
         if (count == POINTS_MAX)
@@ -207,5 +232,5 @@ size_t sl_idn_label(const uint8_t *text, size_t length, regex_matcher *m) {
         at += sl_text_decode(text + at, &points[count++]);
     }
     size_t encoded = encoded_length(points, count);
-    return encoded <= 63 && is_valid_label(text, length, m) ? encoded : 0;
+    return encoded <= 63 && is_valid_label(text, length, m, d) ? encoded : 0;
 }

@@ -20,7 +20,7 @@ struct regex_matcher {
     pcre2_match_data *data;
     pcre2_match_context *context;
     pcre2_jit_stack *stack;
-    pcre2_code *fixed;
+    pcre2_code *fixed[REGEX_OWN_COUNT];
     bool failed;
 };
 
@@ -128,7 +128,8 @@ void sl_regex_matcher_destroy(regex_matcher *m) {
     pcre2_match_data_free(m->data);
     pcre2_match_context_free(m->context);
     pcre2_jit_stack_free(m->stack);
-    pcre2_code_free(m->fixed);
+    for (unsigned i = 0; i < REGEX_OWN_COUNT; i++)
+        pcre2_code_free(m->fixed[i]);
     sl_free(m);
 }
 
@@ -151,17 +152,17 @@ regex_answer sl_regex_match_pcre2(const regex *r, regex_matcher *m, const uint8_
     return run_code(r->code, m, text, length);
 }
 
-regex_answer sl_regex_match_fixed(regex_matcher *m, const char *pattern,
+regex_answer sl_regex_match_fixed(regex_matcher *m, regex_own own, const char *pattern,
                                   const uint8_t *text, size_t length) {
-    if (m->fixed == NULL) {
-        const sl_buffer own = {.bytes = (uint8_t *)(uintptr_t)pattern,
-                               .length = strlen(pattern)};
-        if (compile_code(&own, &m->fixed, NULL) != SL_OK) {
+    if (m->fixed[own] == NULL) {
+        const sl_buffer source = {.bytes = (uint8_t *)(uintptr_t)pattern,
+                                  .length = strlen(pattern)};
+        if (compile_code(&source, &m->fixed[own], NULL) != SL_OK) {
             m->failed = true;
             return REGEX_NO_MEMORY;
         }
     }
-    return run_code(m->fixed, m, text, length);
+    return run_code(m->fixed[own], m, text, length);
 }
 
 void sl_regex_matcher_hurry(regex_matcher *m, bool hurry) {

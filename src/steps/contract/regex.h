@@ -44,9 +44,16 @@ regex_answer sl_regex_match(const regex *r, regex_matcher *m, const uint8_t *tex
 /** As above, never by the walk: what the walk is compared with. */
 regex_answer sl_regex_match_pcre2(const regex *r, regex_matcher *m, const uint8_t *text,
                                   size_t length);
-/** A pattern of our own in PCRE2's language; compiled at its first use and kept. One per
- * matcher. */
-regex_answer sl_regex_match_fixed(regex_matcher *m, const char *pattern,
+/** The patterns of our own: for labels of international names. */
+typedef enum regex_own {
+    REGEX_IDN_LABEL,
+    REGEX_IDN_RIGHT,
+    REGEX_IDN_BIDI,
+    REGEX_OWN_COUNT
+} regex_own;
+/** One of them in PCRE2's language, always the same text; compiled at its first use and
+ * kept. */
+regex_answer sl_regex_match_fixed(regex_matcher *m, regex_own own, const char *pattern,
                                   const uint8_t *text, size_t length);
 /** Allow each match fewer steps, or again as many as ever. */
 void sl_regex_matcher_hurry(regex_matcher *m, bool hurry);
