@@ -199,6 +199,11 @@ static sl_status wrong_count(const compiler *c, const node *n, const candidates 
         least = wanted < least ? wanted : least;
         most = wanted > most ? wanted : most;
     }
+    if (n->method) { // x of x.f(y) is none of those between the brackets.
+        least--;
+        most--;
+        count--;
+    }
     if (least != most)
         return fault(c, SL_ETYPE, n->at, "`%s` takes %zu to %zu values, and here are %u",
                      n->path, least, most, count);
@@ -296,6 +301,17 @@ static sl_status check_function(compiler *c, node *n) {
     return SL_OK;
 }
 
+// Those of CEL's extensions, also of the ones that aren't there: `sets.contains` isn't
+// the `contains` of a text.
+static bool is_namespace(const char *word) {
+    static const char *const known[] = {"math", "strings", "base64",   "cel",
+                                        "sets", "lists",   "optional", "regex"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i], word) == 0)
+            return true;
+    return false;
+}
+
 // math.abs(x) was read as x.f(y) with a name on the left; it is one if we have it.
 static sl_status find_namespace(compiler *c, node *n) {
     if (!n->method || n->left->kind != NODE_NAME)
@@ -308,10 +324,7 @@ static sl_status find_namespace(compiler *c, node *n) {
     path[front] = '.';
     memcpy(path + front + 1, n->path, length);
     path[front + length + 1] = 0;
-    bool ours = strcmp(n->left->path, "math") == 0 ||
-                strcmp(n->left->path, "strings") == 0 ||
-                strcmp(n->left->path, "base64") == 0;
-    if (!is_function(path) && (!ours || resolve(c, n->left)))
+    if (!is_function(path) && (!is_namespace(n->left->path) || resolve(c, n->left)))
         return SL_OK;
     n->path = path;
     n->path_length = (uint32_t)(front + length + 1);

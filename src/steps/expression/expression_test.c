@@ -435,7 +435,7 @@ static void wrong_types_are_refused_with_a_caret(void **state) {
     refused("x % 2.0", SL_ETYPE, "`%`");
     refused("s.startsWith(1)", SL_ETYPE, "takes a string here, and this is int64");
     refused("startsWith(s, 'a')", SL_ETYPE, "x.startsWith(...)");
-    refused("s.startsWith()", SL_ETYPE, "takes 2 values, and here are 1");
+    refused("s.startsWith()", SL_ETYPE, "takes 1 value, and here are 0");
     refused("size(i)", SL_ETYPE, "takes a string, bytes or a list here");
     refused("i in ['a']", SL_ETYPE, "this is string, and what is looked for is int64");
     refused("at > '2026-01-01'", SL_ETYPE, "write timestamp(");

@@ -489,10 +489,14 @@ bool run_class_f64(const step *s, uint32_t rows) {
 }
 
 bool run_square_root(const step *s, uint32_t rows) {
+    kernel *to_double = s->unit_a == 'i'   ? run_i64_to_f64
+                        : s->unit_a == 'u' ? run_u64_to_f64
+                        : s->unit_a == 'm' ? run_scaled_to_f64
+                                           : run_same_f64;
+    bool done = to_double(s, rows);
     for (uint32_t i = 0; i < rows; i++)
-        s->out->values.f64[i] = sqrt(s->in[0]->values.f64[i]);
-    valid_of_one(s, rows);
-    return true;
+        s->out->values.f64[i] = sqrt(s->out->values.f64[i]);
+    return done;
 }
 
 bool run_bits(const step *s, uint32_t rows) {
