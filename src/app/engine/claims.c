@@ -71,7 +71,7 @@ sl_status claims_read(sl_engine *e, sl_error *error) {
             status = sl_ledger_get(e->storage.ledger, key, &text, error);
         const char *lines = sl_buffer_cstr(&text);
         if (status == SL_OK && (name.failed || text.failed || !note_found(e, e->tables[i], lines)))
-            status = sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+            status = no_memory(error);
     }
     sl_buffer_fini(&name);
     sl_buffer_fini(&text);

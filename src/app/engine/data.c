@@ -163,7 +163,7 @@ static sl_status note_rules(sl_engine *e, sl_error *error) {
 sl_status data_create(sl_engine *e, sl_error *error) {
     e->data = first_set(e);
     if (e->data == NULL)
-        return sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+        return no_memory(error);
     sl_status status = note_rules(e, error);
     for (uint32_t i = 0; i < e->data->count && status == SL_OK; i++) {
         const sl_ledger_version v = fact(e, &e->data->data[i], e->position);

@@ -244,7 +244,7 @@ sl_status delivery_create(sl_engine *e, sl_error *error) {
     return sl_ring_init(&e->delivery.in, RING_SIZE) == SL_OK &&
                    sl_ring_init(&e->storage.arrived, RING_SIZE) == SL_OK
                ? SL_OK
-               : sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+               : no_memory(error);
 }
 
 void delivery_destroy(sl_engine *e) {

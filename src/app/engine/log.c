@@ -85,7 +85,7 @@ sl_status log_create(sl_engine *e, sl_error *error) {
         sl_ring_init(&e->journal_io.out, RING_SIZE) != SL_OK ||
         sl_ring_init(&e->reader.in, RING_SIZE) != SL_OK ||
         sl_ring_init(&e->reader.out, RING_SIZE) != SL_OK)
-        return sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+        return no_memory(error);
     return SL_OK;
 }
 

@@ -90,7 +90,7 @@ sl_status origins_read(sl_engine *e, sl_error *error) {
     sl_status status = sl_ledger_get(e->storage.ledger, "origins", &text, error);
     const char *at = sl_buffer_cstr(&text);
     if (status == SL_OK && text.failed)
-        status = sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+        status = no_memory(error);
     while (status == SL_OK && *at != 0) {
         char *end;
         uint64_t to = strtoull(at, &end, 10);
@@ -101,7 +101,7 @@ sl_status origins_read(sl_engine *e, sl_error *error) {
         if (length == 0 || partition[length] == 0)
             status = sl_error_set(error, SL_ECORRUPT, "ledger: where other logs stand can't be read: \"%.60s\"", at);
         else if (o == NULL)
-            status = sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+            status = no_memory(error);
         else
             *o = (origin){o->partition, o->length, to, check};
         at = partition + length + 1;

@@ -15,10 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static sl_status no_memory(sl_error *error) {
-    return sl_error_set(error, SL_ENOMEM, "engine: out of memory");
-}
-
 static void put(sl_buffer *out, const char *text) {
     sl_buffer_printf(out, "%zu:%s;", strlen(text), text);
 }

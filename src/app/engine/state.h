@@ -116,4 +116,10 @@ static inline int64_t engine_wall(const sl_engine *e) {
     return e->options.clock.wall_us(e->options.clock.context);
 }
 
-void peek_free(sl_engine *e, peek *p); /* engine.c */
+static inline sl_status no_memory(sl_error *error) {
+    return sl_error_set(error, SL_ENOMEM, "engine: out of memory");
+}
+
+/* views.c: a window as it stands */
+void peek_answer(sl_engine *e, peek *p); /**< What storage made of it; frees it. */
+void peek_free(sl_engine *e, peek *p);
