@@ -6,6 +6,7 @@
 #include "dedupe.h"
 #include "replays.h"
 #include "sequence.h"
+#include "spool.h"
 #include "state.h"
 #include "storage.h"
 
@@ -40,12 +41,8 @@ static bool due(const sl_engine *e, const table *t, int64_t now) {
 }
 
 void cut_results_clear(sl_engine *e, cut_result *r) {
-    for (uint32_t i = 0; i < r->file_count; i++) {
-        sl_buffer path = SL_BUFFER_EMPTY;
-        sl_buffer_printf(&path, "%s/%s", e->spool, r->files[i].spool);
-        (void)e->files->unlink(e->files, sl_buffer_cstr(&path), NULL);
-        sl_buffer_fini(&path);
-    }
+    for (uint32_t i = 0; i < r->file_count; i++)
+        spool_remove(e, r->files[i].spool);
 }
 
 void cut_free(cut *c) {
@@ -242,7 +239,7 @@ static bool begin_cut(sl_engine *e, table **chosen, uint32_t count) {
 /* A destination that takes nothing must not use up another's quota (I8): its tables go without, their rows stay in the log. */
 static bool park_full(sl_engine *e, table *t) {
     return !e->stopping && !companion(t) && spool_used(e, t->destination) >= e->config->spool.quota &&
-           sequence_park(e, t);
+           rewind_park(e, t);
 }
 
 /* Dead letters and late events are cut wherever a table of their stream is, so that audit can compare them. */

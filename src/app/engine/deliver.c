@@ -3,6 +3,7 @@
  * it to a target that works without anybody waiting and brings back what became of it. */
 #include "claims.h"
 #include "crash.h"
+#include "spool.h"
 #include "state.h"
 #include "storage.h"
 
@@ -66,7 +67,7 @@ static sl_status next_rows(void *context, const uint8_t **rows, size_t *length, 
     const sl_entry_file *f = &r->entry->files[r->at++];
     sl_buffer path = SL_BUFFER_EMPTY;
     sl_engine *e = r->actor->engine;
-    sl_status status = storage_spool_path(e, f->spool, &path, error);
+    sl_status status = spool_path(e, f->spool, &path, error);
     if (status == SL_OK)
         status = sl_files_read_all(e->files, sl_buffer_cstr(&path), UINT32_MAX, &r->bytes, length, error);
     sl_buffer_fini(&path);
@@ -108,7 +109,7 @@ static sl_status deliver_files(storage_actor *a, const pending *p, sl_error *err
     sl_status status = SL_OK;
     for (uint32_t i = 0; i < p->entry.file_count && status == SL_OK; i++) {
         const sl_entry_file *f = &p->entry.files[i];
-        status = storage_spool_path(e, f->spool, &path, error);
+        status = spool_path(e, f->spool, &path, error);
         if (status == SL_OK)
             status = sl_lake_deliver(e->files, sl_buffer_cstr(&path), p->of->target, f, error);
         CRASH(deliver_lake_between_files);
@@ -120,12 +121,8 @@ static sl_status deliver_files(storage_actor *a, const pending *p, sl_error *err
 /* --- what became of it --- */
 
 void storage_clear_spool(storage_actor *a, const pending *p) {
-    const sl_engine *e = a->engine;
-    sl_buffer path = SL_BUFFER_EMPTY;
     for (uint32_t i = 0; i < p->entry.file_count; i++)
-        if (storage_spool_path(e, p->entry.files[i].spool, &path, NULL) == SL_OK)
-            (void)e->files->unlink(e->files, sl_buffer_cstr(&path), NULL);
-    sl_buffer_fini(&path);
+        spool_remove(a->engine, p->entry.files[i].spool);
     atomic_fetch_sub_explicit(&a->spool_bytes[p->of->destination], p->bytes, memory_order_relaxed);
 }
 

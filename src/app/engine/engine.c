@@ -7,13 +7,12 @@
 #include "replays.h"
 #include "requests.h"
 #include "sequence.h"
+#include "spool.h"
 #include "recovery.h"
-#include "state.h"
 #include "storage.h"
 #include "worker.h"
 
 #include "sluice/journal.h"
-#include "sluice/message.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -97,7 +96,7 @@ sl_status sl_engine_create(const sl_engine_options *options, sl_engine **out, sl
     e->budget = options->budget;
     e->intake.submit = intake_submit;
     e->live_last = &e->live_first;
-    e->replay_last = &e->replay_first;
+    e->read_last = &e->read_first;
     e->refused_last = &e->refused_first;
     uint64_t tasks = e->config->memory / 4 / GROUP_BYTES;
     e->tasks_max = tasks < 8 ? 8 : tasks > TASKS_MAX ? TASKS_MAX : (uint32_t)tasks;

@@ -5,6 +5,7 @@
  * and forgets them an hour after closing: what comes later changes no row any more. A window that closes between two cuts has no delta in the
  * second: a row without a state among the deltas asks for it. */
 #include "cuts.h"
+#include "spool.h"
 #include "state.h"
 #include "storage.h"
 
@@ -61,7 +62,7 @@ static sl_status end_file(finals *f) {
     if (f->rows.failed || file->spool == NULL || file->key == NULL)
         return SL_ENOMEM;
     f->count = 0;
-    return storage_write_spool(f->actor, name, &f->rows, f->error);
+    return spool_write(f->actor->engine, name, &f->rows, f->error);
 }
 
 /* One of the group columns, or the window's start. @return whether there is one. */
@@ -199,12 +200,10 @@ static sl_status add_closing(void *context, int64_t start, const void *key, size
     return row.key != NULL && row_list_add(c->list, &row) ? SL_OK : SL_ENOMEM;
 }
 
-static void forget_files(storage_actor *a, sl_entry *entry) {
-    sl_buffer path = SL_BUFFER_EMPTY;
+static void forget_files(const storage_actor *a, sl_entry *entry) {
     for (uint32_t i = 0; i < entry->file_count; i++)
-        if (entry->files[i].spool != NULL && storage_spool_path(a->engine, entry->files[i].spool, &path, NULL) == SL_OK)
-            (void)a->engine->files->unlink(a->engine->files, sl_buffer_cstr(&path), NULL);
-    sl_buffer_fini(&path);
+        if (entry->files[i].spool != NULL)
+            spool_remove(a->engine, entry->files[i].spool);
     sl_entry_clear_files(entry);
 }
 

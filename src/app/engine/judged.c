@@ -26,7 +26,7 @@ static void send(sl_engine *e) {
     t->next = e->judged_first;
     e->judged_first = t;
     e->judged_count++;
-    if (sequence_dry_run(e, t) == SL_OK)
+    if (group_dry_run(e, t) == SL_OK)
         return;
     unlist(e, t);
     t->status = SL_ENOMEM;

@@ -239,7 +239,7 @@ static sl_status judge_only(sl_engine *e, const sl_intake_request *r) {
         return SL_EFULL;
     sl_status status = intake_add(e, t, r, NULL);
     if (status == SL_OK)
-        status = sequence_dry_run(e, t);
+        status = group_dry_run(e, t);
     if (status != SL_OK)
         task_free(e, t);
     return status;
@@ -253,10 +253,10 @@ static sl_status gather(sl_engine *e, const sl_intake_request *r, key_entry *key
             return SL_EFULL;
         sl_status status = intake_add(e, e->gathering, r, key);
         if (status == SL_OK && r->format.kind == SL_FORMAT_REPLAY)
-            sequence_seal(e); /* The last of its group: what is judged in the order of the log comes in that order. */
+            group_seal(e); /* The last of its group: what is judged in the order of the log comes in that order. */
         if (status == SL_OK)
             return SL_OK;
-        if (status == SL_EFULL && sequence_kick(e))
+        if (status == SL_EFULL && group_kick(e))
             continue;
         if (e->gathering->group->count == 0) { /* A stop would wait for it. */
             task_free(e, e->gathering);

@@ -7,6 +7,7 @@
 #include "dedupe.h"
 #include "records.h"
 #include "replays.h"
+#include "spool.h"
 #include "storage.h"
 
 #include "sluice/journal.h"
@@ -238,16 +239,9 @@ static int compare_names(const void *a, const void *b) {
 static sl_status sweep_file(void *context, const sl_file_entry *entry) {
     recovery *r = context;
     const char *name = entry->name;
-    if (entry->directory || (r->spool_count != 0 &&
-                             bsearch(&name, r->spool, r->spool_count, sizeof *r->spool,
-                                     compare_names) != NULL))
-        return SL_OK;
-    sl_buffer path = SL_BUFFER_EMPTY;
-    sl_buffer_printf(&path, "%s/%s", r->engine->spool, name);
-    const char *text = sl_buffer_cstr(&path);
-    if (!path.failed)
-        (void)r->engine->files->unlink(r->engine->files, text, NULL);
-    sl_buffer_fini(&path);
+    if (!entry->directory && (r->spool_count == 0 || bsearch(&name, r->spool, r->spool_count, sizeof *r->spool,
+                                                             compare_names) == NULL))
+        spool_remove(r->engine, name);
     return SL_OK;
 }
 

@@ -63,7 +63,7 @@ struct sl_engine {
     bool reading;                      /**< The reader has a task. */
     bool letting_go;                   /**< A live group is given up for one to read into. */
     task *live_first, **live_last;     /**< In log order, not yet dispatched. */
-    task *replay_first, **replay_last; /**< From the reader, in log order. */
+    task *read_first, **read_last; /**< From the reader, in log order. */
     task *free_tasks;
     uint32_t task_count;
     uint64_t live_bytes, pipeline_bytes, outstanding_bytes;
@@ -72,7 +72,7 @@ struct sl_engine {
     uint64_t journal_next;  /**< Where the next group may begin. */
     uint32_t epoch;
     uint64_t read_next;     /**< Where the reader goes on; UINT64_MAX: at `position`. */
-    uint32_t replay_count;
+    uint32_t read_count;
     int64_t read_retry_at_us;
     bool scanning_keys;
     uint64_t scan_from;

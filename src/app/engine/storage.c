@@ -7,6 +7,7 @@
 #include "dedupe.h"
 #include "replays.h"
 #include "requests.h"
+#include "spool.h"
 #include "state.h"
 #include "storage.h"
 #include "worker.h"
@@ -22,13 +23,6 @@
 #include <stdlib.h>
 
 enum { RETRY_FIRST_MS = 500, RETRY_SHIFT_MAX = 6 };
-
-sl_status storage_spool_path(const sl_engine *e, const char *name, sl_buffer *out, sl_error *error) {
-    sl_buffer_clear(out);
-    sl_buffer_printf(out, "%s/%s", e->spool, name);
-    (void)sl_buffer_cstr(out);
-    return out->failed ? sl_error_set(error, SL_ENOMEM, "%s: out of memory", name) : SL_OK;
-}
 
 int64_t storage_retry_delay(uint32_t tries) {
     return (int64_t)RETRY_FIRST_MS * 1000 << (tries < RETRY_SHIFT_MAX ? tries : RETRY_SHIFT_MAX);
@@ -116,27 +110,6 @@ static sl_status write_delta(void *context, const sl_window_row *row) {
     return d->merged->failed || d->rows.failed ? SL_ENOMEM : SL_OK;
 }
 
-sl_status storage_write_spool(storage_actor *a, const char *name, const sl_buffer *content,
-                              sl_error *error) {
-    sl_engine *e = a->engine;
-    sl_buffer path = SL_BUFFER_EMPTY;
-    int file;
-    sl_status status = storage_spool_path(e, name, &path, error);
-    if (status == SL_OK)
-        status = e->files->open(e->files, sl_buffer_cstr(&path),
-                                SL_FILE_WRITE | SL_FILE_CREATE | SL_FILE_TRUNCATE, &file, error);
-    if (status == SL_OK) {
-        status = e->files->write(e->files, file, content->bytes, content->length, 0, error);
-        if (status == SL_OK)
-            status = e->files->sync(e->files, file, error);
-        e->files->close(e->files, file);
-        if (status != SL_OK)
-            (void)e->files->unlink(e->files, (char *)path.bytes, NULL);
-    }
-    sl_buffer_fini(&path);
-    return status;
-}
-
 /* One window's deltas of all workers become one row file. */
 static sl_status prepare_window(storage_actor *a, cut *c, uint32_t i, sl_error *error) {
     static const sl_rows_column columns[] = {{.name = "start", .type = SL_TYPE_TIMESTAMP},
@@ -174,7 +147,7 @@ static sl_status prepare_window(storage_actor *a, cut *c, uint32_t i, sl_error *
                                               .bytes = d.rows.length,
                                               .rows = d.count,
                                               .hash = sl_hash128_of(d.rows.bytes, d.rows.length)};
-            status = storage_write_spool(a, name, &d.rows, error);
+            status = spool_write(a->engine, name, &d.rows, error);
         }
         if (status != SL_OK)
             sl_entry_clear_files(entry);
@@ -205,20 +178,6 @@ static sl_status add_file(sl_engine *e, const table *t, sl_entry *entry, sealed_
     return failed ? SL_ENOMEM : SL_OK;
 }
 
-static sl_status sync_file(sl_engine *e, const char *name, sl_error *error) {
-    sl_buffer path = SL_BUFFER_EMPTY;
-    int file;
-    sl_status status = storage_spool_path(e, name, &path, error);
-    if (status == SL_OK)
-        status = e->files->open(e->files, sl_buffer_cstr(&path), SL_FILE_WRITE, &file, error);
-    if (status == SL_OK) {
-        status = e->files->sync(e->files, file, error);
-        e->files->close(e->files, file);
-    }
-    sl_buffer_fini(&path);
-    return status;
-}
-
 static sl_status prepare_files(sl_engine *e, cut *c, uint32_t i, sl_error *error) {
     sl_entry *entry = &c->entries[i];
     sl_entry_clear_files(entry);
@@ -231,7 +190,7 @@ static sl_status prepare_files(sl_engine *e, cut *c, uint32_t i, sl_error *error
         }
     }
     for (uint32_t n = 0; n < entry->file_count; n++) {
-        sl_status status = sync_file(e, entry->files[n].spool, error);
+        sl_status status = spool_sync(e, entry->files[n].spool, error);
         if (status != SL_OK) /* A second sync of the same file would tell nothing: it is written anew. */
             return status == SL_ENOMEM ? status : SL_EIO;
     }

@@ -61,7 +61,6 @@ bool row_list_deltas(row_list *list, const sl_buffer *deltas);
 sl_status row_list_merge(row_list *list, const sl_window_plan *plan, sl_window_emit_fn *emit, void *context);
 /** Group columns and measures, as members behind others. */
 sl_status storage_window_members(const sl_window_plan *plan, const sl_window_row *row, sl_buffer *out);
-sl_status storage_write_spool(storage_actor *a, const char *name, const sl_buffer *content, sl_error *error);
 /* finals.c: rows of closed windows, as messages */
 /** The entry's files, and what states become. Nothing is stored, so that it may be done again. */
 sl_status finals_prepare(storage_actor *a, cut *c, uint32_t i, sl_error *error);
@@ -69,7 +68,6 @@ sl_status finals_prepare(storage_actor *a, cut *c, uint32_t i, sl_error *error);
 sl_status finals_store(storage_actor *a, cut *c, uint32_t i, sl_error *error);
 /** Worker, storage: texts as they are, everything else as in JSON, but without its quotes. */
 void topic_key_text(const sl_value *value, sl_buffer *out);
-sl_status storage_spool_path(const sl_engine *e, const char *name, sl_buffer *out, sl_error *error);
 int64_t storage_retry_delay(uint32_t tries);
 
 /* deliver.c */

@@ -88,8 +88,12 @@ struct task {
     uint64_t quarantined;
 };
 
-task *task_get(sl_engine *e);
+task *task_get(sl_engine *e); /**< @return NULL: no memory, or enough are in flight. */
 void task_free(sl_engine *e, task *t);
 void task_release(sl_engine *e, task *t); /**< Back to its worker (batches), then free. */
-
+bool task_grow(task *t, uint32_t count); /**< Room for so many records. @return false: no memory. */
 void task_use(task *t, shape *s);
+/** In a list. @param last Where its end is kept. */
+void task_append(task ***last, task *t);
+void task_unlink(task **first, task ***last, task *t);
+void tasks_destroy(sl_engine *e, task *first); /**< With their batches. */

@@ -30,7 +30,7 @@ static sl_status write_parquet(void *context, const void *bytes, size_t length) 
     open_file *f = context;
     sl_files *files = f->engine->files;
     if (f->file < 0) {
-        sl_status status = spool_open(f->engine, f->spool, &f->file);
+        sl_status status = spool_create(f->engine, f->spool, &f->file, NULL);
         if (status != SL_OK)
             return status;
     }

@@ -21,9 +21,9 @@ struct raw_file {
     int file; /* -1: nothing was written yet */
 };
 
-static sl_status spool_write(void *context, const void *bytes, size_t length) {
+static sl_status write_compressed(void *context, const void *bytes, size_t length) {
     raw_file *f = context;
-    sl_status status = f->file < 0 ? spool_open(f->engine, f->spool, &f->file) : SL_OK;
+    sl_status status = f->file < 0 ? spool_create(f->engine, f->spool, &f->file, NULL) : SL_OK;
     if (status == SL_OK)
         status = f->engine->files->write(f->engine->files, f->file, bytes, length, f->at, NULL);
     if (status == SL_OK)
@@ -70,7 +70,7 @@ static sl_status raw_create(worker *w, const char *directory, raw_file **out) {
     f->spool = spool_name(w, "ndjson.zst");
     sl_status status = f->directory == NULL || f->spool == NULL
                            ? SL_ENOMEM
-                           : sl_ndjson_create(w->engine->budget, spool_write, f, &f->writer);
+                           : sl_ndjson_create(w->engine->budget, write_compressed, f, &f->writer);
     if (status != SL_OK) {
         raw_free(f);
         return status;

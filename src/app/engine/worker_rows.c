@@ -19,7 +19,7 @@ sl_status rows_flush(worker *w, worker_table *wt) {
         wt->rows_spool = spool_name(w, suffix);
         if (wt->rows_spool == NULL)
             return SL_ENOMEM;
-        sl_status status = spool_open(w->engine, wt->rows_spool, &wt->rows_file);
+        sl_status status = spool_create(w->engine, wt->rows_spool, &wt->rows_file, NULL);
         if (status != SL_OK)
             return status;
     }

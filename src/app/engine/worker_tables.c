@@ -17,26 +17,6 @@ char *spool_name(worker *w, const char *suffix) {
     return sl_strdup(name);
 }
 
-sl_status spool_open(sl_engine *e, const char *name, int *file) {
-    sl_buffer path = SL_BUFFER_EMPTY;
-    sl_buffer_printf(&path, "%s/%s", e->spool, name);
-    const char *text = sl_buffer_cstr(&path);
-    sl_error error;
-    sl_status status = path.failed ? SL_ENOMEM
-                                   : e->files->open(e->files, text,
-                                                    SL_FILE_WRITE | SL_FILE_CREATE | SL_FILE_TRUNCATE,
-                                                    file, &error);
-    sl_buffer_fini(&path);
-    return status;
-}
-
-void spool_remove(sl_engine *e, const char *name) {
-    sl_buffer path = SL_BUFFER_EMPTY;
-    sl_buffer_printf(&path, "%s/%s", e->spool, name);
-    (void)e->files->unlink(e->files, sl_buffer_cstr(&path), NULL);
-    sl_buffer_fini(&path);
-}
-
 static void sealed_free(sealed_file *s) {
     sl_free(s->spool);
     sl_free(s->directory);

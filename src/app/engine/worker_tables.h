@@ -7,6 +7,7 @@
 #pragma once
 
 #include "cuts.h"
+#include "spool.h"
 #include "state.h"
 #include "worker.h"
 
@@ -50,8 +51,6 @@ struct worker_table {
 
 /* worker_tables.c: what all kinds share */
 char *spool_name(worker *w, const char *suffix); /**< A new one; NULL: no memory. */
-sl_status spool_open(sl_engine *e, const char *name, int *file);
-void spool_remove(sl_engine *e, const char *name);
 /** Take a finished file, moved from. @return SL_ENOMEM: it is still the caller's. */
 sl_status sealed_add(worker_table *wt, const sealed_file *file);
 
