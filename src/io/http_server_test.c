@@ -12,12 +12,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
+
+#include "certificate_test_help.h"
 
 #define WAITING_MAX 512
 #define PATIENCE_MS 20000u
@@ -489,34 +489,6 @@ typedef struct files {
     char cert[64], key[64];
 } files;
 
-/** A key and a certificate that signs itself, for `name`. */
-static void write_certificate(const files *to, const char *name) {
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *cert = X509_new();
-    assert_true(key != NULL && cert != NULL);
-    assert_int_equal(X509_set_version(cert, 2), 1);
-    assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(cert), 1), 1);
-    assert_non_null(X509_gmtime_adj(X509_getm_notBefore(cert), -60));
-    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(cert), 3600));
-    assert_int_equal(X509_set_pubkey(cert, key), 1);
-    X509_NAME *subject = X509_get_subject_name(cert);
-    assert_int_equal(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
-                                                (const unsigned char *)name, -1, -1, 0),
-                     1);
-    assert_int_equal(X509_set_issuer_name(cert, subject), 1);
-    assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
-    FILE *file = fopen(to->cert, "w");
-    assert_non_null(file);
-    assert_int_equal(PEM_write_X509(file, cert), 1);
-    assert_int_equal(fclose(file), 0);
-    file = fopen(to->key, "w");
-    assert_non_null(file);
-    assert_int_equal(PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL), 1);
-    assert_int_equal(fclose(file), 0);
-    X509_free(cert);
-    EVP_PKEY_free(key);
-}
-
 static files make_files(void) {
     files made = {"", ""};
     (void)snprintf(made.cert, sizeof made.cert, "http_server_test.%ld.cert.pem",
@@ -605,7 +577,7 @@ static void subject_is(const tls_client *c, const char *name) {
 static void posts_travel_over_tls(void **state) {
     (void)state;
     files made = make_files();
-    write_certificate(&made, "first");
+    write_certificate(made.cert, made.key, "first");
     fixture f = {.reply_bytes = 500000};
     start(&f, (sl_http_server_options){.tls_cert = made.cert, .tls_key = made.key});
     static char got[1 << 20];
@@ -643,7 +615,7 @@ static void posts_travel_over_tls(void **state) {
 static void old_tls_and_plain_text_are_refused(void **state) {
     (void)state;
     files made = make_files();
-    write_certificate(&made, "first");
+    write_certificate(made.cert, made.key, "first");
     fixture f = {0};
     start(&f, (sl_http_server_options){.tls_cert = made.cert, .tls_key = made.key});
     tls_client c = tls_dial(&f, TLS1_1_VERSION);
@@ -662,12 +634,12 @@ static void old_tls_and_plain_text_are_refused(void **state) {
 static void certificate_is_reloaded_and_kept_on_failure(void **state) {
     (void)state;
     files made = make_files();
-    write_certificate(&made, "first");
+    write_certificate(made.cert, made.key, "first");
     fixture f = {.reply_bytes = 3};
     start(&f, (sl_http_server_options){.tls_cert = made.cert, .tls_key = made.key});
     tls_client old = tls_dial(&f, TLS1_3_VERSION);
     assert_int_equal(tls_shake_hands(&f, &old), 1);
-    write_certificate(&made, "second");
+    write_certificate(made.cert, made.key, "second");
     sl_error error = {0};
     assert_int_equal(sl_http_server_reload_tls(f.server, &error), SL_OK);
     (void)unlink(made.key);
