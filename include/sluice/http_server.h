@@ -20,6 +20,8 @@ typedef struct sl_http_server_options {
     sl_http_options http;
 } sl_http_server_options;
 
+/** Do the two files make a server with TLS? For `validate`. @return SL_OK; SL_EINVAL with the key and the mend; SL_ENOMEM. */
+SL_CHECKED sl_status sl_http_tls_check(const char *cert, const char *key, sl_error *error);
 /** @return SL_OK; SL_EEXIST (address in use), SL_EINVAL, SL_EDENIED, SL_EIO with the place and the mend in `error`. */
 SL_CHECKED sl_status sl_http_server_create(struct uv_loop_s *loop, const sl_http_server_options *options,
                                            sl_http_server **out, sl_error *error);

@@ -7,6 +7,7 @@
 #include "sluice/data.h"
 #include "sluice/engine.h"
 #include "sluice/generate.h"
+#include "sluice/http_server.h"
 #include "sluice/io_files.h"
 #include "sluice/parquet.h"
 #include "sluice/replay.h"
@@ -146,6 +147,10 @@ static void keep_memory(uint64_t budget) {
     (void)mallopt(M_TOP_PAD, between(budget / 512, 128 << 10, 1 << 20));
 }
 
+static bool check_tls(const sl_config *config, sl_error *error) {
+    return config->http.tls_cert == NULL || sl_http_tls_check(config->http.tls_cert, config->http.tls_key, error) == SL_OK;
+}
+
 static int run(const arguments *a) {
     for (int i = 0; a->crash_points && sl_crash_points()[i] != NULL; i++)
         (void)puts(sl_crash_points()[i]);
@@ -157,6 +162,12 @@ static int run(const arguments *a) {
     int code = load(a->config, true, PATIENCE_US, &config);
     if (code != 0)
         return code;
+    sl_error error = {0};
+    if (!check_tls(config, &error)) {
+        (void)fprintf(stderr, "sluice: %s\n", error.text);
+        sl_config_destroy(config);
+        return EXIT_CONFIGURATION;
+    }
     keep_memory(config->memory);
     return sl_daemon_run(config, a->config, a->drain);
 }
@@ -168,7 +179,13 @@ static int validate(const arguments *a) {
     if (code != 0)
         return code;
     sl_buffer problems = SL_BUFFER_EMPTY;
-    if (a->no_environment || sl_kafka_check(config, path, warn, NULL, &problems)) {
+    sl_error error = {0};
+    bool good = a->no_environment || sl_kafka_check(config, path, warn, NULL, &problems);
+    if (!a->no_environment && !check_tls(config, &error)) {
+        sl_buffer_printf(&problems, "%s%s", good ? "" : "\n", error.text);
+        good = false;
+    }
+    if (good) {
         (void)printf("ok: %u streams, %u windows\n", config->stream_count, config->window_count);
     } else {
         (void)fprintf(stderr, "sluice: %s\n", sl_buffer_cstr(&problems));

@@ -699,6 +699,13 @@ sl_status sl_http_server_create(struct uv_loop_s *loop,
     return SL_OK;
 }
 
+sl_status sl_http_tls_check(const char *cert, const char *key, sl_error *error) {
+    tls_context *context;
+    sl_status status = tls_context_create(cert, key, &context, error);
+    tls_context_destroy(context);
+    return status;
+}
+
 unsigned sl_http_server_port(const sl_http_server *server) { return server->port; }
 
 unsigned sl_http_server_connections(const sl_http_server *server) {

@@ -631,6 +631,37 @@ static void old_tls_and_plain_text_are_refused(void **state) {
     (void)unlink(made.key);
 }
 
+static void unusable_files_are_named_and_nobody_is_asked(void **state) {
+    (void)state;
+    files made = make_files();
+    sl_error error = {0};
+    write_certificate(&made, "first");
+    assert_int_equal(sl_http_tls_check(made.cert, made.key, &error), SL_OK);
+    assert_int_equal(sl_http_tls_check("nowhere.pem", made.key, &error), SL_EINVAL);
+    assert_string_equal(error.text, "http.tls.cert: cannot read 'nowhere.pem': No such file or directory");
+    assert_int_equal(sl_http_tls_check(made.key, made.key, &error), SL_EINVAL);
+    assert_non_null(strstr(error.text, "http.tls.cert: "));
+    assert_int_equal(sl_http_tls_check(made.cert, made.cert, &error), SL_EINVAL);
+    assert_non_null(strstr(error.text, "http.tls.key: "));
+    EVP_PKEY *other = EVP_EC_gen("P-256");
+    FILE *file = fopen(made.key, "w");
+    assert_true(other != NULL && file != NULL);
+    assert_int_equal(PEM_write_PrivateKey(file, other, NULL, NULL, 0, NULL, NULL), 1);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(sl_http_tls_check(made.cert, made.key, &error), SL_EINVAL);
+    assert_non_null(strstr(error.text, "key values mismatch"));
+    unsigned char word[] = "secret"; /* On a terminal, a daemon would stand still until it is typed. */
+    file = fopen(made.key, "w");
+    assert_non_null(file);
+    assert_int_equal(PEM_write_PrivateKey(file, other, EVP_aes_128_cbc(), word, sizeof word - 1, NULL, NULL), 1);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(sl_http_tls_check(made.cert, made.key, &error), SL_EINVAL);
+    assert_non_null(strstr(error.text, "is encrypted"));
+    EVP_PKEY_free(other);
+    (void)unlink(made.cert);
+    (void)unlink(made.key);
+}
+
 static void certificate_is_reloaded_and_kept_on_failure(void **state) {
     (void)state;
     files made = make_files();
@@ -682,6 +713,7 @@ int main(void) {
         cmocka_unit_test(address_errors_name_place_and_mend),
         cmocka_unit_test(posts_travel_over_tls),
         cmocka_unit_test(old_tls_and_plain_text_are_refused),
+        cmocka_unit_test(unusable_files_are_named_and_nobody_is_asked),
         cmocka_unit_test(certificate_is_reloaded_and_kept_on_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,9 +2,12 @@
 
 #include "sluice/memory.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
+#include <string.h>
 
 struct tls_context {
     SSL_CTX *ctx;
@@ -30,11 +33,53 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
     return SSL_TLSEXT_ERR_OK;
 }
 
-static sl_status fail(sl_error *error, const char *what, const char *file) {
-    unsigned long code = ERR_peek_last_error();
+/** OpenSSL would ask on the terminal, and the loop would wait for somebody to type. */
+static int no_passphrase(char *to, int size, int writing, void *asked) {
+    (void)to;
+    (void)size;
+    (void)writing;
+    *(bool *)asked = true;
+    return -1;
+}
+
+/** @param what Is wrong with `file`; OpenSSL's own word for it is added. */
+static sl_status fail(sl_error *error, const char *name, const char *file, const char *what) {
+    unsigned long code = ERR_peek_error();
     const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
-    sl_status status = sl_error_set(error, SL_EINVAL, "%s %s: %s", what, file,
+    sl_status status = sl_error_set(error, SL_EINVAL, "http.tls.%s: '%.200s' %s (%s)", name, file, what,
                                     reason != NULL ? reason : "not usable");
+    ERR_clear_error();
+    return status;
+}
+
+/** OpenSSL says "system lib" of a file that isn't there. */
+static sl_status check_readable(const char *name, const char *file, sl_error *error) {
+    FILE *f = fopen(file, "rb");
+    if (f == NULL)
+        return sl_error_set(error, SL_EINVAL, "http.tls.%s: cannot read '%.200s': %s", name, file, strerror(errno));
+    (void)fclose(f);
+    return SL_OK;
+}
+
+static sl_status use_files(SSL_CTX *ctx, const char *cert, const char *key, sl_error *error) {
+    bool asked = false;
+    sl_status status = check_readable("cert", cert, error);
+    if (status == SL_OK)
+        status = check_readable("key", key, error);
+    if (status != SL_OK)
+        return status;
+    SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+    SSL_CTX_set_default_passwd_cb_userdata(ctx, &asked);
+    if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
+        status = fail(error, "cert", cert, "isn't a chain of certificates in PEM");
+    else if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1 && asked)
+        status = sl_error_set(error, SL_EINVAL,
+                              "http.tls.key: '%.200s' is encrypted: give one without a passphrase (openssl pkey -in KEY "
+                              "-out PLAIN_KEY)",
+                              key);
+    else if (SSL_CTX_check_private_key(ctx) != 1 /* Also where none could be read. */)
+        status = fail(error, "key", key, "isn't the private key in PEM of the first certificate in http.tls.cert");
+    SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
     ERR_clear_error();
     return status;
 }
@@ -57,13 +102,9 @@ sl_status tls_context_create(const char *cert, const char *key, tls_context **ou
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1)
-        status = fail(error, "TLS", "library");
-    else if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
-        status = fail(error, "certificate", cert);
-    else if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
-        status = fail(error, "key", key);
-    else if (SSL_CTX_check_private_key(ctx) != 1)
-        status = fail(error, "key", key);
+        status = sl_error_set(error, SL_EINVAL, "http.tls: this OpenSSL lacks TLS 1.2 or its ciphers");
+    else
+        status = use_files(ctx, cert, key, error);
     if (status != SL_OK) {
         tls_context_destroy(context);
         return status;

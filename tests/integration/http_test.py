@@ -3,7 +3,10 @@
 
 import http.client
 import json
+import os
+import pty
 import random
+import signal
 import socket
 import ssl
 import subprocess
@@ -13,8 +16,8 @@ import time
 import zlib
 
 from support import (
-    Daemon, Sender, anonymous_bytes, body, check_once, configuration, event, flush_until, free_port, rows, run_tests,
-    started, stopped, wait_for, within,
+    BINARY, Daemon, Sender, anonymous_bytes, body, check_once, configuration, event, flush_until, free_port, rows,
+    run_tests, started, stopped, wait_for, within,
 )
 
 HEAD = b"POST /v1/events/events HTTP/1.1\r\nHost: x\r\n"
@@ -283,8 +286,6 @@ def test_tls(root):
     new_key, new_cert = certificate(root, "second")
     key.write_bytes(new_key.read_bytes())
     cert.write_bytes(new_cert.read_bytes())
-    import signal
-
     daemon.process.send_signal(signal.SIGHUP)
     fresh = ssl.create_default_context(cafile=str(cert))
 
@@ -300,6 +301,54 @@ def test_tls(root):
     flush_until(daemon)
     check_once(daemon, [*range(810), *range(1000, 1050), *range(2000, 2100), 3000, 3001, 3002], root / "lake")
     stopped(daemon)
+
+
+def test_unusable_certificates_are_configuration_errors(root):
+    """validate and run name key and mend and exit 78. On a terminal nothing asks for a passphrase, neither then nor
+    at a reload, where the daemon would stand still."""
+    key, cert = certificate(root, "good")
+    good = key.read_bytes()
+    subprocess.run(["openssl", "pkey", "-in", key, "-aes128", "-passout", "pass:x", "-out", root / "encrypted.pem"], check=True)
+    encrypted = (root / "encrypted.pem").read_bytes()
+    daemon = Daemon(root, {"http": {"tls": {"cert": str(cert), "key": str(key)}}})
+    daemon.config["http"]["listen"], daemon.config["admin"] = f"127.0.0.1:{free_port()}", {"listen": f"127.0.0.1:{daemon.port}"}
+    file = root / "sluice.yaml"
+    file.write_text(json.dumps(daemon.config))
+
+    def ready():
+        try:
+            return daemon.get("/readyz", timeout=5)[0] == 200
+        except OSError:
+            return False
+
+    for content, why in ((b"", "isn't the private key"), (None, "No such file"), (encrypted, "is encrypted")):
+        key.unlink(missing_ok=True)
+        if content is not None:
+            key.write_bytes(content)
+        for arguments in (["validate", file], ["run", "-c", file]):
+            done = subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=20)
+            assert done.returncode == 78 and "http.tls.key: " in done.stderr and why in done.stderr, (arguments, done)
+    key.write_bytes(good)
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(BINARY, [BINARY, "run", "-c", str(file)])
+    try:
+        wait_for("the daemon", ready)
+        key.write_bytes(encrypted)
+        os.kill(child, signal.SIGHUP)
+        wait_for("the reload", lambda: ready() and daemon.metric("sluice_config_reloads_total") == 1)
+        os.kill(child, signal.SIGTERM)
+        said = b""
+        try:
+            while got := os.read(terminal, 65536):
+                said += got
+        except OSError:  # The terminal's end.
+            pass
+        assert b"is encrypted" in said and b"pass phrase" not in said, said
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(terminal)
 
 
 def test_tokens(root):

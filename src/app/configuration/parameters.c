@@ -121,7 +121,7 @@ const sl_parameter sl_parameters[] = {
     {"http.tls.cert", SL_PARAMETER_PATH, ROOT(http.tls_cert), 0, NULL, NULL, 0, 0, NULL,
      "Certificate chain, PEM. With `key`: HTTPS."},
     {"http.tls.key", SL_PARAMETER_PATH, ROOT(http.tls_key), 0, NULL, NULL, 0, 0, NULL,
-     "Private key, PEM."},
+     "Private key, PEM, without a passphrase."},
     {"http.max_body", SL_PARAMETER_SIZE, ROOT(http.max_body), 0, "10MiB", NULL, KIB(1),
      MIB(256), NULL, "Largest request body, also after decompression; beyond it: 413."},
     {"http.max_event", SL_PARAMETER_SIZE, ROOT(http.max_event), 0, "1MiB", NULL, 64,
