@@ -635,7 +635,7 @@ static void unusable_files_are_named_and_nobody_is_asked(void **state) {
     (void)state;
     files made = make_files();
     sl_error error = {0};
-    write_certificate(&made, "first");
+    write_certificate(made.cert, made.key, "first");
     assert_int_equal(sl_http_tls_check(made.cert, made.key, &error), SL_OK);
     assert_int_equal(sl_http_tls_check("nowhere.pem", made.key, &error), SL_EINVAL);
     assert_string_equal(error.text, "http.tls.cert: cannot read 'nowhere.pem': No such file or directory");
