@@ -419,7 +419,7 @@ int sl_generate_main(int argc, char **argv) {
             return EXIT_SUCCESS;
         }
     if (parse_options(argc, argv, &options, &error) != SL_OK) {
-        fprintf(stderr, "generate: %s\n\n%s", error.text, usage);
+        fprintf(stderr, "sluice generate: %s; see sluice generate --help\n", error.text);
         return EXIT_USAGE;
     }
     struct sigaction action = {0}, old_int, old_term, old_pipe;

@@ -3,6 +3,7 @@
 #include "sluice/daemon.h"
 #include "ddl.h"
 #include "kafka_check.h"
+#include "places_check.h"
 
 #include "sluice/data.h"
 #include "sluice/engine.h"
@@ -14,6 +15,8 @@
 #include "sluice/watch.h"
 
 #include <malloc.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,54 +88,106 @@ static int load(const char *path, bool with_environment, int64_t patience_us, sl
     return load_from(&source, config);
 }
 
-static int help(FILE *out, int code) {
+static int help(void) {
     sl_buffer text = SL_BUFFER_EMPTY;
-    (void)fputs(usage, out);
-    if (code == 0) {
-        sl_buffer_text(&text, "\nConfiguration keys:\n");
-        sl_config_print_parameters("text", &text);
-        (void)fputs(sl_buffer_cstr(&text), out);
-    }
+    sl_buffer_printf(&text, "%s\nConfiguration keys:\n", usage);
+    sl_config_print_parameters("text", &text);
+    bool told = fputs(sl_buffer_cstr(&text), stdout) >= 0;
     sl_buffer_fini(&text);
-    return code;
+    return told ? 0 : 1;
 }
 
 typedef struct arguments {
-    const char *config, *file, *filter, *junit;
-    bool verbose, drain, json, whole, no_environment, crash_points, bad;
+    const char *config, *file, *filter, *junit, *crash_at;
+    bool verbose, drain, json, whole, no_environment, crash_points;
 } arguments;
 
-static arguments parse(int argc, char **argv) {
-    arguments a = {0};
-    for (int i = 0; i < argc && !a.bad; i++) {
-        if ((strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) && i + 1 < argc)
-            a.config = argv[++i];
-        else if (strcmp(argv[i], "--filter") == 0 && i + 1 < argc)
-            a.filter = argv[++i];
-        else if (strcmp(argv[i], "--junit") == 0 && i + 1 < argc)
-            a.junit = argv[++i];
-        else if (strcmp(argv[i], "--verbose") == 0)
-            a.verbose = true;
-        else if (strcmp(argv[i], "--drain") == 0)
-            a.drain = true;
-        else if (strcmp(argv[i], "--json") == 0)
-            a.json = true;
-        else if (strcmp(argv[i], "--whole") == 0)
-            a.whole = true;
-        else if (strcmp(argv[i], "--no-environment") == 0)
-            a.no_environment = true;
+enum { RUN = 1, VALIDATE = 2, TEST = 4, AUDIT = 8, DDL = 16, INSPECT = 32 };
+enum { CONFIGURED = RUN | VALIDATE | TEST | AUDIT | DDL };
+
+static const struct {
+    const char *name;
+    unsigned verbs; /* That take it: what means nothing to a verb isn't passed over. */
+    size_t offset;  /* In `arguments`, of its value or of the flag. */
+    bool flag;
+} options[] = {{"-c", CONFIGURED, offsetof(arguments, config), false},
+               {"--config", CONFIGURED, offsetof(arguments, config), false},
+               {"--drain", RUN, offsetof(arguments, drain), true},
+               {"--no-environment", VALIDATE, offsetof(arguments, no_environment), true},
+               {"--filter", TEST, offsetof(arguments, filter), false},
+               {"--junit", TEST, offsetof(arguments, junit), false},
+               {"--verbose", TEST, offsetof(arguments, verbose), true},
+               {"--json", AUDIT | INSPECT, offsetof(arguments, json), true},
+               {"--whole", AUDIT, offsetof(arguments, whole), true},
 #ifdef SLUICE_CRASH_POINTS
-        else if (strcmp(argv[i], "--crash-at") == 0 && i + 1 < argc)
-            a.bad = !sl_crash_arm(argv[++i]);
-        else if (strcmp(argv[i], "--crash-points") == 0)
-            a.crash_points = true;
+               {"--crash-at", RUN, offsetof(arguments, crash_at), false},
+               {"--crash-points", RUN, offsetof(arguments, crash_points), true},
 #endif
-        else if (argv[i][0] != '-' && a.file == NULL)
-            a.file = argv[i];
-        else
-            a.bad = true;
+};
+enum { OPTIONS = sizeof options / sizeof options[0] };
+
+typedef struct command {
+    const char *name;
+    unsigned verb;
+    const char *file; /* What its word is called, or NULL: it takes none. */
+    bool needed;
+    int (*run)(const arguments *a);
+} command;
+
+/** @return EXIT_USAGE, having said what is wrong in one line: the usage would push that off the screen. */
+static int refuse(const command *c, const char *format, ...) SL_PRINTF(2, 3);
+
+static int refuse(const command *c, const char *format, ...) {
+    va_list list;
+    (void)fprintf(stderr, "sluice %s: ", c->name);
+    va_start(list, format);
+    (void)vfprintf(stderr, format, list);
+    va_end(list);
+    (void)fprintf(stderr, "; see sluice --help\n");
+    return EXIT_USAGE;
+}
+
+static int refuse_option(const command *c, const char *word) {
+    const char *names[OPTIONS];
+    size_t count = 0;
+    for (size_t i = 0; i < OPTIONS; i++)
+        if (options[i].verbs & c->verb)
+            names[count++] = options[i].name;
+    const char *near = sl_config_nearest(word, names, count);
+    return refuse(c, "there is no option '%s'%s%s%s", word, near != NULL ? " (did you mean '" : "",
+                  near != NULL ? near : "", near != NULL ? "'?)" : "");
+}
+
+static int take_word(const command *c, const char *word, arguments *a) {
+    if (c->file == NULL && (c->verb & CONFIGURED))
+        return refuse(c, "what is '%s'? A configuration is named by -c FILE", word);
+    if (a->file != NULL)
+        return refuse(c, "'%s' is one word too many", word);
+    a->file = word;
+    return -1;
+}
+
+/* @return -1: go on; else the exit code. */
+static int parse(const command *c, int argc, char **argv, arguments *a) {
+    for (int i = 0, code; i < argc; i++) {
+        size_t o = 0;
+        while (o < OPTIONS && !(strcmp(argv[i], options[o].name) == 0 && (options[o].verbs & c->verb)))
+            o++;
+        char *at = (char *)a + (o < OPTIONS ? options[o].offset : 0);
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return fputs(usage, stdout) < 0;
+        if (o == OPTIONS && argv[i][0] == '-')
+            return refuse_option(c, argv[i]);
+        if (o == OPTIONS && (code = take_word(c, argv[i], a)) >= 0)
+            return code;
+        if (o < OPTIONS && options[o].flag)
+            *(bool *)(void *)at = true;
+        else if (o < OPTIONS && ++i == argc)
+            return refuse(c, "%s needs a value", options[o].name);
+        else if (o < OPTIONS)
+            *(const char **)(void *)at = argv[i];
     }
-    return a;
+    return c->needed && a->file == NULL ? refuse(c, "needs %s", c->file) : -1;
 }
 
 static int between(uint64_t value, int low, int high) {
@@ -156,8 +211,10 @@ static int run(const arguments *a) {
         (void)puts(sl_crash_points()[i]);
     if (a->crash_points)
         return 0;
-    if (a->file != NULL)
-        return help(stderr, EXIT_USAGE);
+#ifdef SLUICE_CRASH_POINTS
+    if (a->crash_at != NULL && !sl_crash_arm(a->crash_at))
+        return EXIT_USAGE;
+#endif
     sl_config *config;
     int code = load(a->config, true, PATIENCE_US, &config);
     if (code != 0)
@@ -181,6 +238,8 @@ static int validate(const arguments *a) {
     sl_buffer problems = SL_BUFFER_EMPTY;
     sl_error error = {0};
     bool good = a->no_environment || sl_kafka_check(config, path, warn, NULL, &problems);
+    if (!a->no_environment && !sl_places_check(config, &problems))
+        good = false;
     if (!a->no_environment && !check_tls(config, &error)) {
         sl_buffer_printf(&problems, "%s%s", good ? "" : "\n", error.text);
         good = false;
@@ -197,11 +256,13 @@ static int validate(const arguments *a) {
 }
 
 static int test(const arguments *a) {
-    const sl_trial_options options = {
+    const sl_trial_options trial = {
         .path = a->file != NULL ? a->file : a->config, .filter = a->filter, .junit = a->junit, .verbose = a->verbose};
-    if (options.path == NULL && getenv("SLUICE_CONFIG_YAML") == NULL)
-        return help(stderr, EXIT_USAGE);
-    return sl_trial_main(&options);
+    if (trial.path == NULL && getenv("SLUICE_CONFIG_YAML") == NULL) {
+        (void)fprintf(stderr, "sluice test: needs FILE; see sluice --help\n");
+        return EXIT_USAGE;
+    }
+    return sl_trial_main(&trial);
 }
 
 static int audit(const arguments *a) {
@@ -225,8 +286,6 @@ static int audit(const arguments *a) {
 }
 
 static int ddl(const arguments *a) {
-    if (a->file == NULL)
-        return help(stderr, EXIT_USAGE);
     sl_config *config;
     int code = load(a->config, true, 0, &config);
     if (code != 0)
@@ -244,8 +303,6 @@ static int ddl(const arguments *a) {
 }
 
 static int inspect(const arguments *a) {
-    if (a->file == NULL)
-        return help(stderr, EXIT_USAGE);
     char *bytes;
     size_t length;
     sl_error error = {0};
@@ -265,6 +322,23 @@ static int inspect(const arguments *a) {
     return status == SL_OK ? 0 : 1;
 }
 
+static const command commands[] = {{"run", RUN, NULL, false, run},
+                                   {"validate", VALIDATE, "FILE", false, validate},
+                                   {"test", TEST, "FILE", false, test},
+                                   {"audit", AUDIT, NULL, false, audit},
+                                   {"ddl", DDL, "redshift, postgres or athena", true, ddl},
+                                   {"inspect", INSPECT, "FILE.parquet", true, inspect}};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static int refuse_verb(const char *word) {
+    static const char *const names[] = {"run", "validate", "test", "generate", "audit",   "replay",
+                                        "ddl", "tap",      "top",  "inspect",  "version", "help"};
+    const char *near = sl_config_nearest(word, names, sizeof names / sizeof names[0]);
+    (void)fprintf(stderr, "sluice: there is no verb '%s'%s%s%s; see sluice --help\n", word,
+                  near != NULL ? " (did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?)" : "");
+    return EXIT_USAGE;
+}
+
 int main(int argc, char **argv) {
     const char *verb = argc > 1 && argv[1][0] != '-' ? argv[1] : "run";
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
@@ -281,24 +355,15 @@ int main(int argc, char **argv) {
     if (strcmp(verb, "top") == 0)
         return sl_top_main(argc - 1, argv + 1);
     if (strcmp(verb, "help") == 0)
-        return help(stdout, 0);
+        return help();
     if (strcmp(verb, "version") == 0)
         return printf("sluice %s\n", SLUICE_VERSION) < 0;
-    const arguments a = parse(argc - skip, argv + skip);
-    if (a.bad)
-        return help(stderr, EXIT_USAGE);
-    if (strcmp(verb, "run") == 0)
-        return run(&a);
-    if (strcmp(verb, "validate") == 0)
-        return validate(&a);
-    if (strcmp(verb, "test") == 0)
-        return test(&a);
-    if (strcmp(verb, "audit") == 0)
-        return audit(&a);
-    if (strcmp(verb, "ddl") == 0)
-        return ddl(&a);
-    if (strcmp(verb, "inspect") == 0)
-        return inspect(&a);
-    (void)fprintf(stderr, "sluice: no verb '%s'\n", verb);
-    return help(stderr, EXIT_USAGE);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        arguments a = {0};
+        if (strcmp(verb, commands[i].name) != 0)
+            continue;
+        int code = parse(&commands[i], argc - skip, argv + skip, &a);
+        return code >= 0 ? code : commands[i].run(&a);
+    }
+    return refuse_verb(verb);
 }

@@ -161,6 +161,18 @@ def files_and_tests_that_are_named_exist():
     assert not missing, "named but not there:\n  " + "\n  ".join(missing)
 
 
+def tables_have_heads():
+    """A blank line ends a table: what stands behind it is text with bars."""
+    wrong = []
+    for document in [TOP / "README.md", *(p for top in ("docs", "config", "src", "tests") for p in (TOP / top).rglob("*.md"))]:
+        lines = re.sub(r"^```.*?^```$", lambda m: re.sub(r"[^\n]", "", m[0]), document.read_text(), flags=re.M | re.S).splitlines()
+        for n, line in enumerate(lines):
+            first = line.startswith("|") and (n == 0 or not lines[n - 1].startswith("|"))
+            if first and not re.fullmatch(r"\|( ?:?-+:? ?\|)+", lines[n + 1] if n + 1 < len(lines) else ""):
+                wrong.append(f"{document.relative_to(TOP)}:{n + 1}")
+    assert not wrong, f"no head: {', '.join(wrong)}"
+
+
 def architecture_names_every_folder():
     text = (TOP / "docs/architecture.md").read_text()
     listed = re.search(r"^src/core/ .*?(?=^```)", text, re.M | re.S)[0]
@@ -193,7 +205,7 @@ def main():
     failed = 0
     for check in (manual_names_the_verbs_and_options_of_the_usage, manual_is_clean, operations_name_every_metric,
                   configuration_page_has_every_key, configurations_are_valid, every_test_is_run, policies_name_what_is_asked_of_s3,
-                  headings_that_are_linked_exist, files_and_tests_that_are_named_exist, architecture_names_every_folder,
+                  headings_that_are_linked_exist, files_and_tests_that_are_named_exist, tables_have_heads, architecture_names_every_folder,
                   functions_that_are_named_exist):
         try:
             check()

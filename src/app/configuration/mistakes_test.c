@@ -42,7 +42,26 @@ static const struct {
     {"data_dir: @x\n",
      "configuration:1:11: found character that cannot start any token (while scanning "
      "for the next "
-     "token from line 1)",
+     "token from line 1); put a value that begins so in quotes",
+     SL_ESYNTAX},
+    {"# \xc3\xa4\nhttp:\n\tlisten: x\n",
+     "configuration:3:1: found character that cannot start any token (while scanning for the next token from line 3); this is a tab: "
+     "indent with spaces",
+     SL_ESYNTAX},
+    {"data_dir: a: b\n",
+     "configuration:1:12: mapping values are not allowed in this context; put a value that holds ': ' in quotes, and ':' behind a key on "
+     "the line above",
+     SL_ESYNTAX},
+    {"http\n  listen: x\n",
+     "configuration:2:9: mapping values are not allowed in this context; put a value that holds ': ' in quotes, and ':' behind a key on "
+     "the line above",
+     SL_ESYNTAX},
+    {"http:\n    listen: x\n   auth: none\n",
+     "configuration:3:4: did not find expected key (while parsing a block mapping from line 1); what belongs together begins in the same "
+     "column",
+     SL_ESYNTAX},
+    {"http:\n  listen: x\nlake\n",
+     "configuration:4:1: could not find expected ':' (while scanning a simple key from line 3); a key has ':' and a space behind it",
      SL_ESYNTAX},
     {"data_dir: \"a\\0b\"\n", "configuration:1:11: a text with a NUL character",
      SL_ESYNTAX},

@@ -431,6 +431,31 @@ static bool is_bare_variable(const char *text, size_t length, const yaml_parser_
     return false;
 }
 
+/** The byte where the problem is; 0 behind the end. Columns count characters. */
+static char byte_at(const char *text, size_t length, yaml_mark_t mark) {
+    size_t i = 0;
+    for (size_t line = 0; line < mark.line && i < length; i++)
+        line += text[i] == '\n';
+    for (size_t column = 0; i < length; i++)
+        if (((unsigned char)text[i] & 0xc0) != 0x80 && column++ == mark.column)
+            return text[i];
+    return 0;
+}
+
+/** What libyaml's words mean to somebody who doesn't know its grammar. */
+static const char *mend(const char *text, size_t length, const yaml_parser_t *p) {
+    if (p->context && is_bare_variable(text, length, p))
+        return "; inside { } and [ ] put \"${…}\" in quotes";
+    if (strstr(p->problem, "cannot start any token"))
+        return byte_at(text, length, p->problem_mark) == '\t' ? "; this is a tab: indent with spaces"
+                                                              : "; put a value that begins so in quotes";
+    if (strstr(p->problem, "mapping values are not allowed"))
+        return "; put a value that holds ': ' in quotes, and ':' behind a key on the line above";
+    if (strstr(p->problem, "expected key") || strstr(p->problem, "expected '-' indicator"))
+        return "; what belongs together begins in the same column";
+    return strstr(p->problem, "could not find expected ':'") ? "; a key has ':' and a space behind it" : "";
+}
+
 static sl_status parser_problem(builder *b, const char *text, size_t length) {
     const yaml_parser_t *p = &b->parser;
     if (p->error == YAML_MEMORY_ERROR)
@@ -440,11 +465,8 @@ static sl_status parser_problem(builder *b, const char *text, size_t length) {
                       "%s", p->problem ? p->problem : "unreadable");
     if (p->context)
         return refuse(b, p->problem_mark, SL_ESYNTAX, "%s (%s from line %zu)%s",
-                      p->problem, p->context, p->context_mark.line + 1,
-                      is_bare_variable(text, length, p)
-                          ? "; inside { } and [ ] put \"${…}\" in quotes"
-                          : "");
-    return refuse(b, p->problem_mark, SL_ESYNTAX, "%s", p->problem);
+                      p->problem, p->context, p->context_mark.line + 1, mend(text, length, p));
+    return refuse(b, p->problem_mark, SL_ESYNTAX, "%s%s", p->problem, mend(text, length, p));
 }
 
 static sl_status finish_root(builder *b) {

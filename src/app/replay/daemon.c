@@ -190,7 +190,17 @@ sl_status replay_daemon_find(const sl_config *config, const char *path, replay_d
     *out = at_admin(config);
     if (*out == NULL)
         return sl_error_set(error, SL_ENOMEM, "out of memory");
-    return ready(*out) ? SL_OK : launch(*out, run_same, &path, error);
+    if (ready(*out))
+        return SL_OK;
+    /* A daemon that is started where none ever was would make a new data_dir, and find no letters in it. */
+    sl_buffer ledger = SL_BUFFER_EMPTY;
+    sl_buffer_printf(&ledger, "%s/ledger.db", config->data_dir);
+    sl_status status = access(sl_buffer_cstr(&ledger), F_OK) == 0
+                           ? SL_OK
+                           : sl_error_set(error, SL_ENOTFOUND, "%s: %s: is this the daemon's data_dir?",
+                                          sl_buffer_cstr(&ledger), strerror(errno));
+    sl_buffer_fini(&ledger);
+    return status == SL_OK ? launch(*out, run_same, &path, error) : status;
 }
 
 sl_status replay_daemon_leave(replay_daemon *d, sl_error *error) {

@@ -174,6 +174,25 @@ sl_status replay_files_open(const sl_config *config, sl_files *files, sl_table_k
     return status == SL_OK ? find(s) : status;
 }
 
+typedef struct sought {
+    const char *stream;
+    bool found;
+} sought;
+
+static sl_status compare_stream(void *context, const sl_ledger_table *t) {
+    sought *s = context;
+    s->found |= strcmp(t->stream, s->stream) == 0;
+    return SL_OK;
+}
+
+sl_status replay_files_stream(replay_files *s, const char *stream) {
+    sought looked = {.stream = stream, .found = strcmp(stream, "_unrouted") == 0};
+    sl_status status = sl_ledger_tables(s->ledger, compare_stream, &looked, s->error);
+    if (status == SL_OK && !looked.found)
+        status = sl_error_set(s->error, SL_ENOTFOUND, "%s/ledger.db knows no stream '%s'", s->config->data_dir, stream);
+    return status;
+}
+
 const char *replay_files_partition(const replay_files *s) {
     return s->partition;
 }

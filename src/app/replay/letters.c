@@ -119,6 +119,8 @@ sl_status replay_letters(const sl_config *config, sl_files *files, const replay_
                          void (*progress)(uint64_t file, uint64_t files), void *context, sl_error *error) {
     reading s = {.options = options, .each = each, .context = context, .error = error};
     sl_status status = replay_files_open(config, files, SL_TABLE_DEAD, NULL, &s.files, error);
+    if (status == SL_OK && options->stream != NULL)
+        status = replay_files_stream(s.files, options->stream);
     const uint64_t count = status == SL_OK ? replay_files_count(s.files) : 0;
     for (uint64_t i = 0; i < count && status == SL_OK; i++) {
         if (progress != NULL)

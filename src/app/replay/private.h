@@ -27,6 +27,8 @@ typedef struct replay_files replay_files;
 SL_CHECKED sl_status replay_files_open(const sl_config *config, sl_files *files, sl_table_kind kind, const char *stream,
                                        replay_files **out, sl_error *error);
 void replay_files_close(replay_files *files); /**< NULL is allowed. */
+/** @return SL_OK; SL_ENOTFOUND, with a message, where the ledger has no table of that stream. */
+SL_CHECKED sl_status replay_files_stream(replay_files *s, const char *stream);
 const char *replay_files_partition(const replay_files *files); /**< Of the log that they are of. */
 uint32_t replay_files_tables(const replay_files *files);
 uint64_t replay_files_count(const replay_files *files);

@@ -213,6 +213,18 @@ static bool parse_time(const char *text, int64_t *us) {
     return sl_time_parse(text, strlen(text), us);
 }
 
+static bool known_code(const char *code, const char **near) {
+    const char *names[SL_CODE_COUNT];
+    size_t count = 0;
+    for (unsigned i = SL_CODE_NONE + 1; i < SL_CODE_COUNT; i++) {
+        names[count++] = sl_code_name((sl_code)i);
+        if (strcmp(code, sl_code_name((sl_code)i)) == 0)
+            return true;
+    }
+    *near = sl_config_nearest(code, names, count);
+    return false;
+}
+
 /* @return -1: go on; else the exit code. */
 static int parse(int argc, char **argv, replay_options *o) {
     *o = (replay_options){.since_us = INT64_MIN, .until_us = INT64_MAX};
@@ -249,6 +261,12 @@ static int parse(int argc, char **argv, replay_options *o) {
     }
     if (o->into != NULL && (o->stream == NULL || o->code != NULL || o->dry_run || o->json)) {
         (void)fprintf(stderr, "sluice: replay: --into goes with --stream, --since and --until, and needs --stream\n%s", usage);
+        return EXIT_USAGE;
+    }
+    const char *near = NULL;
+    if (o->code != NULL && !known_code(o->code, &near)) {
+        (void)fprintf(stderr, "sluice: replay: --code %s: no event is refused with that code%s%s%s\n", o->code,
+                      near != NULL ? " (did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?)" : "");
         return EXIT_USAGE;
     }
     return -1;
