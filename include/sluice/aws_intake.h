@@ -39,6 +39,9 @@ sl_aws_intake *sl_aws_intake_create(const sl_aws_intake_options *options);
 void sl_aws_intake_destroy(sl_aws_intake *routes);
 /** As sl_http_options.admit: who may come in is told from the head. 0 also for requests that aren't its own. */
 int sl_aws_intake_admit(sl_aws_intake *routes, const char *method, const char *path, sl_http_exchange *exchange);
+/** As sl_http_options.refuse: in AWS's form, so that SDKs say why, and send again what wasn't taken for want of memory. */
+bool sl_aws_intake_refuse(sl_aws_intake *routes, const char *method, const char *path, sl_http_exchange *exchange, int status,
+                          const char *message);
 /** Whether the request is its own: a POST to / with X-Amz-Target, or of a content type that is AWS's. */
 bool sl_aws_intake_is(const char *method, const char *path, const sl_http_exchange *exchange);
 /** @return false: it isn't its own (nothing was answered). */

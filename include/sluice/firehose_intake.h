@@ -29,5 +29,8 @@ sl_firehose_intake *sl_firehose_intake_create(const sl_firehose_intake_options *
 void sl_firehose_intake_destroy(sl_firehose_intake *routes);
 /** For sl_http_options.admit: what the head tells; 0 also for paths that aren't its own. */
 int sl_firehose_intake_admit(sl_firehose_intake *routes, const char *method, const char *path, sl_http_exchange *exchange);
+/** As sl_http_options.refuse: with requestId and errorMessage. */
+bool sl_firehose_intake_refuse(sl_firehose_intake *routes, const char *path, sl_http_exchange *exchange, int status,
+                               const char *message);
 /** @return false: not a path of its own (nothing was answered). */
 bool sl_firehose_intake_handle(sl_firehose_intake *routes, const sl_http_request *request);

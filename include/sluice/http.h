@@ -86,6 +86,12 @@ typedef struct sl_http_options {
      * it may also have answered by itself (then not 0). The body is skipped. May be NULL.
      */
     int (*admit)(void *context, const char *method, const char *path, sl_http_exchange *exchange);
+    /**
+     * May answer a request whose head is sound and whose body can't be taken, in the form of its path: 413, 415, 417, 429,
+     * 503, or 400 where the body isn't what Content-Encoding says. @return whether it did. May be NULL.
+     */
+    bool (*refuse)(void *context, const char *method, const char *path, sl_http_exchange *exchange, int status,
+                   const char *message);
     sl_http_shared *shared; /**< Borrowed; NULL: each connection makes its own. */
 } sl_http_options;
 

@@ -153,6 +153,13 @@ static int admit_intake(void *context, const char *method, const char *path,
     return status != 0 ? status : sl_firehose_intake_admit(d->firehose, method, path, exchange);
 }
 
+static bool refuse_intake(void *context, const char *method, const char *path, sl_http_exchange *exchange, int status,
+                          const char *message) {
+    daemon_state *d = context;
+    return sl_aws_intake_refuse(d->aws, method, path, exchange, status, message) ||
+           sl_firehose_intake_refuse(d->firehose, path, exchange, status, message);
+}
+
 static void handle_intake(void *context, const sl_http_request *request) {
     daemon_state *d = context;
     if (sl_http_intake_handle(d->intake, request) || sl_aws_intake_handle(d->aws, request) ||
@@ -283,7 +290,8 @@ static sl_status listen_on(daemon_state *d, bool admin, sl_error *error) {
                  .budget = &d->budget,
                  .handler = admin ? handle_admin : handle_intake,
                  .context = d,
-                 .admit = admin ? admit_admin : admit_intake},
+                 .admit = admin ? admit_admin : admit_intake,
+                 .refuse = admin ? NULL : refuse_intake},
     };
     sl_status status = sl_http_server_create(sl_loop_uv(d->loop), &options,
                                              admin ? &d->admin_server : &d->server, error);

@@ -121,9 +121,11 @@ def test_refusals_say_what_is_wrong(root):
     code, reply = send(daemon, delivery("v", []), X_Amz_Firehose_Request_Id="v", X_Amz_Firehose_Protocol_Version="2.0")
     assert code == 400 and "1.0" in reply["errorMessage"], reply
     code, reply = send(daemon, delivery("big", [b"x" * 600000]), X_Amz_Firehose_Request_Id="big")
-    assert code == 413, (code, reply)
+    assert code == 413 and "http.max_body" in reply["errorMessage"] and reply["requestId"] == "big", (code, reply)
+    code, reply = send(daemon, b"no gzip", X_Amz_Firehose_Request_Id="r", Content_Encoding="gzip")
+    assert code == 400 and "Content-Encoding" in reply["errorMessage"] and reply["requestId"] == "r", (code, reply)
     code, reply = send(daemon, gzip.compress(delivery("big", [b"x" * 600000])), X_Amz_Firehose_Request_Id="big", Content_Encoding="gzip")
-    assert code == 413, (code, reply)
+    assert code == 413 and "expands" in reply["errorMessage"] and reply["requestId"] == "big", (code, reply)
     daemon.flush()
     assert rows(root / "lake") == [] and rows(root / "data/dead_letters", "raw") == []
     stopped(daemon)

@@ -218,6 +218,9 @@ def test_limits_and_mistakes_have_the_errors_of_aws(root):
     assert asked(daemon, b"{", {"X-Amz-Target": "Kinesis_20131202.PutRecord"})[:2] == (400, "SerializationException")
     assert asked(daemon, b'{"StreamName":"events","Data":"*","PartitionKey":"k"}', {"X-Amz-Target": "Kinesis_20131202.PutRecord"})[:2] == (
         400, "SerializationException")
+    # What HTTP refuses before anybody reads it.
+    assert "http.max_body" in refused("InvalidArgumentException", kinesis.put_records, StreamName="events",
+                                      Records=[{"Data": b"x" * (1 << 20), "PartitionKey": "u"}] * 13)
     # A record larger than an event may be is taken, and its event is a dead letter.
     big = b'{"id":7,"text":"' + b"x" * (2 << 20) + b'"}'
     assert kinesis.put_record(StreamName="events", Data=big, PartitionKey="u")["SequenceNumber"]

@@ -250,6 +250,21 @@ static void not_found(aws_operation operation, const char *stream, aws_fault *fa
                   aws_is_firehose(operation) ? "Firehose" : "Stream", stream);
 }
 
+bool sl_aws_intake_refuse(sl_aws_intake *routes, const char *method, const char *path, sl_http_exchange *exchange, int status,
+                          const char *message) {
+    aws_fault fault = {.type = NULL}, unknown = {.type = NULL};
+    if (!sl_aws_intake_is(method, path, exchange))
+        return false;
+    aws_answer answer = begin_answer(routes, exchange);
+    (void)find_operation(exchange, &answer.operation, &unknown);
+    if (status == 429 || status == 503)
+        throttle(answer.operation, "", &fault);
+    else
+        aws_fault_set(&fault, 400, status == 413 ? "InvalidArgumentException" : "SerializationException", "%s", message);
+    aws_reply_fault(exchange, &answer, &fault);
+    return true;
+}
+
 /* Any other outcome than "it is stored", rejected records being stored as dead letters. */
 static void refusal(const sl_intake_reply *reply, const pending *p, aws_fault *fault) {
     if (reply->status == 404)

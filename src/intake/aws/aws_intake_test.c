@@ -59,6 +59,11 @@ static int admit(void *context, const char *method, const char *path, sl_http_ex
     return sl_aws_intake_admit(((fixture *)context)->routes, method, path, exchange);
 }
 
+static bool refuse(void *context, const char *method, const char *path, sl_http_exchange *exchange, int status,
+                   const char *message) {
+    return sl_aws_intake_refuse(((fixture *)context)->routes, method, path, exchange, status, message);
+}
+
 static void handle(void *context, const sl_http_request *request) {
     if (!sl_aws_intake_handle(((fixture *)context)->routes, request))
         sl_http_reply_error(request->exchange, 404, "not_found", "no such path");
@@ -75,7 +80,7 @@ static void open_with(fixture *f, size_t keys, bool guarded, bool any) {
                                      .any_stream = any, .clock = {clock_of, clock_of, f}, .budget = &f->budget};
     f->routes = sl_aws_intake_create(&options);
     assert_non_null(f->routes);
-    f->options = (sl_http_options){.body_bytes_max = 1 << 20, .handler = handle, .context = f, .admit = admit};
+    f->options = (sl_http_options){.body_bytes_max = 1 << 20, .handler = handle, .context = f, .admit = admit, .refuse = refuse};
     f->connection = sl_http_connection_create(&f->options, send_out, &f->output);
     assert_non_null(f->connection);
 }
@@ -183,6 +188,52 @@ static void refusals_of_the_engine_are_what_makes_producers_come_again(void **st
     assert_true(said(&f, "ProvisionedThroughputExceededException"));
     sl_budget_give(&f.budget, 1 << 20);
     close_all(&f);
+}
+
+/* Only the head, and as much of the body as tells that more is to come. */
+static void body_that_cannot_be_taken_is_refused_in_the_form_of_aws(void **state) {
+    (void)state;
+    static const char *const tails[] = {"Content-Length: 1048577\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n100001\r\nx",
+                                        "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx",
+                                        "Content-Encoding: br\r\nContent-Length: 1\r\n\r\nx",
+                                        "Content-Length: 900000\r\n\r\nx", "Transfer-Encoding: chunked\r\n\r\nf0000\r\nx"};
+    static const struct {
+        const char *target;
+        int tail, status;
+        const char *type;
+    } cases[] = {{PUT_MANY, 0, 400, "InvalidArgumentException"},
+                 {PUT_MANY, 1, 400, "InvalidArgumentException"},
+                 {PUT_MANY, 2, 400, "SerializationException"},
+                 {PUT_MANY, 3, 400, "SerializationException"},
+                 {PUT_MANY, 4, 400, "ProvisionedThroughputExceededException"},
+                 {PUT_MANY, 5, 400, "ProvisionedThroughputExceededException"},
+                 {"Firehose_20150804.PutRecord", 0, 400, "InvalidArgumentException"},
+                 {"Firehose_20150804.PutRecord", 4, 503, "ServiceUnavailableException"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fixture f;
+        open_with(&f, 0, false, false);
+        sl_http_connection_destroy(f.connection);
+        f.options.budget = &f.budget;
+        f.connection = sl_http_connection_create(&f.options, send_out, &f.output);
+        assert_non_null(f.connection);
+        if (cases[i].tail >= 4) /* Room for a head, and not for the body. */
+            assert_int_equal(sl_budget_take(&f.budget, 900000), SL_OK);
+        char text[512], type[128];
+        int n = snprintf(text, sizeof text, "POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: %s\r\n%s", cases[i].target,
+                         tails[cases[i].tail]);
+        sl_http_connection_feed(f.connection, text, (size_t)n);
+        assert_int_equal(atoi(sl_buffer_cstr(&f.output) + 9), cases[i].status);
+        (void)snprintf(type, sizeof type, "\r\n\r\n{\"__type\":\"%s\",\"message\":\"", cases[i].type);
+        assert_true(said(&f, type));
+        assert_true(said(&f, "x-amzn-RequestId: "));
+        if (cases[i].tail < 2)
+            assert_true(said(&f, "http.max_body (1048576 bytes)"));
+        else if (cases[i].tail >= 4)
+            sl_budget_give(&f.budget, 900000);
+        sl_http_connection_destroy(f.connection);
+        f.connection = NULL;
+        close_all(&f);
+    }
 }
 
 static void streams_are_those_of_the_configuration(void **state) {
@@ -448,6 +499,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_are_answered_when_they_are_stored),
         cmocka_unit_test(refusals_of_the_engine_are_what_makes_producers_come_again),
+        cmocka_unit_test(body_that_cannot_be_taken_is_refused_in_the_form_of_aws),
         cmocka_unit_test(streams_are_those_of_the_configuration),
         cmocka_unit_test(shards_and_descriptions_agree),
         cmocka_unit_test(what_nobody_serves_is_told),

@@ -115,6 +115,16 @@ int sl_firehose_intake_admit(sl_firehose_intake *routes, const char *method, con
     return status;
 }
 
+bool sl_firehose_intake_refuse(sl_firehose_intake *routes, const char *path, sl_http_exchange *exchange, int status,
+                               const char *message) {
+    pending p = {.exchange = exchange, .clock = routes->options.clock};
+    if (stream_part(path) == NULL)
+        return false;
+    (void)snprintf(p.id, sizeof p.id, "%.*s", ENDPOINT_ID_MAX, sl_http_header(exchange, "x-amz-firehose-request-id"));
+    answer(&p, status, message, 1);
+    return true;
+}
+
 /* --- a request --- */
 
 static void done(void *token, const sl_intake_reply *reply) {

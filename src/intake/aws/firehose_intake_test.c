@@ -114,6 +114,11 @@ static int admit(void *context, const char *method, const char *path, sl_http_ex
     return sl_firehose_intake_admit(((fixture *)context)->routes, method, path, exchange);
 }
 
+static bool refuse(void *context, const char *method, const char *path, sl_http_exchange *exchange, int status, const char *message) {
+    (void)method;
+    return sl_firehose_intake_refuse(((fixture *)context)->routes, path, exchange, status, message);
+}
+
 static void handle(void *context, const sl_http_request *request) {
     if (!sl_firehose_intake_handle(((fixture *)context)->routes, request))
         sl_http_reply_error(request->exchange, 404, "not_found", "no such path");
@@ -132,7 +137,7 @@ static bool open_with(fixture *f, const char *const *tokens, size_t count, bool 
                                                                          .guarded = tokens != NULL,
                                                                          .clock = {.wall_us = now},
                                                                          .budget = &f->budget});
-    f->http = (sl_http_options){.body_bytes_max = 65536, .handler = handle, .context = f, .admit = hooked ? admit : NULL};
+    f->http = (sl_http_options){.body_bytes_max = 65536, .handler = handle, .context = f, .admit = hooked ? admit : NULL, .refuse = refuse};
     f->connection = f->routes != NULL ? sl_http_connection_create(&f->http, keep_output, f) : NULL;
     return f->connection != NULL;
 }
@@ -205,6 +210,8 @@ static void refusals_are_told_in_firehoses_form(void **state) {
         {"POST /v1/firehose/9", ID "X-Amz-Firehose-Access-Key: secret\r\n", ONE, 400},
         {"POST /v1/firehose", ID "X-Amz-Firehose-Access-Key: secret\r\nX-Amz-Firehose-Protocol-Version: 2.0\r\n", ONE, 400},
         {"POST /v1/firehose", ID "X-Amz-Firehose-Access-Key: secret\r\nContent-Type: text/plain\r\n", ONE, 400},
+        {"POST /v1/firehose", ID "X-Amz-Firehose-Access-Key: secret\r\nContent-Encoding: gzip\r\n", ONE, 400},
+        {"POST /v1/firehose", ID "Content-Encoding: br\r\n", ONE, 415},
         {"POST /v1/firehose", ID "X-Amz-Firehose-Access-Key: secret\r\n", "{\"records\":[{\"data\":\"!\"}]}", 400},
         {"POST /v1/firehose", ID "X-Amz-Firehose-Access-Key: secret\r\n", "{\"requestId\":\"r2\",\"records\":[]}", 400},
         {"POST /v1/firehose", ID "X-Amz-Firehose-Access-Key: secret\r\nX-Amz-Firehose-Common-Attributes: x\r\n", ONE, 400},

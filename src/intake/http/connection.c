@@ -1,6 +1,7 @@
 #include "connection.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 /* What one feed() works on: the shared read buffer, or the connection's own input. */
@@ -119,15 +120,41 @@ static const char *code_of(int status) {
     }
 }
 
+/** The head is sound, so its path may have a form of its own for what is wrong with the body. */
+static void refuse_body(sl_http_connection *connection, sl_http_exchange *exchange, int status,
+                        const char *code, const char *why) {
+    const sl_http_options *options = connection->options;
+    const http_head *head = &connection->head;
+    connection->visible = exchange;
+    bool answered = options->refuse != NULL &&
+                    options->refuse(options->context, head->base + head->method, head->base + head->path, exchange, status, why);
+    connection->visible = NULL;
+    if (!answered)
+        sl_http_reply_error(exchange, status, code, "%s", why);
+}
+
+/** "the body is larger", and than what. */
+static const char *beyond(const sl_http_connection *connection, const char *what, char text[96]) {
+    (void)snprintf(text, 96, "%s http.max_body (%zu bytes)", what, connection->options->body_bytes_max);
+    return text;
+}
+
 /** Answer the request that is being read with an error, and read nothing after it. */
-static void refuse(sl_http_connection *connection, int status, const char *why) {
+static void refuse_as(sl_http_connection *connection, int status, const char *why, bool in_form) {
     sl_http_exchange *exchange = connection->reading;
     connection->state = HTTP_STATE_DONE;
     http_block_give(connection->shared, &connection->body);
     if (exchange == NULL) /* It has its answer: it was only being read past. */
         return;
     exchange->close = true;
-    sl_http_reply_error(exchange, status, code_of(status), "%s", why);
+    if (in_form)
+        refuse_body(connection, exchange, status, code_of(status), why);
+    else
+        sl_http_reply_error(exchange, status, code_of(status), "%s", why);
+}
+
+static void refuse(sl_http_connection *connection, int status, const char *why) {
+    refuse_as(connection, status, why, false);
 }
 
 /** The request can't be taken now, but its framing is sound: answer, and read past the
@@ -142,8 +169,8 @@ static void turn_away(sl_http_connection *connection, sl_status status) {
         connection->state = HTTP_STATE_DONE;
     connection->reading->close = head->close;
     int code = status == SL_EFULL ? 429 : 503;
-    sl_http_reply_error(connection->reading, code, code_of(code), "%s",
-                        "no memory for the body at present; send it again");
+    refuse_body(connection, connection->reading, code, code_of(code),
+                "no memory for the body at present; send it again");
 }
 
 static void end_request(sl_http_connection *connection, bool close) {
@@ -185,21 +212,19 @@ static void deliver(sl_http_connection *connection, const uint8_t *body, size_t 
     }
     http_block decoded = {0};
     size_t decoded_length;
+    char text[96];
     size_t max = connection->options->body_bytes_max;
     sl_status status = http_decode(connection->shared, connection->head.coding, body,
                                    length, max, &decoded, &decoded_length);
     if (status == SL_OK)
         hand_over(connection, decoded.bytes, decoded_length);
     else if (status == SL_ESYNTAX)
-        sl_http_reply_error(exchange, 400, "encoding",
-                            "the body isn't what Content-Encoding says");
+        refuse_body(connection, exchange, 400, "encoding", "the body isn't what Content-Encoding says");
     else if (status == SL_ELIMIT)
-        sl_http_reply_error(exchange, 413, "too_large",
-                            "the body expands beyond %zu bytes", max);
+        refuse_body(connection, exchange, 413, "too_large", beyond(connection, "the body expands beyond", text));
     else
-        sl_http_reply_error(exchange, status == SL_EFULL ? 429 : 503,
-                            status == SL_EFULL ? "busy" : "unavailable",
-                            "no memory for the body at present; send it again");
+        refuse_body(connection, exchange, status == SL_EFULL ? 429 : 503, status == SL_EFULL ? "busy" : "unavailable",
+                    "no memory for the body at present; send it again");
     http_block_give(connection->shared, &decoded);
     end_request(connection, close);
 }
@@ -247,14 +272,15 @@ static void begin_request(sl_http_connection *connection, window *w, size_t head
     connection->scanned = 0;
     connection->skip = false;
     const char *why = "";
+    char text[96];
     int status = http_head_read(head, (char *)w->bytes + w->at, head_length, &why);
     w->at += head_length;
     if (status == 0 && head->body_length > options->body_bytes_max) {
         status = 413;
-        why = "the body is larger than allowed";
+        why = beyond(connection, "the body is larger than", text);
     }
     if (status != 0) {
-        refuse(connection, status, why);
+        refuse_as(connection, status, why, status == 413 || status == 415 || status == 417);
         return;
     }
     llhttp_reset(&connection->parser);
@@ -350,7 +376,8 @@ static bool take_chunk(sl_http_connection *connection, const uint8_t *data,
     uint64_t so_far = connection->skip ? connection->skipped : connection->body_length;
     /* The chunk's size tells already that it is too much. */
     if (length > max - so_far || connection->chunks.left > max - so_far - length) {
-        refuse(connection, 413, "the body is larger than allowed");
+        char text[96];
+        refuse_as(connection, 413, beyond(connection, "the body is larger than", text), true);
         return false;
     }
     if (connection->skip) {
