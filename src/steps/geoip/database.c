@@ -78,7 +78,6 @@ static bool fill_ipv4(sl_geoip *db) {
 }
 
 static void arrive(const sl_geoip *db, walk *w) {
-    // Where at < nodes, a damaged tree is deeper than an address.
     w->found = w->at > db->nodes;
     w->record = w->found ? w->at - db->nodes - SEPARATOR_BYTES : 0;
 }
@@ -151,11 +150,13 @@ static sl_status damaged(sl_error *error, size_t at, const char *words) {
 static sl_status check_record(sl_geoip *db, checker *c, uint32_t node, unsigned side,
                               sl_error *error) {
     uint32_t record = record_of(db, node, side);
+    size_t at = (size_t)node * (db->record_bits / 4);
+    if (record == 0) // As in a block that was never written.
+        return damaged(error, at, "a record of the tree leads back to its root");
     if (record <= db->nodes)
         return SL_OK;
     uint32_t offset = record - db->nodes;
-    size_t at = (size_t)node * (db->record_bits / 4),
-           data_at = (size_t)(db->data.bytes - db->file);
+    size_t data_at = (size_t)(db->data.bytes - db->file);
     if (offset < SEPARATOR_BYTES || offset - SEPARATOR_BYTES >= db->data.length)
         return damaged(error, at, "a record of the tree leads out of the data");
     offset -= SEPARATOR_BYTES;
@@ -169,6 +170,41 @@ static sl_status check_record(sl_geoip *db, checker *c, uint32_t node, unsigned 
         db->parts |= answer.present;
     }
     return SL_OK;
+}
+
+// Nodes on the longest way from `node` to an end of the tree; more than `room` where
+// there are more, or a circle. Many may lead to one node (IPv4's own, from 2002::/16 and
+// the like), so `heights` keeps what is known; it is also what ends a search through
+// 2^128 ways.
+static unsigned height_of(const sl_geoip *db, uint8_t *heights, uint32_t node,
+                          unsigned room) {
+    if (node >= db->nodes)
+        return 0;
+    if (room == 0 || heights[node] != 0)
+        return room == 0 ? 1 : heights[node];
+    unsigned height = 0;
+    for (unsigned side = 0; side < 2; side++) {
+        unsigned below = height_of(db, heights, record_of(db, node, side), room - 1);
+        if (below >= room)
+            return room + 1;
+        height = below > height ? below : height;
+    }
+    heights[node] = (uint8_t)(height + 1);
+    return height + 1;
+}
+
+/** No way through the tree is longer than an address, so all of them end. */
+static sl_status check_tree(const sl_geoip *db, sl_error *error) {
+    const unsigned bits = db->ip_version == 4 ? 32 : 128;
+    uint8_t *heights = sl_calloc(db->nodes, 1);
+    if (heights == NULL)
+        return sl_error_set(error, SL_ENOMEM, "out of memory");
+    bool ends = height_of(db, heights, 0, bits) <= bits;
+    sl_free(heights);
+    return ends ? SL_OK
+                : sl_error_set(
+                      error, SL_ECORRUPT,
+                      "damaged in the tree: it is deeper than an address has bits");
 }
 
 static sl_status check_all(sl_geoip *db, sl_error *error) {
@@ -303,6 +339,8 @@ static sl_status build(sl_geoip *db, sl_error *error) {
     sl_status status = lay_out(db, error);
     if (status == SL_OK)
         status = check_all(db, error);
+    if (status == SL_OK)
+        status = check_tree(db, error);
     if (status == SL_OK && !fill_ipv4(db))
         status = sl_error_set(error, SL_ENOMEM, "out of memory");
     return status;

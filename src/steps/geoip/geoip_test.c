@@ -313,6 +313,38 @@ static void damage_says_what_it_is(void **state) {
     assert_non_null(strstr(error.text, "not a MaxMind DB"));
 }
 
+// Both records of a node lead to the next one, so 2^128 ways lead down; those of the last
+// may lead back to another.
+static void a_tree_whose_ways_do_not_end_is_refused(void **state) {
+    (void)state;
+    static mmdb_writer w;
+    static const struct {
+        unsigned ip_version, nodes, last;
+        sl_status status;
+        const char *words;
+    } cases[] = {
+        {4, 32, 0, SL_OK, ""},
+        {6, 128, 0, SL_OK, ""},
+        {4, 33, 0, SL_ECORRUPT, "deeper than an address"},
+        {6, 129, 0, SL_ECORRUPT, "deeper than an address"},
+        {6, 3, 1 * 2 + 1, SL_ECORRUPT, "deeper than an address"},
+        {6, 3, 0 * 2 + 1, SL_ECORRUPT, "leads back to its root"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mmdb_begin(&w, 24, cases[i].ip_version);
+        w.nodes = cases[i].nodes;
+        for (uint32_t n = 0; n + 1 < w.nodes; n++)
+            w.left_right[n][0] = w.left_right[n][1] = (n + 1) * 2 + 1;
+        w.left_right[w.nodes - 1][1] = cases[i].last;
+        size_t length;
+        uint8_t *file = mmdb_finish(&w, "Test", &length);
+        sl_error error = {0};
+        assert_int_equal(try_load(file, length, &error), cases[i].status);
+        assert_non_null(strstr(error.text, cases[i].words));
+        sl_free(file);
+    }
+}
+
 // Each array points twice to the next one: a million paths, if each were walked.
 static void values_that_many_point_to_are_checked_once(void **state) {
     (void)state;
@@ -638,6 +670,7 @@ int main(void) {
         cmocka_unit_test(a_file_cut_short_anywhere_is_refused),
         cmocka_unit_test(a_file_with_any_byte_changed_is_refused_or_harmless),
         cmocka_unit_test(damage_says_what_it_is),
+        cmocka_unit_test(a_tree_whose_ways_do_not_end_is_refused),
         cmocka_unit_test(values_that_many_point_to_are_checked_once),
         cmocka_unit_test(a_circle_of_pointers_ends),
         cmocka_unit_test(kept_rows_get_columns_and_no_event_is_lost),
