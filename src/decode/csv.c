@@ -306,6 +306,10 @@ static sl_status plan_header(sl_decoder *decoder, csv_state *s, const uint8_t *l
     sl_status status = begin_plan(decoder, s, csv->count, members);
     for (uint32_t i = 0; status == SL_OK && i < csv->count; i++) {
         const sl_csv_cell *cell = &csv->cells[i];
+        // Lines that end in CR alone would be one line of names, and no event would be missed.
+        if (!cell->quoted && memchr(cell->bytes, '\r', cell->length) != NULL)
+            return sl_error_set(error, SL_EINVAL, "line %u, column %u: a carriage return in a name; lines end in LF or CRLF",
+                                cell->line, cell->column);
         status = place_column(decoder, s, i, cell->bytes, cell->length);
         if (status == SL_EEXIST)
             return sl_error_set(error, SL_EINVAL, "line %u, column %u: the name '%.*s' is there twice, or an object has it",

@@ -188,6 +188,11 @@ static void a_header_that_cannot_be_used_takes_its_record_along(void **state) {
            "accepted 0 rejected 1\n");
     expect("g,g.k\n1,2\n", "reject #0 0+10 at 0 syntax : line 1, column 3: the name 'g.k' is there twice, or an object has it\n"
                            "accepted 0 rejected 1\n");
+    // As old spreadsheets write lines: all of it is the first one.
+    expect("id,n\r1,2\r3,4\r", "reject #0 0+13 at 0 syntax : line 1, column 4: a carriage return in a name; lines end in LF or CRLF\n"
+                              "accepted 0 rejected 1\n");
+    expect("id,n\r\r\n1,2\r\r\n", "reject #0 0+13 at 0 syntax : line 1, column 4: a carriage return in a name; lines end in LF or CRLF\n"
+                                  "accepted 0 rejected 1\n");
     expect("g.k,g\n1,2\n", "reject #0 0+10 at 0 syntax : line 1, column 5: the name 'g' is there twice, or an object has it\n"
                            "accepted 0 rejected 1\n");
     expect("id,\"n\n1,2\n", "reject #0 0+10 at 0 syntax : line 1, column 4: the quote that the field begins with isn't "
