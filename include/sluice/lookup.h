@@ -1,7 +1,7 @@
 /** @file lookup.h
  * Tables that events are looked up in: loaded whole, immutable, found by one key column.
  *
- * Content  CSV (RFC 4180, the first row names the columns), NDJSON (one object a line; members that are objects or arrays count as null), or rows of
+ * Content  CSV (RFC 4180, the first row names the columns), NDJSON (one object a line, a byte order mark before the first passed over; members that are objects or arrays count as null), or rows of
  *          values that the caller read elsewhere (SQLite, PostgreSQL). The caller moves the bytes: begin, feed, finish.
  * Key      Compared as text: an int is its digits, a date or timestamp its RFC 3339 form in UTC, a decimal its exact
  *          digits without zeros at the end. So "42" in a file is found by an event's 42 and by its "42". A double can't be a key.

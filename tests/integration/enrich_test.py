@@ -99,10 +99,12 @@ def test_what_is_wrong_is_told_before_the_start(root):
         (lambda c: c["lookups"]["users"].update(key="nam"), "nam"),
         (lambda c: c["streams"]["visits"]["steps"][0]["lookup"].update(table="user"), "did you mean 'users'?"),
         (lambda c: c["streams"]["visits"]["steps"][0]["lookup"].update(on="user"), "user_id"),
+        (lambda c: c["streams"]["visits"]["schema"]["properties"].update(user_id={"type": "number"}), "'user_id' is of type double, by which no row is found"),
+        (lambda c: c["streams"]["visits"]["schema"]["properties"].update(user_id={"type": ["integer", "string"]}), "'user_id' is of type json"),
         (lambda c: c["streams"]["visits"]["steps"].append({"geoip": {"ip": "agent", "database": str(root / "users.csv"), "into": "geo"}}), "geoip"),
         (lambda c: c["streams"]["visits"]["steps"].append({"user_agent": {"from": "id", "into": "d"}}), "user_agent"),
     ):
-        config = enriched(root, [json.loads(json.dumps(LOOKUP))])
+        config = json.loads(json.dumps(enriched(root, [LOOKUP])))
         change(config)
         daemon = Daemon(root, config)
         assert daemon.start() == 78, word

@@ -80,8 +80,12 @@ static sl_status csv_header(cursor *c, bool first_pass, sl_error *error) {
                             "it is empty; the first row should name the columns");
     for (uint32_t i = 0; status == SL_OK && first_pass && i < c->csv.count; i++) {
         const sl_csv_cell *name = &c->csv.cells[i];
-        if (sl_lookup_content_column(c->loader, name->bytes, name->length, 0) !=
-            UINT32_MAX)
+        // Lines that end in CR alone are one line of names, and no rows.
+        if (!name->quoted && memchr(name->bytes, '\r', name->length) != NULL)
+            status = sl_error_set(error, SL_ESYNTAX,
+                                  "a carriage return in a name; lines end in LF or CRLF");
+        else if (sl_lookup_content_column(c->loader, name->bytes, name->length, 0) !=
+                 UINT32_MAX)
             status = sl_error_set(error, SL_ESYNTAX, "a second column \"%.*s\"",
                                   (int)name->length, (const char *)name->bytes);
         else
@@ -125,6 +129,9 @@ static bool blank(const uint8_t *p, size_t length) {
 
 static sl_status ndjson_next(cursor *c, sl_error *error) {
     const sl_buffer *content = &c->loader->content;
+    if (c->at == 0 && content->length >= 3 &&
+        memcmp(content->bytes, "\xEF\xBB\xBF", 3) == 0)
+        c->at = 3; // As in CSV.
     while (c->at < content->length) {
         const uint8_t *line = content->bytes + c->at;
         size_t left = content->length - c->at, wrong = 0;

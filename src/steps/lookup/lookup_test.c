@@ -176,6 +176,9 @@ static void broken_csv_says_where(void **state) {
            "users: line 1, column 11: a second column \"a\"");
     refuse(&users, "user_id,\n", SL_ESYNTAX,
            "users: line 1, column 9: a column's name is empty, or has a NUL in it");
+    refuse(
+        &users, "user_id,a\ru,1\rv,2\r", SL_ESYNTAX,
+        "users: line 1, column 9: a carriage return in a name; lines end in LF or CRLF");
     refuse(&users, "user_id,a\n\nu,1\nv\n", SL_ESYNTAX,
            "users: line 4: the row has 1 fields, the first row names 2");
     refuse(&users, "user_id,a\n\"u,1\n", SL_ESYNTAX,
@@ -287,6 +290,15 @@ static void an_object_is_no_value(void **state) {
     assert_string_equal(row_of(t, "b"), "\"b\" 2");
     assert_string_equal(row_of(t, "c"), "\"c\" null");
     sl_lookup_unref(t);
+}
+
+static void a_byte_order_mark_before_ndjson_is_passed_over(void **state) {
+    (void)state;
+    sl_lookup *t = table_of(&lines, "\xEF\xBB\xBF{\"user_id\":\"a\",\"n\":1}\n");
+    assert_string_equal(row_of(t, "a"), "\"a\" 1");
+    sl_lookup_unref(t);
+    refuse(&lines, "\xEF\xBB{\"user_id\":\"a\"}\n", SL_ESYNTAX,
+           "users: line 1, column 1: no JSON");
 }
 
 static void json_strings_stay_strings(void **state) {
@@ -724,7 +736,8 @@ static void a_budget_that_is_used_up_refuses_and_stays_as_it_was(void **state) {
     char text[8192] = "user_id,name\n";
     size_t length = strlen(text);
     for (int i = 0; i < 300; i++)
-        length += (size_t)snprintf(text + length, sizeof text - length, "u%d,name %d\n", i, i);
+        length +=
+            (size_t)snprintf(text + length, sizeof text - length, "u%d,name %d\n", i, i);
     sl_lookup_definition d = users;
     d.budget = &budget;
     unsigned refused = 0;
@@ -815,7 +828,8 @@ static void a_member_that_was_there_has_to_stay_where_that_is_asked(void **state
     d.columns = sl_lookup_columns(t, &d.column_count);
     d.all = false;
     d.present = true;
-    assert_int_equal(load(&d, "{\"user_id\":\"u1\"}\n", 99, &again, &error), SL_ENOTFOUND);
+    assert_int_equal(load(&d, "{\"user_id\":\"u1\"}\n", 99, &again, &error),
+                     SL_ENOTFOUND);
     assert_non_null(strstr(error.text, "age"));
     sl_lookup_unref(t);
 }
@@ -832,6 +846,7 @@ int main(void) {
         cmocka_unit_test(decimals_are_exact_or_refused),
         cmocka_unit_test(an_ndjson_file_is_a_table),
         cmocka_unit_test(an_object_is_no_value),
+        cmocka_unit_test(a_byte_order_mark_before_ndjson_is_passed_over),
         cmocka_unit_test(json_strings_stay_strings),
         cmocka_unit_test(broken_ndjson_says_where),
         cmocka_unit_test(a_typed_member_may_be_in_no_line),

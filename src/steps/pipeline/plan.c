@@ -358,6 +358,10 @@ static sl_status add_enrichment(planner *p, const sl_step_definition *d) {
     if (from->type == SL_TYPE_GROUP || (d->kind != SL_STEP_LOOKUP && from->type != SL_TYPE_STRING))
         return sl_error_set(p->error, SL_ETYPE, "'%.100s' is of type %s; expected a %s", d->from, sl_type_name(from->type),
                             d->kind == SL_STEP_LOOKUP ? "single value" : "string");
+    /* Nothing would ever be found by it. */
+    if (d->kind == SL_STEP_LOOKUP && (from->type == SL_TYPE_DOUBLE || from->type == SL_TYPE_JSON || from->type == SL_TYPE_BYTES))
+        return sl_error_set(p->error, SL_ETYPE, "'%.100s' is of type %s, by which no row is found: cast it to integer or string "
+                            "in a step before", d->from, sl_type_name(from->type));
     uint32_t source = from->column, first = p->plan->schema->count, count = 0;
     const uint32_t *fields;
     sl_status status = enrichment_declare(p->plan, d, &fields, &count, p->error);
