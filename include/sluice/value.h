@@ -38,7 +38,8 @@ typedef struct sl_value_key {
 } sl_value_key;
 /**
  * The hashes of a field of texts (STRING, JSON, BYTES), many rows side by side.
+ * @param first      The rows before it are left alone.
  * @param[out] keys  [batch->rows]; there: the row is to be kept, and has the cell.
  * @return false: out of memory, which only texts of more than 240 bytes need.
  */
-bool sl_value_keys_of_texts(const struct sl_batch *batch, uint32_t field, sl_value_key *keys);
+bool sl_value_keys_of_texts(const struct sl_batch *batch, uint32_t field, uint32_t first, sl_value_key *keys);

@@ -273,7 +273,7 @@ static inline void copy_text(uint8_t *to, const uint8_t *from, size_t length) {
     memcpy(to + length - 16, from + length - 16, 16);
 }
 
-// Texts were decoded a while ago and have left the cache since. Most ids are two lines long at most.
+// Texts may have been decoded a while ago and have left the cache since. Most ids are two lines long at most.
 static void touch_texts(const sl_batch *batch, const sl_column *column, uint32_t first, uint32_t count) {
     for (uint32_t row = first; row < first + count; row++) {
         const sl_span span = column->values.span[row];
@@ -311,9 +311,9 @@ static void put_together(const sl_batch *batch, uint32_t field, uint32_t first, 
     }
 }
 
-bool sl_value_keys_of_texts(const sl_batch *batch, uint32_t field, sl_value_key *keys) {
+bool sl_value_keys_of_texts(const sl_batch *batch, uint32_t field, uint32_t first, sl_value_key *keys) {
     cells some;
-    for (uint32_t first = 0, count; first < batch->rows; first += count) {
+    for (uint32_t count; first < batch->rows; first += count) {
         count = least(batch->rows - first, SIDE_BY_SIDE);
         touch_texts(batch, &batch->columns[field], first, count);
         put_together(batch, field, first, count, &some, keys);

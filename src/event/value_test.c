@@ -231,7 +231,7 @@ static void keys_of_texts_are_the_hashes_of_their_cells(void **state) {
     }
     batch->columns[id].values.span[2] = sl_batch_keep_text(batch, "from elsewhere", 14);
     sl_value_key keys[ROWS];
-    assert_true(sl_value_keys_of_texts(batch, id, keys));
+    assert_true(sl_value_keys_of_texts(batch, id, 0, keys));
     for (uint32_t row = 0; row < ROWS; row++) {
         const sl_value cell = sl_value_of(batch, id, row);
         assert_int_equal(keys[row].there, batch->verdict[row] == SL_VERDICT_KEEP && !cell.null);
@@ -240,8 +240,15 @@ static void keys_of_texts_are_the_hashes_of_their_cells(void **state) {
         if (keys[row].there)
             assert_memory_equal(&keys[row].hash, &wanted, sizeof wanted);
     }
+    sl_value_key later[ROWS] = {0};
+    assert_true(sl_value_keys_of_texts(batch, id, 101, later));
+    for (uint32_t row = 0; row < ROWS; row++) {
+        assert_int_equal(later[row].there, row >= 101 && keys[row].there);
+        if (later[row].there)
+            assert_memory_equal(&later[row].hash, &keys[row].hash, sizeof keys[row].hash);
+    }
     sl_memory_fail_at(1); /* For the first one of more than 240 bytes. */
-    assert_false(sl_value_keys_of_texts(batch, id, keys));
+    assert_false(sl_value_keys_of_texts(batch, id, 0, keys));
     sl_memory_fail_at(0);
     sl_schema_unref(schema);
     sl_batch_destroy(batch);

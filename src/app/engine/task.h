@@ -28,6 +28,7 @@ struct part {
     const sl_batch *view;    /**< The batch as tables see it: itself, or what the steps made of it. */
     sl_span *id_texts;        /**< [rows] Of a task that is only judged, where the stream has ids; length 0: none. */
     sl_value_key *ids;        /**< [rows] Where the stream has no duplicates; NULL: elsewhere. */
+    uint32_t ids_to;         /**< Those of the rows before are hashed already. */
     uint32_t decoded_rejects; /**< Of its rejects, those that have no row: set before the steps add theirs. */
     int64_t watermark_after; /**< Highest min(event time, arrival) of the batch alone. */
     int64_t watermark_us;    /**< The stream's before its first row; set by its ticket. */

@@ -111,7 +111,7 @@ static bool decode_record(worker *w, task *t, uint32_t index) {
         p = worker_part_add(w, t, s);
     t->records[index].accepted = input.accepted;
     t->records[index].rejected = input.rejected;
-    return p != NULL && status == SL_OK;
+    return p != NULL && status == SL_OK && worker_ids_ahead(t, p);
 }
 
 static void release_parts(worker *w, task *t) {

@@ -66,6 +66,8 @@ bool worker_steps(worker *w, const task *t, part *p);
 const sl_batch *worker_view(worker *w, const part *p);
 /** Keys of the rows that deduplication goes by. @return false when out of memory. */
 bool worker_ids(worker *w, const task *t, part *p);
+/** Of what was just decoded, while its texts are in the cache; worker_ids() does the rest. @return false when out of memory. */
+bool worker_ids_ahead(const task *t, part *p);
 /** Of a part that is only judged: its events' ids as texts, where the stream has some. @return false when out of memory. */
 bool worker_id_texts(worker *w, const task *t, part *p);
 /** @return whether the cut is sealed. */

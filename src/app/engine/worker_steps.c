@@ -8,6 +8,8 @@
 #include "sluice/expression.h"
 #include "sluice/steps.h"
 
+enum { AHEAD_ROWS = 256 };
+
 static sl_contract_checker *checker_of(worker *w, const shape *s) {
     uint32_t i = s->of->index;
     if (w->checker_splits[i] == s->split)
@@ -146,6 +148,18 @@ static bool is_text(const sl_batch *b, uint32_t field) {
     return type == SL_TYPE_STRING || type == SL_TYPE_JSON || type == SL_TYPE_BYTES;
 }
 
+bool worker_ids_ahead(const task *t, part *p) {
+    const sl_batch *b = p->batch;
+    if (!p->shape->deduped || p->shape->steps != NULL || t->judged || b->rows - p->ids_to < AHEAD_ROWS || !is_text(b, p->shape->id))
+        return true;
+    if (p->ids == NULL && (p->ids = sl_malloc((SL_BATCH_ROWS_MAX + 1) * sizeof *p->ids)) == NULL)
+        return false;
+    if (!sl_value_keys_of_texts(b, p->shape->id, p->ids_to, p->ids))
+        return false;
+    p->ids_to = b->rows;
+    return true;
+}
+
 bool worker_ids(worker *w, const task *t, part *p) {
     const sl_batch *view = worker_view(w, p);
     sl_expression *expression = NULL;
@@ -153,13 +167,14 @@ bool worker_ids(worker *w, const task *t, part *p) {
     if (p->shape->id == SL_NO_FIELD && ((expression = id_expression(w, p->shape)) == NULL ||
                                         (made = sl_expression_run(expression, view, NULL)) == NULL))
         return false;
-    p->ids = sl_malloc((view->rows + 1) * sizeof *p->ids);
-    if (p->ids == NULL)
+    if (p->ids == NULL && (p->ids = sl_malloc((view->rows + 1) * sizeof *p->ids)) == NULL)
         return false;
     bool good = true;
     const bool texts = is_text(view, p->shape->id);
+    for (uint32_t row = 0; row < p->ids_to; row++)
+        p->ids[row].there = p->ids[row].there && view->verdict[row] == SL_VERDICT_KEEP;
     if (texts)
-        good = sl_value_keys_of_texts(view, p->shape->id, p->ids);
+        good = sl_value_keys_of_texts(view, p->shape->id, p->ids_to, p->ids);
     for (uint32_t row = 0; good && !texts && row < view->rows; row++) {
         sl_value value;
         p->ids[row].there =

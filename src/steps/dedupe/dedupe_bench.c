@@ -157,10 +157,10 @@ int main(int argc, char **argv) {
     sl_dedupe_stats s;
     sl_dedupe_stats_get(b.store, &s);
     (void)printf("claims %" PRIu64 ", slices %u, files %u, memory %.1f MiB (peak %.1f), disk %.1f MiB, resident %" PRIu64
-                 " MiB (peak %" PRIu64 ")\n",
+                 " MiB (peak %" PRIu64 "), of it the program's own pages %" PRIu64 "\n",
                  s.claims, s.slices, s.files, (double)s.memory_bytes / 1048576,
                  (double)s.memory_peak_bytes / 1048576, (double)s.disk_bytes / 1048576, resident_mib("VmRSS"),
-                 resident_mib("VmHWM"));
+                 resident_mib("VmHWM"), resident_mib("RssFile"));
     sl_dedupe_close(b.store);
     return 0;
 }
