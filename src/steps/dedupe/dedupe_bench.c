@@ -6,6 +6,7 @@
 #include "sluice/io_files.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -138,6 +139,7 @@ static void phase(bench *b, const char *name, uint64_t count, choose_fn *choose)
 
 int main(int argc, char **argv) {
     uint64_t keys = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
+    (void)mallopt(M_MMAP_THRESHOLD, 2 << 20); /* As `sluice run` has it by a budget of 256 MiB. */
     sl_files *files = sl_files_system();
     sl_dedupe_options options = {.files = files,
                                  .directory = argc > 2 ? argv[2] : "dedupe_bench.keys",
@@ -157,7 +159,7 @@ int main(int argc, char **argv) {
     sl_dedupe_stats s;
     sl_dedupe_stats_get(b.store, &s);
     (void)printf("claims %" PRIu64 ", slices %u, files %u, memory %.1f MiB (peak %.1f), disk %.1f MiB, resident %" PRIu64
-                 " MiB (peak %" PRIu64 "), of it the program's own pages %" PRIu64 "\n",
+                 " MiB (peak %" PRIu64 "), of it the program's own pages %" PRIu64 " MiB\n",
                  s.claims, s.slices, s.files, (double)s.memory_bytes / 1048576,
                  (double)s.memory_peak_bytes / 1048576, (double)s.disk_bytes / 1048576, resident_mib("VmRSS"),
                  resident_mib("VmHWM"), resident_mib("RssFile"));
