@@ -35,7 +35,7 @@ static void send(sl_engine *e) {
 }
 
 sl_status judged_submit(sl_engine *e, const sl_intake_request *r) {
-    if (e->outstanding_bytes > e->config->memory / 4)
+    if (intake_crowded(e))
         return SL_EFULL;
     for (int attempt = 0; attempt < 2; attempt++) {
         if (e->judging == NULL && (e->judging = task_get(e)) == NULL)

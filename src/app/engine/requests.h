@@ -49,11 +49,23 @@ struct keys_batch {
     sl_status status;
 };
 
-/* keys.c */
+/* requests.c */
 sl_status intake_submit(sl_intake *intake, const sl_intake_request *request);
-/** Into the task's group. @param key NULL: none. @return SL_EFULL: it takes no more. */
+/** A quarter of the memory is in requests and groups on their way: no more are taken. */
+bool intake_crowded(const sl_engine *e);
+/** Into the group that gathers. @param key NULL: none. @return SL_EFULL: later. */
+sl_status intake_gather(sl_engine *e, const sl_intake_request *request, key_entry *key);
+/** Into the task's group. @return SL_EFULL: it takes no more. */
 sl_status intake_add(sl_engine *e, task *t, const sl_intake_request *request, key_entry *key);
 void reply_task(sl_engine *e, task *t);
+sl_intake_reply reply_of(uint32_t accepted, uint32_t rejected, const sl_intake_error *errors, uint32_t count);
+/** The first of what was refused of a record. @param texts Where they point to. @return how many. */
+uint32_t reply_errors(const task *t, uint32_t record, sl_intake_error errors[SL_INTAKE_ERRORS_MAX], sl_buffer *texts);
+
+/* keys.c */
+sl_status keys_submit(sl_engine *e, const sl_intake_request *request); /**< One that has a key. */
+/** To all who asked with the key. @param durable The reply holds from now on; else the key is forgotten. */
+void keys_answer(sl_engine *e, key_entry *k, const sl_intake_reply *reply, bool durable);
 bool keys_poll(sl_engine *e, int64_t now);
 void keys_found(sl_engine *e, key_entry *key);
 void keys_saved(sl_engine *e, keys_batch *batch);
