@@ -21,7 +21,7 @@ typedef struct cut_result {
     sl_counts counts;
     sealed_file *files;
     uint32_t file_count, file_capacity;
-    sl_buffer deltas; /**< Window rows: i64 start, u32 key length, key, u32 state length, state. */
+    sl_buffer deltas; /**< Of windows: see window_rows.h. */
     uint64_t delta_count;
     sl_status status;
 } cut_result;
@@ -83,5 +83,3 @@ void cut_free(cut *c);
 void entry_delivered(sl_engine *e, pending *p);
 void pending_free(pending *p);
 void cut_results_clear(sl_engine *e, cut_result *r);
-void delta_put(sl_buffer *out, const sl_window_row *row);
-size_t delta_get(const uint8_t *bytes, size_t length, sl_window_row *row);

@@ -8,6 +8,7 @@
 #include "spool.h"
 #include "state.h"
 #include "storage.h"
+#include "window_rows.h"
 
 #include "sluice/checkpoint.h"
 #include "sluice/rows.h"
@@ -43,26 +44,13 @@ static int64_t kept_from(const sl_window_plan *plan, int64_t watermark_us) {
 /* --- rows --- */
 
 static sl_status end_file(finals *f) {
-    sl_entry *entry = &f->of->entries[f->index];
     if (f->count == 0)
         return SL_OK;
     char name[80];
     (void)snprintf(name, sizeof name, "g%u-s-%" PRIu64 ".%016" PRIx64 ".rows", f->actor->engine->generation, f->actor->file_number++, f->first);
-    sl_entry_file *files = sl_realloc(entry->files, (entry->file_count + 1) * sizeof *files);
-    if (files == NULL)
-        return SL_ENOMEM;
-    entry->files = files;
-    sl_entry_file *file = &files[entry->file_count];
-    *file = (sl_entry_file){.spool = sl_strdup(name),
-                            .key = sl_strdup(""),
-                            .bytes = f->rows.length,
-                            .rows = f->count,
-                            .hash = sl_hash128_of(f->rows.bytes, f->rows.length)};
-    entry->file_count++; /* It is freed with the entry. */
-    if (f->rows.failed || file->spool == NULL || file->key == NULL)
-        return SL_ENOMEM;
+    const uint64_t count = f->count;
     f->count = 0;
-    return spool_write(f->actor->engine, name, &f->rows, f->error);
+    return cut_rows(f->actor, f->of, f->index, name, &f->rows, count, f->error);
 }
 
 /* One of the group columns, or the window's start. @return whether there is one. */
@@ -90,7 +78,7 @@ static void message_value(finals *f, const sl_window_row *row, const char *start
     (void)sl_time_format(row->start_us + sl_window_plan_width(f->plan), end);
     sl_buffer_clear(&f->value);
     sl_buffer_printf(&f->value, "{\"window_start\":\"%s\",\"window_end\":\"%s\"", start, end);
-    *status = storage_window_members(f->plan, row, &f->value);
+    *status = window_row_members(f->plan, row, &f->value);
     sl_buffer_printf(&f->value, ",\"revision\":%u}", revision);
 }
 

@@ -121,5 +121,6 @@ static inline sl_status no_memory(sl_error *error) {
 }
 
 /* views.c: a window as it stands */
+void peek_show(storage_actor *a, peek *p); /**< Storage: what the workers brought, and what is stored, as JSON. */
 void peek_answer(sl_engine *e, peek *p); /**< What storage made of it; frees it. */
 void peek_free(sl_engine *e, peek *p);

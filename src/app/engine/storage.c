@@ -1,5 +1,5 @@
 /* The storage actor: spool syncs and ledger transactions make a cut durable; what then goes out is in deliver.c.
- * Beside that it reads what live views and repeated keys ask for. */
+ * Beside that it reads what live views and repeated keys ask for, and stores keys. */
 #include "claims.h"
 #include "crash.h"
 #include "cuts.h"
@@ -7,14 +7,13 @@
 #include "dedupe.h"
 #include "replays.h"
 #include "requests.h"
-#include "spool.h"
 #include "state.h"
 #include "storage.h"
+#include "window_rows.h"
 #include "worker.h"
 
 #include "sluice/checkpoint.h"
 #include "sluice/message.h"
-#include "sluice/rows.h"
 #include "sluice/warehouse.h"
 #include "sluice/window.h"
 
@@ -26,195 +25,6 @@ enum { RETRY_FIRST_MS = 500, RETRY_SHIFT_MAX = 6 };
 
 int64_t storage_retry_delay(uint32_t tries) {
     return (int64_t)RETRY_FIRST_MS * 1000 << (tries < RETRY_SHIFT_MAX ? tries : RETRY_SHIFT_MAX);
-}
-
-/* --- preparing a cut --- */
-
-static int row_compare(const void *a, const void *b) {
-    const sl_window_row *x = a, *y = b;
-    if (x->start_us != y->start_us)
-        return x->start_us < y->start_us ? -1 : 1;
-    size_t n = x->key_length < y->key_length ? x->key_length : y->key_length;
-    int order = memcmp(x->key, y->key, n);
-    return order != 0 ? order : (x->key_length > y->key_length) - (x->key_length < y->key_length);
-}
-
-bool row_list_add(row_list *list, const sl_window_row *row) {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 256;
-        sl_window_row *rows = sl_realloc(list->rows, capacity * sizeof *rows);
-        if (rows == NULL)
-            return false;
-        list->rows = rows;
-        list->capacity = capacity;
-    }
-    list->rows[list->count++] = *row;
-    return true;
-}
-
-bool row_list_deltas(row_list *list, const sl_buffer *deltas) {
-    sl_window_row row;
-    if (deltas->failed) /* The last one may be there in part. */
-        return false;
-    for (size_t at = 0, n; (n = delta_get(deltas->bytes + at, deltas->length - at, &row)) != 0; at += n)
-        if (!row_list_add(list, &row))
-            return false;
-    return true;
-}
-
-/* Sort by (start, key) and merge equal ones; each result goes to `emit`. */
-sl_status row_list_merge(row_list *list, const sl_window_plan *plan, sl_window_emit_fn *emit,
-                         void *context) {
-    sl_buffer merged[2] = {SL_BUFFER_EMPTY, SL_BUFFER_EMPTY};
-    sl_status status = SL_OK;
-    if (list->count != 0)
-        qsort(list->rows, list->count, sizeof *list->rows, row_compare);
-    for (size_t i = 0; i < list->count && status == SL_OK;) {
-        sl_window_row row = list->rows[i++];
-        for (int turn = 0; i < list->count && status == SL_OK && row_compare(&row, &list->rows[i]) == 0;
-             i++, turn = !turn) {
-            if (row.state_length == 0 || list->rows[i].state_length == 0) { /* Only asks for the window: see finals.c. */
-                row = row.state_length == 0 ? list->rows[i] : row;
-                continue;
-            }
-            sl_buffer *out = &merged[turn];
-            sl_buffer_clear(out);
-            status = sl_window_state_merge(plan, row.state, row.state_length, list->rows[i].state,
-                                           list->rows[i].state_length, out);
-            row.state = out->bytes;
-            row.state_length = out->length;
-        }
-        if (status == SL_OK)
-            status = emit(context, &row);
-    }
-    sl_buffer_fini(&merged[0]);
-    sl_buffer_fini(&merged[1]);
-    return status;
-}
-
-typedef struct delta_writer {
-    sl_buffer *merged, rows;
-    uint64_t count;
-} delta_writer;
-
-static sl_status write_delta(void *context, const sl_window_row *row) {
-    delta_writer *d = context;
-    delta_put(d->merged, row);
-    const sl_value values[] = {
-        {.type = SL_TYPE_TIMESTAMP, .as.i64 = row->start_us},
-        {.type = SL_TYPE_BYTES, .as.text = {row->key, row->key_length}},
-        {.type = SL_TYPE_BYTES, .as.text = {row->state, row->state_length}},
-    };
-    sl_rows_add(&d->rows, values, 3);
-    d->count++;
-    return d->merged->failed || d->rows.failed ? SL_ENOMEM : SL_OK;
-}
-
-/* One window's deltas of all workers become one row file. */
-static sl_status prepare_window(storage_actor *a, cut *c, uint32_t i, sl_error *error) {
-    static const sl_rows_column columns[] = {{.name = "start", .type = SL_TYPE_TIMESTAMP},
-                                             {.name = "key", .type = SL_TYPE_BYTES},
-                                             {.name = "state", .type = SL_TYPE_BYTES}};
-    const table *t = c->tables[i];
-    sl_entry *entry = &c->entries[i];
-    sl_buffer_clear(&c->merged[i]);
-    delta_writer d = {.merged = &c->merged[i]};
-    row_list list = {0};
-    sl_status status = SL_OK;
-    for (uint32_t k = i; k < c->result_count; k += c->table_count)
-        if (!row_list_deltas(&list, &c->results[k].deltas))
-            status = SL_ENOMEM;
-    sl_rows_begin(&d.rows, columns, 3);
-    if (status == SL_OK)
-        status = row_list_merge(&list, c->shapes[i]->plans[t->slot], write_delta, &d);
-    sl_free(list.rows);
-    if (status != SL_OK)
-        (void)sl_error_set(error, status, "%s: deltas can't be merged", t->name);
-    if (status == SL_OK && d.count != 0) {
-        char name[64];
-        (void)snprintf(name, sizeof name, "g%u-s-%" PRIu64 ".rows", a->engine->generation,
-                       a->file_number++);
-        entry->files = sl_calloc(1, sizeof *entry->files);
-        char *spool = sl_strdup(name), *key = sl_strdup("");
-        if (entry->files == NULL || spool == NULL || key == NULL) {
-            sl_free(spool);
-            sl_free(key);
-            status = sl_error_set(error, SL_ENOMEM, "%s: out of memory", t->name);
-        } else {
-            entry->file_count = 1;
-            entry->files[0] = (sl_entry_file){.spool = spool,
-                                              .key = key,
-                                              .bytes = d.rows.length,
-                                              .rows = d.count,
-                                              .hash = sl_hash128_of(d.rows.bytes, d.rows.length)};
-            status = spool_write(a->engine, name, &d.rows, error);
-        }
-        if (status != SL_OK)
-            sl_entry_clear_files(entry);
-    }
-    sl_buffer_fini(&d.rows);
-    return status;
-}
-
-static sl_status add_file(sl_engine *e, const table *t, sl_entry *entry, sealed_file *sealed) {
-    sl_entry_file *files = sl_realloc(entry->files, (entry->file_count + 1) * sizeof *files);
-    if (files == NULL)
-        return SL_ENOMEM;
-    entry->files = files;
-    sl_buffer key = SL_BUFFER_EMPTY;
-    if (t->kind != SL_TABLE_ROWS && !sl_table_is_topic(t->kind))
-        sl_buffer_printf(&key, "%s%.8s-%016" PRIx64 "-%016" PRIx64 "-%04u.%s", sealed->directory, e->uuid,
-                         entry->from, entry->to, entry->file_count,
-                         t->kind == SL_TABLE_RAW ? "ndjson.zst" : "parquet");
-    sl_entry_file *f = &entry->files[entry->file_count];
-    *f = (sl_entry_file){.spool = sl_strdup(sealed->spool),
-                         .key = sl_strdup(sl_buffer_cstr(&key)),
-                         .bytes = sealed->bytes,
-                         .rows = sealed->rows,
-                         .hash = sealed->hash};
-    entry->file_count++;
-    bool failed = key.failed || f->spool == NULL || f->key == NULL;
-    sl_buffer_fini(&key);
-    return failed ? SL_ENOMEM : SL_OK;
-}
-
-static sl_status prepare_files(sl_engine *e, cut *c, uint32_t i, sl_error *error) {
-    sl_entry *entry = &c->entries[i];
-    sl_entry_clear_files(entry);
-    for (uint32_t k = i; k < c->result_count; k += c->table_count) {
-        cut_result *r = &c->results[k];
-        for (uint32_t n = 0; n < r->file_count; n++) {
-            sl_status status = add_file(e, c->tables[i], entry, &r->files[n]);
-            if (status != SL_OK)
-                return sl_error_set(error, status, "%s: out of memory", c->tables[i]->name);
-        }
-    }
-    for (uint32_t n = 0; n < entry->file_count; n++) {
-        sl_status status = spool_sync(e, entry->files[n].spool, error);
-        if (status != SL_OK) /* A second sync of the same file would tell nothing: it is written anew. */
-            return status == SL_ENOMEM ? status : SL_EIO;
-    }
-    return SL_OK;
-}
-
-static sl_status prepare(storage_actor *a, cut *c, sl_error *error) {
-    sl_engine *e = a->engine;
-    while (c->prepared < c->table_count) {
-        uint32_t i = c->prepared;
-        sl_entry *entry = &c->entries[i];
-        entry->counts = (sl_counts){0};
-        for (uint32_t k = i; k < c->result_count; k += c->table_count)
-            sl_counts_add(&entry->counts, &c->results[k].counts);
-        const sl_table_kind kind = c->tables[i]->kind;
-        sl_status status = kind == SL_TABLE_WINDOW  ? prepare_window(a, c, i, error)
-                           : kind == SL_TABLE_FINAL ? finals_prepare(a, c, i, error)
-                                                    : prepare_files(e, c, i, error);
-        if (status != SL_OK)
-            return status;
-        entry->table = 0;
-        c->prepared++;
-    }
-    return e->files->sync_directory(e->files, e->spool, error);
 }
 
 /* --- committing --- */
@@ -365,7 +175,7 @@ static void finish_commit(storage_actor *a, cut *c) {
 static bool commit(storage_actor *a, cut *c) {
     sl_error error = {0};
     CRASH(commit_before_spool_sync);
-    sl_status status = prepare(a, c, &error);
+    sl_status status = cut_prepare(a, c, &error);
     CRASH(commit_after_spool_sync);
     if (status == SL_EIO && c->prepared < c->table_count) {
         sl_message(SL_LEVEL_ERROR, "storage", "spool files lost", "error=\"%s\"", error.text);
@@ -397,102 +207,7 @@ static bool commit(storage_actor *a, cut *c) {
     return true;
 }
 
-/* --- live views and keys --- */
-
-typedef struct view {
-    peek *peek;
-    row_list list;
-    sl_arena copies;
-    uint32_t rows;
-} view;
-
-static sl_status view_stored(void *context, int64_t start, const void *key, size_t key_length,
-                             const void *state, size_t state_length) {
-    view *v = context;
-    const sl_window_row row = {
-        .start_us = start,
-        .key = (uint8_t *)sl_arena_strndup(&v->copies, key, key_length),
-        .key_length = key_length,
-        .state = (uint8_t *)sl_arena_strndup(&v->copies, state, state_length),
-        .state_length = state_length};
-    return row.key != NULL && row.state != NULL && row_list_add(&v->list, &row) ? SL_OK : SL_ENOMEM;
-}
-
-sl_status storage_window_members(const sl_window_plan *plan, const sl_window_row *row, sl_buffer *out) {
-    uint32_t keys, measures;
-    const sl_window_key *key = sl_window_plan_keys(plan, &keys);
-    const sl_measure *measure = sl_window_plan_measures(plan, &measures);
-    sl_value *numbers = sl_calloc(measures + 1, sizeof *numbers);
-    if (numbers == NULL)
-        return SL_ENOMEM;
-    size_t at = 0;
-    for (uint32_t i = 0; i < keys; i++) {
-        sl_value value = {.null = true};
-        at += sl_value_decode(row->key + at, row->key_length - at, &value);
-        sl_buffer_byte(out, ',');
-        sl_buffer_json_string(out, key[i].name, strlen(key[i].name));
-        sl_buffer_byte(out, ':');
-        sl_value_json(&value, out);
-    }
-    sl_status status = sl_window_state_numbers(plan, row->state, row->state_length, numbers);
-    for (uint32_t i = 0; i < measures && status == SL_OK; i++) {
-        sl_buffer_byte(out, ',');
-        sl_buffer_json_string(out, measure[i].name, strlen(measure[i].name));
-        sl_buffer_byte(out, ':');
-        sl_value_json(&numbers[i], out);
-    }
-    sl_free(numbers);
-    return out->failed ? SL_ENOMEM : status;
-}
-
-static sl_status view_row(void *context, const sl_window_row *row) {
-    view *v = context;
-    sl_buffer *out = &v->peek->json;
-    char text[40];
-    (void)sl_time_format(row->start_us, text);
-    sl_buffer_printf(out, "%s{\"window_start\":\"%s\"", v->rows++ != 0 ? "," : "", text);
-    sl_status status = storage_window_members(v->peek->shape->plans[v->peek->of->slot], row, out);
-    sl_buffer_byte(out, '}');
-    return out->failed ? SL_ENOMEM : status;
-}
-
-/* Keep the newest `limit` rows: the list is sorted by start, so the oldest are in front. */
-static void view_limit(view *v) {
-    if (v->list.count == 0)
-        return;
-    qsort(v->list.rows, v->list.count, sizeof *v->list.rows, row_compare);
-    size_t groups = 1, from = v->list.count - 1;
-    while (from > 0) {
-        if (row_compare(&v->list.rows[from], &v->list.rows[from - 1]) != 0 &&
-            ++groups > v->peek->limit)
-            break;
-        from--;
-    }
-    memmove(v->list.rows, v->list.rows + from, (v->list.count - from) * sizeof *v->list.rows);
-    v->list.count -= from;
-}
-
-static void show_window(storage_actor *a, peek *p) {
-    view v = {.peek = p};
-    sl_arena_init(&v.copies, 1 << 16);
-    sl_error error;
-    sl_status status = SL_OK;
-    if (p->of->id != 0)
-        status = sl_ledger_windows(a->ledger, p->of->id, view_stored, &v, &error);
-    for (uint32_t i = 0; i < a->engine->worker_count && status == SL_OK; i++)
-        if (!row_list_deltas(&v.list, &p->deltas[i]))
-            status = SL_ENOMEM;
-    view_limit(&v);
-    sl_buffer_printf(&p->json, "{\"window\":\"%s\",\"rows\":[", p->of->name);
-    if (status == SL_OK)
-        status = row_list_merge(&v.list, p->shape->plans[p->of->slot], view_row, &v);
-    sl_buffer_text(&p->json, "]}\n");
-    if (status != SL_OK)
-        p->json.failed = true;
-    sl_free(v.list.rows);
-    sl_arena_fini(&v.copies);
-    engine_return(a->engine, &a->out, p);
-}
+/* --- keys --- */
 
 static void store_keys(storage_actor *a, keys_batch *b) {
     sl_error error = {0};
@@ -551,7 +266,7 @@ static void take(storage_actor *a, message *m) {
         a->last_commit = &((cut *)m)->next;
         break;
     case MESSAGE_PEEK:
-        show_window(a, (peek *)m);
+        peek_show(a, (peek *)m);
         break;
     case MESSAGE_KEYS:
         store_keys(a, (keys_batch *)m);

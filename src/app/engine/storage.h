@@ -50,17 +50,14 @@ sl_status storage_create(sl_engine *e, sl_error *error);
 void storage_destroy(sl_engine *e);
 /** Inside a transaction: give tables without an id their row in the ledger; `fresh` until it is committed. */
 sl_status storage_register(storage_actor *a, table **tables, uint32_t count, sl_error *error);
-/** Rows to be merged: borrowed, but for the list itself. */
-typedef struct row_list {
-    sl_window_row *rows;
-    size_t count, capacity;
-} row_list;
-bool row_list_add(row_list *list, const sl_window_row *row); /**< @return false: no memory; likewise: */
-bool row_list_deltas(row_list *list, const sl_buffer *deltas);
-/** Sort by (start, key) and merge equal ones, each result to `emit`. A row without a state adds nothing to others. */
-sl_status row_list_merge(row_list *list, const sl_window_plan *plan, sl_window_emit_fn *emit, void *context);
-/** Group columns and measures, as members behind others. */
-sl_status storage_window_members(const sl_window_plan *plan, const sl_window_row *row, sl_buffer *out);
+int64_t storage_retry_delay(uint32_t tries);
+
+/* prepare.c */
+/** Build and sync the files of all its entries; goes on where it failed. @return SL_EIO: what was written is lost. */
+sl_status cut_prepare(storage_actor *a, cut *c, sl_error *error);
+/** A file of rows, built here, for the entry of table i, which has it then, written or not. */
+sl_status cut_rows(storage_actor *a, cut *c, uint32_t i, const char *name, const sl_buffer *rows, uint64_t count, sl_error *error);
+
 /* finals.c: rows of closed windows, as messages */
 /** The entry's files, and what states become. Nothing is stored, so that it may be done again. */
 sl_status finals_prepare(storage_actor *a, cut *c, uint32_t i, sl_error *error);
@@ -68,7 +65,6 @@ sl_status finals_prepare(storage_actor *a, cut *c, uint32_t i, sl_error *error);
 sl_status finals_store(storage_actor *a, cut *c, uint32_t i, sl_error *error);
 /** Worker, storage: texts as they are, everything else as in JSON, but without its quotes. */
 void topic_key_text(const sl_value *value, sl_buffer *out);
-int64_t storage_retry_delay(uint32_t tries);
 
 /* deliver.c */
 sl_status delivery_create(sl_engine *e, sl_error *error);

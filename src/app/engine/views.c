@@ -1,11 +1,15 @@
 /* What is asked of a running engine: a window as it stands, tables that are behind, the state of everything. */
 #include "dedupe.h"
 #include "state.h"
+#include "storage.h"
+#include "window_rows.h"
 #include "worker.h"
 
+#include "sluice/checkpoint.h"
 #include "sluice/journal.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 void sl_engine_windows(sl_engine *e, const char *name, uint32_t limit, sl_engine_windows_fn *done,
                        void *context) {
@@ -27,6 +31,74 @@ void sl_engine_windows(sl_engine *e, const char *name, uint32_t limit, sl_engine
     p->context = context;
     e->peeks++;
     pipeline_all(e, &p->head);
+}
+
+typedef struct view {
+    peek *peek;
+    row_list list;
+    sl_arena copies;
+    uint32_t rows;
+} view;
+
+static sl_status view_stored(void *context, int64_t start, const void *key, size_t key_length,
+                             const void *state, size_t state_length) {
+    view *v = context;
+    const sl_window_row row = {
+        .start_us = start,
+        .key = (uint8_t *)sl_arena_strndup(&v->copies, key, key_length),
+        .key_length = key_length,
+        .state = (uint8_t *)sl_arena_strndup(&v->copies, state, state_length),
+        .state_length = state_length};
+    return row.key != NULL && row.state != NULL && row_list_add(&v->list, &row) ? SL_OK : SL_ENOMEM;
+}
+
+static sl_status view_row(void *context, const sl_window_row *row) {
+    view *v = context;
+    sl_buffer *out = &v->peek->json;
+    char text[40];
+    (void)sl_time_format(row->start_us, text);
+    sl_buffer_printf(out, "%s{\"window_start\":\"%s\"", v->rows++ != 0 ? "," : "", text);
+    sl_status status = window_row_members(v->peek->shape->plans[v->peek->of->slot], row, out);
+    sl_buffer_byte(out, '}');
+    return out->failed ? SL_ENOMEM : status;
+}
+
+/* Keep the newest `limit` rows: the list is sorted by start, so the oldest are in front. */
+static void view_limit(view *v) {
+    if (v->list.count == 0)
+        return;
+    qsort(v->list.rows, v->list.count, sizeof *v->list.rows, window_row_compare);
+    size_t groups = 1, from = v->list.count - 1;
+    while (from > 0) {
+        if (window_row_compare(&v->list.rows[from], &v->list.rows[from - 1]) != 0 &&
+            ++groups > v->peek->limit)
+            break;
+        from--;
+    }
+    memmove(v->list.rows, v->list.rows + from, (v->list.count - from) * sizeof *v->list.rows);
+    v->list.count -= from;
+}
+
+void peek_show(storage_actor *a, peek *p) {
+    view v = {.peek = p};
+    sl_arena_init(&v.copies, 1 << 16);
+    sl_error error;
+    sl_status status = SL_OK;
+    if (p->of->id != 0)
+        status = sl_ledger_windows(a->ledger, p->of->id, view_stored, &v, &error);
+    for (uint32_t i = 0; i < a->engine->worker_count && status == SL_OK; i++)
+        if (!row_list_deltas(&v.list, &p->deltas[i]))
+            status = SL_ENOMEM;
+    view_limit(&v);
+    sl_buffer_printf(&p->json, "{\"window\":\"%s\",\"rows\":[", p->of->name);
+    if (status == SL_OK)
+        status = row_list_merge(&v.list, p->shape->plans[p->of->slot], view_row, &v);
+    sl_buffer_text(&p->json, "]}\n");
+    if (status != SL_OK)
+        p->json.failed = true;
+    sl_free(v.list.rows);
+    sl_arena_fini(&v.copies);
+    engine_return(a->engine, &a->out, p);
 }
 
 void peek_free(sl_engine *e, peek *p) {

@@ -1,4 +1,5 @@
 /* Panes of windows, and the deltas of those that were emitted: by a cut, early when they don't fit, or for another shape. */
+#include "window_rows.h"
 #include "worker_tables.h"
 
 #include "sluice/window.h"
@@ -8,28 +9,6 @@ static sl_status keep_delta(void *context, const sl_window_row *row) {
     delta_put(&wt->deltas, row);
     wt->delta_count++;
     return wt->deltas.failed ? SL_ENOMEM : SL_OK;
-}
-
-void delta_put(sl_buffer *out, const sl_window_row *row) {
-    sl_buffer_u64(out, (uint64_t)row->start_us);
-    sl_buffer_u32(out, (uint32_t)row->key_length);
-    sl_buffer_append(out, row->key, row->key_length);
-    sl_buffer_u32(out, (uint32_t)row->state_length);
-    sl_buffer_append(out, row->state, row->state_length);
-}
-
-size_t delta_get(const uint8_t *bytes, size_t length, sl_window_row *row) {
-    if (length < 16)
-        return 0;
-    uint32_t key, state;
-    memcpy(&row->start_us, bytes, 8);
-    memcpy(&key, bytes + 8, 4);
-    memcpy(&state, bytes + 12 + key, 4);
-    row->key = bytes + 12;
-    row->key_length = key;
-    row->state = bytes + 16 + key;
-    row->state_length = state;
-    return (size_t)16 + key + state;
 }
 
 /* Panes that follow an older shape are emitted; their deltas merge with what comes. */
