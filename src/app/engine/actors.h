@@ -55,6 +55,7 @@ typedef enum message_kind {
 /** First member of what travels; aligned as what it stands in. */
 typedef struct message {
     _Alignas(void *) message_kind kind;
+    uint32_t waiting; /**< loop: workers that still have what went to all; 0: it went to one. */
 } message;
 
 typedef struct trim_order {

@@ -231,7 +231,6 @@ static bool begin_cut(sl_engine *e, table **chosen, uint32_t count) {
         engine_send(e, &e->storage.in, &e->storage.actor, c);
         return true;
     }
-    c->waiting = e->worker_count;
     pipeline_all(e, &c->head);
     return true;
 }

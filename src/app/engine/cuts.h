@@ -37,7 +37,6 @@ struct cut {
     shape **shapes;        /**< Of each table's stream when it was cut; referenced. */
     cut_result *results;   /**< [worker * table_count + table] */
     uint32_t result_count;
-    uint32_t waiting;      /* loop: workers that haven't answered */
     /* Cursors of tables with nothing to cut. */
     table **moves;
     uint64_t *move_to;

@@ -271,7 +271,7 @@ bool data_turn(sl_engine *e) {
     e->data_next->older = e->data;
     e->data = e->data_next;
     e->data_next = NULL;
-    *order = (data_order){.head = {MESSAGE_DATA}, .waiting = e->worker_count, .set = e->data};
+    *order = (data_order){.head = {.kind = MESSAGE_DATA}, .set = e->data};
     order->set->references++;
     pipeline_all(e, &order->head);
     return true;

@@ -29,7 +29,6 @@ struct data_note {
 /** To all workers: what they haven't used for a while mustn't keep older data. */
 struct data_order {
     message head;
-    uint32_t waiting;
     data_set *set;
 };
 

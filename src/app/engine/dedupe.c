@@ -42,6 +42,7 @@ void pipeline_task(sl_engine *e, task *t) {
 }
 
 void pipeline_all(sl_engine *e, message *m) {
+    m->waiting = e->worker_count;
     if (e->dedupe.active)
         engine_send(e, &e->dedupe.in, &e->dedupe.actor, m);
     else

@@ -57,7 +57,7 @@ sl_status dedupe_create(sl_engine *e, sl_error *error);
 void dedupe_destroy(sl_engine *e);
 /** At the end: what the actor had not passed on. @return NULL: nothing. */
 message *dedupe_take_back(sl_engine *e);
-/** Into the pipeline, in log order. A message for all has its `waiting` set. */
+/** Into the pipeline, in log order: to its worker, or to all. */
 void pipeline_task(sl_engine *e, task *t);
 void pipeline_all(sl_engine *e, message *m);
 /** Loop: marks for a cut's streams. @return false: no memory. */

@@ -15,7 +15,6 @@ bool rewind_stream(sl_engine *e, stream *s, table *failed) {
     if (order == NULL)
         return false;
     order->head.kind = MESSAGE_REWIND;
-    order->waiting = e->worker_count;
     uint64_t reached = e->position > s->next ? e->position : s->next;
     uint64_t target = UINT64_MAX;
     int64_t watermark = SL_NO_TIME;
@@ -62,8 +61,7 @@ bool rewind_park(sl_engine *e, table *t) {
     rewind_order *order = sl_calloc(1, sizeof *order);
     if (order == NULL)
         return false;
-    *order = (rewind_order){.head = {MESSAGE_REWIND},
-                            .waiting = e->worker_count,
+    *order = (rewind_order){.head = {.kind = MESSAGE_REWIND},
                             .count = 1,
                             .tables = {t},
                             .skip_below = {UINT64_MAX},

@@ -29,7 +29,14 @@ static void processed(sl_engine *e, task *t) {
     task_free(e, t);
 }
 
+/* @return whether others have it still. */
+static bool others_have(message *m) {
+    return m->waiting != 0 && --m->waiting != 0;
+}
+
 static void worker_returned(sl_engine *e, message *m) {
+    if (others_have(m))
+        return;
     switch (m->kind) {
     case MESSAGE_TASK: {
         task *t = (task *)m;
@@ -40,20 +47,16 @@ static void worker_returned(sl_engine *e, message *m) {
         break;
     }
     case MESSAGE_CUT:
-        if (--((cut *)m)->waiting == 0)
-            cut_sealed(e, (cut *)m);
+        cut_sealed(e, (cut *)m);
         break;
     case MESSAGE_REWIND:
-        if (--((rewind_order *)m)->waiting == 0)
-            sl_free(m);
+        sl_free(m);
         break;
     case MESSAGE_PEEK:
-        if (--((peek *)m)->waiting == 0)
-            engine_send(e, &e->storage.in, &e->storage.actor, m);
+        engine_send(e, &e->storage.in, &e->storage.actor, m);
         break;
     case MESSAGE_DATA:
-        if (--((data_order *)m)->waiting == 0)
-            data_used(e, (data_order *)m);
+        data_used(e, (data_order *)m);
         break;
     case MESSAGE_DELIVERED:
     case MESSAGE_VOID:
@@ -104,6 +107,8 @@ bool sequence_idle(const sl_engine *e) {
 
 /* What nobody takes any more from a ring between loop and journal, reader or worker. */
 static void drop_message(sl_engine *e, message *m) {
+    if (others_have(m))
+        return;
     switch (m->kind) {
     case MESSAGE_TASK: {
         task *t = (task *)m;
@@ -114,22 +119,16 @@ static void drop_message(sl_engine *e, message *m) {
         tasks_destroy(e, t);
         break;
     }
-    case MESSAGE_CUT: /* These three go to all workers: the last one frees them. */
-        if (--((cut *)m)->waiting == 0)
-            cut_free((cut *)m);
-        break;
-    case MESSAGE_REWIND:
-        if (--((rewind_order *)m)->waiting == 0)
-            sl_free(m);
+    case MESSAGE_CUT:
+        cut_free((cut *)m);
         break;
     case MESSAGE_PEEK:
-        if (--((peek *)m)->waiting == 0)
-            peek_free(e, (peek *)m);
+        peek_free(e, (peek *)m);
         break;
     case MESSAGE_DATA:
-        if (--((data_order *)m)->waiting == 0)
-            data_used(e, (data_order *)m);
+        data_used(e, (data_order *)m);
         break;
+    case MESSAGE_REWIND:
     case MESSAGE_TRIM:
         sl_free(m);
         break;
@@ -159,16 +158,8 @@ void sequence_destroy(sl_engine *e) {
         if (w->cutting != NULL)
             drop_message(e, &w->cutting->head);
     }
-    /* From here each message would have gone to all workers. */
     for (message *m; e->dedupe.in.slots != NULL && (m = dedupe_take_back(e)) != NULL; drop_message(e, m))
-        if (m->kind == MESSAGE_CUT)
-            ((cut *)m)->waiting = 1;
-        else if (m->kind == MESSAGE_REWIND)
-            ((rewind_order *)m)->waiting = 1;
-        else if (m->kind == MESSAGE_PEEK)
-            ((peek *)m)->waiting = 1;
-        else if (m->kind == MESSAGE_DATA)
-            ((data_order *)m)->waiting = 1;
+        m->waiting = m->waiting != 0; /* From here it would have gone to all workers. */
     drop_ring(e, &e->journal_io.in);
     for (int k = 0; k < 2; k++) {
         sl_ring *ring = k == 0 ? &e->reader.in : &e->reader.out;

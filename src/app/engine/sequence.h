@@ -8,7 +8,6 @@
 /** Workers drop what they hold of some tables; what follows comes again from the log. */
 struct rewind_order {
     message head;
-    uint32_t waiting;
     uint32_t count;
     table *tables[COMPANIONS_MAX];
     uint64_t skip_below[COMPANIONS_MAX];

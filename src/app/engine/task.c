@@ -56,7 +56,7 @@ void task_free(sl_engine *e, task *t) {
     data_release(t);
     sl_group *group = t->group;
     sl_group_reset(group);
-    *t = (task){.head = {MESSAGE_TASK},
+    *t = (task){.head = {.kind = MESSAGE_TASK},
                 .next = e->free_tasks,
                 .group = group,
                 .records = t->records,

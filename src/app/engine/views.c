@@ -25,7 +25,6 @@ void sl_engine_windows(sl_engine *e, const char *name, uint32_t limit, sl_engine
     p->head.kind = MESSAGE_PEEK;
     p->of = t;
     p->shape = shape_ref(t->of->current);
-    p->waiting = e->worker_count;
     p->limit = limit;
     p->done = done;
     p->context = context;

@@ -14,7 +14,6 @@ struct peek {
     message head;
     table *of;
     shape *shape;
-    uint32_t waiting;
     sl_buffer deltas[WORKERS_MAX];
     uint32_t limit;
     sl_buffer json;
