@@ -286,7 +286,11 @@ SL_CHECKED sl_status sl_config_load(const sl_config_source *source, sl_config_wa
 void sl_config_destroy(sl_config *config);
 /** Print the parameter table: for --help ("text"), docs ("markdown") and the man page ("man"). */
 void sl_config_print_parameters(const char *form, sl_buffer *out);
-/** "http://127.0.0.1:8080" for "0.0.0.0:8080": what listens everywhere is asked here. */
-void sl_address_url(const char *listen, sl_buffer *out);
+/**
+ * Where the admin paths are asked: "http://127.0.0.1:8081" for "0.0.0.0:8081", as what listens everywhere is asked here; https where
+ * they share the intake's port, and that has TLS.
+ * @return the certificate that is shown there, or NULL: plain HTTP.
+ */
+const char *sl_config_admin_url(const sl_config *config, sl_buffer *out);
 /** Nearest of `names` to `word` by edit distance, or NULL when none is near. */
 const char *sl_config_nearest(const char *word, const char *const *names, size_t count);

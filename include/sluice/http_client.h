@@ -23,6 +23,7 @@ typedef struct sl_http_call sl_http_call; /**< One request on its way. */
 
 typedef struct sl_http_client_options {
     const char *ca_file;           /**< PEM with the authorities that are trusted; NULL: the system's. */
+    bool any_name;                 /**< The ca_file is the server's own certificate, so the name in it needn't be the URL's. */
     const char *user_agent;        /**< NULL: "sluice". */
     unsigned calls_max;            /**< At once; others wait their turn, their time not counting yet. 0: 64. */
 } sl_http_client_options;

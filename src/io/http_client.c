@@ -44,6 +44,7 @@ struct sl_http_client {
     bool inside;      /* libcurl is running: it must not be called now. */
     bool destroyed;
     char *ca_file, *user_agent;
+    bool any_name;
     CURL *spare[SPARE_MAX];
     unsigned spare_count;
 };
@@ -557,6 +558,7 @@ sl_status sl_http_client_create(struct uv_loop_s *loop, const sl_http_client_opt
     client->user_agent = sl_strdup(options->user_agent != NULL ? options->user_agent : "sluice");
     if (client->user_agent == NULL)
         goto out;
+    client->any_name = options->any_name;
     if (options->ca_file != NULL && (client->ca_file = sl_strdup(options->ca_file)) == NULL)
         goto out;
     status = create_multi(client, error);
@@ -735,6 +737,8 @@ static sl_status set_options(sl_http_call *call, const sl_http_call_options *opt
     set_pointer(&s, CURLOPT_HEADERDATA, call);
     if (client->ca_file != NULL)
         set_pointer(&s, CURLOPT_CAINFO, client->ca_file);
+    if (client->any_name)
+        set_number(&s, CURLOPT_SSL_VERIFYHOST, 0);
     if (options->direct)
         set_pointer(&s, CURLOPT_NOPROXY, "*");
     set_method(&s, options);

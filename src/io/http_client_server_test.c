@@ -107,16 +107,20 @@ static void tls_is_verified_against_the_ca_file_and_the_name(void **state) {
     write_certificate(cert, key, "localhost");
     static const struct {
         const char *host;
-        bool authority;
+        bool authority, any_name;
         sl_status status;
-    } cases[] = {{"localhost", true, SL_OK}, {"localhost", false, SL_EDENIED}, {"127.0.0.1", true, SL_EDENIED}};
+    } cases[] = {{"localhost", true, false, SL_OK},
+                 {"localhost", false, false, SL_EDENIED},
+                 {"127.0.0.1", true, false, SL_EDENIED},
+                 {"127.0.0.1", true, true, SL_OK},
+                 {"127.0.0.1", false, true, SL_EDENIED}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         fixture f;
         result r;
         sl_error error = {0};
         sl_http_server *server = NULL;
         bool closed = false;
-        start_with(&f, (sl_http_client_options){.ca_file = cases[i].authority ? cert : NULL});
+        start_with(&f, (sl_http_client_options){.ca_file = cases[i].authority ? cert : NULL, .any_name = cases[i].any_name});
         sl_http_server_options options = {.listen = "127.0.0.1:0", .tls_cert = cert, .tls_key = key,
                                           .http = {.body_bytes_max = 99, .handler = greet}};
         if (sl_http_server_create(&f.loop, &options, &server, &error) != SL_OK)

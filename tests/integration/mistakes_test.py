@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Typical mistakes at the command line and on the machine: one line names the place and the mend, nothing is made or read in silence."""
 
+import http.client
 import json
+import ssl
 import subprocess
 import sys
+import time
 
 from support import BINARY, Daemon, body, configuration, run_tests, started, stopped
 
@@ -57,6 +60,40 @@ def test_replay_knows_its_streams(root):
         done = sluice("replay", "-c", root / "sluice.yaml", "--stream", name)
         assert done.returncode == code and ("knows no stream 'evnets'" in done.stderr) == bool(code), done
     stopped(daemon)
+
+
+def test_commands_reach_a_daemon_whose_one_port_has_tls(root):
+    """The certificate is another name's, and nobody's authority knows it: it is the one in the configuration."""
+    root.mkdir(parents=True)
+    key, cert = root / "key.pem", root / "cert.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=shop", "-keyout", key, "-out", cert],
+                   check=True, capture_output=True)
+    daemon = Daemon(root, configuration(root, http={"max_body": "512KiB", "max_event": "256KiB", "tls": {"cert": str(cert), "key": str(key)}}))
+    daemon.start(wait=False)
+    file = root / "sluice.yaml"
+    try:
+        for _ in range(200):
+            done = sluice("top", "-c", file, "--once")
+            if done.returncode == 0:
+                break
+            time.sleep(0.05)
+        assert done.returncode == 0 and f"sluice https://127.0.0.1:{daemon.port}" in done.stdout, done
+        done = sluice("replay", "-c", file, "--dry-run")
+        assert done.returncode == 0 and not done.stderr, done
+        tap = subprocess.Popen([BINARY, "tap", "-c", file, "--stage", "dead", "--limit", "1"], stdout=subprocess.PIPE, text=True)
+        context = ssl.create_default_context(cafile=cert)
+        context.check_hostname = False
+        for _ in range(200):  # Until the tap is there.
+            c = http.client.HTTPSConnection("127.0.0.1", daemon.port, context=context, timeout=20)
+            c.request("POST", "/v1/events/events", b'{"id":"no number"}')
+            assert c.getresponse().status == 400
+            c.close()
+            if tap.poll() is not None:
+                break
+            time.sleep(0.05)
+        assert '"stage":"dead"' in tap.communicate(timeout=20)[0] and tap.returncode == 0
+    finally:
+        stopped(daemon)
 
 
 def test_validate_knows_files_from_directories(root):

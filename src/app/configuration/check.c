@@ -113,14 +113,16 @@ void sl_loader_check_root(sl_loader *l) {
     check_timezone(l);
 }
 
-void sl_address_url(const char *listen, sl_buffer *out) {
-    const char *colon = strrchr(listen, ':');
+const char *sl_config_admin_url(const sl_config *config, sl_buffer *out) {
+    const char *listen = config->admin.listen, *colon = strrchr(listen, ':');
+    const char *cert = strcmp(listen, config->http.listen) == 0 ? config->http.tls_cert : NULL;
     size_t host = colon != NULL ? (size_t)(colon - listen) : strlen(listen);
     bool any4 = host == 7 && strncmp(listen, "0.0.0.0", 7) == 0, any6 = host == 4 && strncmp(listen, "[::]", 4) == 0;
-    sl_buffer_text(out, "http://");
+    sl_buffer_text(out, cert != NULL ? "https://" : "http://");
     if (any4 || any6)
         sl_buffer_text(out, any4 ? "127.0.0.1" : "[::1]");
     else
         sl_buffer_append(out, listen, host);
     sl_buffer_text(out, colon != NULL ? colon : "");
+    return cert;
 }

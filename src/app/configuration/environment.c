@@ -296,7 +296,7 @@ void sl_loader_environment(sl_loader *l) {
  * service named sluice. */
 static bool is_foreign(const char *name) {
     return !strcmp(name, "SLUICE_SHARED_DATA") || !strcmp(name, "SLUICE_LONG") ||
-           !strncmp(name, "SLUICE_SERVICE_", 15) || !strcmp(name, "SLUICE_PORT") ||
+           !strncmp(name, "SLUICE_TEST_", 12) || !strncmp(name, "SLUICE_SERVICE_", 15) || !strcmp(name, "SLUICE_PORT") ||
            !strncmp(name, "SLUICE_PORT_", 12);
 }
 

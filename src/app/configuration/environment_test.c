@@ -110,6 +110,7 @@ static void an_unknown_variable_is_a_warning_with_the_nearest_name(void **state)
                                               "SLUICE_PORT_80_TCP=x",
                                               "SLUICE_SHARED_DATA=/x",
                                               "SLUICE_LONG=1",
+                                              "SLUICE_TEST_PG=postgres://x",
                                               "SLUICE_MINE=/d",
                                               "SLUICE_QQQQQQQQ=1",
                                               NULL};

@@ -20,6 +20,7 @@ enum { PAUSE_MS = 100, START_TRIES = 6000, BUSY_TRIES = 600 };
 
 struct replay_daemon {
     sl_buffer base; /* "http://127.0.0.1:8081" */
+    char *cert;     /* The daemon's, or NULL: plain HTTP. */
     pid_t child;    /* 0: it ran already. */
 };
 
@@ -56,7 +57,8 @@ static void answered(void *context, const sl_http_outcome *outcome) {
 static sl_status ask(const replay_daemon *d, const char *method, const char *path, const void *body, size_t length,
                      call *c) {
     const sl_loop_callbacks callbacks = {.turn = nothing, .tick = nothing, .tick_ms = 1000};
-    const sl_http_client_options options = {.user_agent = "sluice replay"};
+    const sl_http_client_options options = {
+        .ca_file = d->cert, .any_name = d->cert != NULL, .user_agent = "sluice replay"};
     sl_buffer url = SL_BUFFER_EMPTY;
     sl_buffer_printf(&url, "%s%s", (const char *)d->base.bytes, path);
     const sl_http_call_options request = {.method = method,
@@ -129,6 +131,8 @@ static sl_status launch(replay_daemon *d, int (*run)(void *context, const char *
     (void)snprintf(intake, sizeof intake, "127.0.0.1:%d", free_port());
     (void)snprintf(admin, sizeof admin, "127.0.0.1:%d", free_port());
     sl_buffer_clear(&d->base);
+    sl_free(d->cert);
+    d->cert = NULL; /* The admin port is one of its own. */
     sl_buffer_printf(&d->base, "http://%s", admin);
     (void)sl_buffer_cstr(&d->base);
     (void)fflush(stdout);
@@ -170,9 +174,13 @@ static replay_daemon *at_admin(const sl_config *config) {
     replay_daemon *d = sl_calloc(1, sizeof *d);
     if (d == NULL)
         return NULL;
-    sl_address_url(config->admin.listen, &d->base);
+    const char *cert = sl_config_admin_url(config, &d->base);
     (void)sl_buffer_cstr(&d->base);
-    return d;
+    if (cert == NULL || (d->cert = sl_strdup(cert)) != NULL)
+        return d;
+    sl_buffer_fini(&d->base);
+    sl_free(d);
+    return NULL;
 }
 
 sl_status replay_daemon_running(const sl_config *config, replay_daemon **out, sl_error *error) {
@@ -216,6 +224,7 @@ sl_status replay_daemon_leave(replay_daemon *d, sl_error *error) {
             status = sl_error_set(error, SL_EIO, "the daemon that took the replay ended with a failure");
     }
     sl_buffer_fini(&d->base);
+    sl_free(d->cert);
     sl_free(d);
     return status;
 }

@@ -12,7 +12,7 @@ static void no_warning(void *context, const char *message) {
     (void)message; /* The daemon has said it. */
 }
 
-int watch_address(const char *url, const char *config, sl_buffer *base) {
+int watch_address(const char *url, const char *config, sl_buffer *base, sl_buffer *cert) {
     if (url != NULL) {
         bool whole = strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
         sl_buffer_printf(base, "%s%s", whole ? "" : "http://", url);
@@ -27,7 +27,8 @@ int watch_address(const char *url, const char *config, sl_buffer *base) {
         (void)fprintf(stderr, "sluice: %s\n(--url http://HOST:PORT says where the daemon is, without a configuration)\n", error.text);
         return EXIT_CONFIGURATION;
     }
-    sl_address_url(c->admin.listen, base);
+    const char *own = sl_config_admin_url(c, base);
+    sl_buffer_text(cert, own != NULL ? own : "");
     sl_config_destroy(c);
     return 0;
 }

@@ -69,6 +69,7 @@ static bool parse(int argc, char **argv, options *o) {
 typedef struct tap {
     sl_loop *loop;
     sl_http_client *http;
+    const char *cert; /* The daemon's own, or NULL. */
     bool pretty, failed, ended, interrupted, lost; /* lost: nobody reads our output */
     uint64_t events, skipped;
     unsigned silent_s;
@@ -186,9 +187,10 @@ static void question(const options *o, sl_buffer *url) {
 
 static sl_status follow(tap *t, const char *url, sl_error *error) {
     const sl_loop_callbacks callbacks = {.turn = nothing, .tick = on_tick, .signal = on_signal, .context = t, .tick_ms = 1000};
+    const sl_http_client_options client = {.ca_file = t->cert, .any_name = t->cert != NULL};
     sl_status status = sl_loop_create(&callbacks, &t->loop, error);
     if (status == SL_OK)
-        status = sl_http_client_create(sl_loop_uv(t->loop), &(sl_http_client_options){0}, &t->http, error);
+        status = sl_http_client_create(sl_loop_uv(t->loop), &client, &t->http, error);
     const sl_http_call_options call = {.method = "GET",
                                        .url = url,
                                        .write = on_piece,
@@ -210,14 +212,16 @@ int sl_tap_main(int argc, char **argv) {
         (void)fputs(usage, o.help ? stdout : stderr);
         return o.help ? 0 : EXIT_USAGE;
     }
-    sl_buffer url = SL_BUFFER_EMPTY;
-    int code = watch_address(o.url, o.config, &url);
+    sl_buffer url = SL_BUFFER_EMPTY, cert = SL_BUFFER_EMPTY;
+    int code = watch_address(o.url, o.config, &url, &cert);
     if (code != 0) {
         sl_buffer_fini(&url);
+        sl_buffer_fini(&cert);
         return code;
     }
     question(&o, &url);
-    tap t = {.pretty = o.format != NULL && strcmp(o.format, "pretty") == 0};
+    tap t = {.pretty = o.format != NULL && strcmp(o.format, "pretty") == 0,
+             .cert = cert.length != 0 ? sl_buffer_cstr(&cert) : NULL};
     sl_error error = {0};
     sl_status status = follow(&t, sl_buffer_cstr(&url), &error);
     if (status != SL_OK)
@@ -226,6 +230,7 @@ int sl_tap_main(int argc, char **argv) {
         (void)fprintf(stderr, "sluice tap: %s: %" PRIu64 " events, %" PRIu64 " skipped\n",
                       t.interrupted ? "interrupted" : sl_buffer_cstr(&t.why), t.events, t.skipped);
     sl_buffer_fini(&url);
+    sl_buffer_fini(&cert);
     sl_buffer_fini(&t.line);
     sl_buffer_fini(&t.why);
     return status != SL_OK || (t.failed && !t.interrupted && !t.lost) ? 1 : 0;

@@ -140,6 +140,7 @@ typedef struct top {
     sl_buffer metrics_url, state_url;
     sl_loop *loop;
     sl_http_client *http;
+    const char *cert; /* The daemon's own, or NULL. */
     terminal terminal;
     sl_buffer metrics; /* Of the look under way. */
     bool asking, paused, restarted, failed;
@@ -307,9 +308,10 @@ static void on_signal(void *context, int number) {
 
 static sl_status watch(top *t, sl_error *error) {
     const sl_loop_callbacks callbacks = {.turn = on_turn, .tick = on_tick, .signal = on_signal, .context = t, .tick_ms = TICK_MS};
+    const sl_http_client_options client = {.ca_file = t->cert, .any_name = t->cert != NULL};
     sl_status status = sl_loop_create(&callbacks, &t->loop, error);
     if (status == SL_OK)
-        status = sl_http_client_create(sl_loop_uv(t->loop), &(sl_http_client_options){0}, &t->http, error);
+        status = sl_http_client_create(sl_loop_uv(t->loop), &client, &t->http, error);
     if (status == SL_OK && !t->options->once && !terminal_open(&t->terminal))
         status = sl_error_set(error, SL_EINVAL, "this is no terminal: --once prints one page");
     if (status == SL_OK) {
@@ -328,10 +330,11 @@ int sl_top_main(int argc, char **argv) {
         (void)fputs(usage, o.help ? stdout : stderr);
         return o.help ? 0 : EXIT_USAGE;
     }
-    sl_buffer address = SL_BUFFER_EMPTY;
-    int code = watch_address(o.url, o.config, &address);
+    sl_buffer address = SL_BUFFER_EMPTY, cert = SL_BUFFER_EMPTY;
+    int code = watch_address(o.url, o.config, &address, &cert);
     if (code == 0) {
         top t = {.options = &o, .address = sl_buffer_cstr(&address), .order = o.order, .columns = 80, .lines = 24};
+        t.cert = cert.length != 0 ? sl_buffer_cstr(&cert) : NULL;
         sl_buffer_printf(&t.metrics_url, "%s/metrics", t.address);
         sl_buffer_printf(&t.state_url, "%s/v1/state", t.address);
         sl_error error = {0};
@@ -346,5 +349,6 @@ int sl_top_main(int argc, char **argv) {
         sl_buffer_fini(&t.state_url);
     }
     sl_buffer_fini(&address);
+    sl_buffer_fini(&cert);
     return code;
 }

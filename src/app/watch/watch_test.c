@@ -234,19 +234,29 @@ static void the_admin_port_is_asked_where_it_listens(void **state) {
                                            {"[::]:1", "http://[::1]:1"},
                                            {"[::1]:1", "http://[::1]:1"},
                                            {"db:9", "http://db:9"}};
-    sl_buffer out = SL_BUFFER_EMPTY;
+    sl_buffer out = SL_BUFFER_EMPTY, cert = SL_BUFFER_EMPTY;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sl_buffer_clear(&out);
-        sl_address_url(cases[i][0], &out);
+        char listen[32], other[] = "other:1", own[] = "own.pem";
+        (void)snprintf(listen, sizeof listen, "%s", cases[i][0]);
+        sl_config config = {.admin.listen = listen, .http = {.listen = other, .tls_cert = own}};
+        assert_null(sl_config_admin_url(&config, &out));
         assert_string_equal(sl_buffer_cstr(&out), cases[i][1]);
+        sl_buffer_clear(&out);
+        config.http.listen = listen; /* One port, with its TLS. */
+        assert_ptr_equal(sl_config_admin_url(&config, &out), own);
+        assert_memory_equal(sl_buffer_cstr(&out), "https://", 8);
+        assert_string_equal(sl_buffer_cstr(&out) + 8, cases[i][1] + 7);
     }
     sl_buffer_clear(&out);
-    assert_int_equal(watch_address("h:1//", NULL, &out), 0);
+    assert_int_equal(watch_address("h:1//", NULL, &out, &cert), 0);
     assert_string_equal(sl_buffer_cstr(&out), "http://h:1");
+    assert_int_equal(cert.length, 0);
     sl_buffer_clear(&out);
     watch_escape("a b&c='\xc3\xbc'~", &out);
     assert_string_equal(sl_buffer_cstr(&out), "a%20b%26c%3D%27%C3%BC%27~");
     sl_buffer_fini(&out);
+    sl_buffer_fini(&cert);
 }
 
 static void refusals_say_their_message(void **state) {
