@@ -21,6 +21,7 @@ static int stop_behind_head(llhttp_t *parser) {
 static const llhttp_settings_t head_settings = {.on_headers_complete = stop_behind_head};
 
 static const uint8_t no_body[SL_PADDING];
+static const char http2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* RFC 9113 section 3.4. */
 
 sl_http_connection *sl_http_connection_create(const sl_http_options *options,
                                               sl_http_send_fn *send, void *context) {
@@ -342,6 +343,12 @@ static bool read_head(sl_http_connection *connection, window *w) {
         connection->scanned = length;
         if (length == HTTP_HEAD_BYTES_MAX)
             refuse_grammar(connection, 431, "the head is larger than 16 KiB");
+        return false;
+    }
+    if (error == HPE_PAUSED_H2_UPGRADE && connection->requests == 0 && length >= sizeof http2_preface - 1 &&
+        memcmp(start, http2_preface, sizeof http2_preface - 1) == 0) {
+        http_say_no_http2(connection);
+        connection->state = HTTP_STATE_DONE;
         return false;
     }
     if (error != HPE_PAUSED) {

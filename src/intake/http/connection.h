@@ -62,3 +62,5 @@ struct sl_http_connection {
 void http_flush(sl_http_connection *connection);
 /** Say 100 (Continue), now or when its turn comes. */
 void http_say_continue(sl_http_connection *connection, sl_http_exchange *exchange);
+/** Say in HTTP/2 that HTTP/1.1 is needed: a client that begins with its preface reads nothing else. */
+void http_say_no_http2(sl_http_connection *connection);

@@ -58,7 +58,8 @@ static void check_case(const json_t *one, bool *is_error) {
     peer whole = talk(bytes, length, length);
     *is_error = strict && code != 0;
     bool refused = strstr(peer_output(&whole), "HTTP/1.1 4") != NULL ||
-                   strstr(peer_output(&whole), "HTTP/1.1 5") != NULL;
+                   strstr(peer_output(&whole), "HTTP/1.1 5") != NULL ||
+                   (whole.output.length > 12 && whole.output.bytes[12] == 7); /* HTTP/2's GOAWAY. */
     if (strict && whole.handled > complete)
         fail_msg("%s: %u requests taken, llhttp has %lld", id, whole.handled,
                  (long long)complete);

@@ -163,7 +163,8 @@ static void ambiguous_framing_is_refused_and_closed(void **state) {
         "get / HTTP/1.1\r\nHost: h\r\n\r\n",
         "G\x01T / HTTP/1.1\r\nHost: h\r\n\r\n",
         "\x16\x03\x01\x02",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "PRI * HTTP/1.1\r\nHost: h\r\n\r\n",
+        "PRI / HTTP/2.0\r\n\r\nSM\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         for (size_t step = 1; step < 1000; step += 998) {
@@ -182,6 +183,35 @@ static void ambiguous_framing_is_refused_and_closed(void **state) {
             peer_close(&p);
         }
     }
+}
+
+/* RFC 9113 section 7: HTTP_1_1_REQUIRED in a GOAWAY is what such a client can read. */
+static void who_begins_with_http_2_is_told_in_it(void **state) {
+    (void)state;
+    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for (size_t step = 1; step < 100; step += 98) {
+        peer p = {0};
+        assert_true(peer_open(&p));
+        for (size_t at = 0; at < sizeof preface - 1; at += step)
+            peer_feed(&p, preface + at, step < sizeof preface - 1 - at ? step : sizeof preface - 1 - at);
+        peer_text(&p, "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n");
+        const uint8_t *said = p.output.bytes;
+        assert_int_equal(p.output.length, 9 + 9 + 8 + 38);
+        assert_memory_equal(said, "\0\0\0\4\0\0\0\0\0", 9);             /* SETTINGS */
+        assert_memory_equal(said + 9, "\0\0\x2e\7\0\0\0\0\0", 9);      /* GOAWAY */
+        assert_memory_equal(said + 18, "\0\0\0\0\0\0\0\x0d" "HTTP/2", 14); /* Its code. */
+        assert_int_equal(p.handled, 0);
+        assert_true(sl_http_connection_wants_close(p.connection));
+        peer_close(&p);
+    }
+    /* Behind a request it is none. */
+    peer p = {0};
+    assert_true(peer_open(&p));
+    peer_text(&p, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    peer_text(&p, preface);
+    assert_int_equal(p.handled, 1);
+    assert_non_null(strstr(peer_output(&p), "HTTP/1.1 400 "));
+    peer_close(&p);
 }
 
 static void nul_in_a_header_is_refused(void **state) {
@@ -349,6 +379,7 @@ int main(void) {
         cmocka_unit_test(targets_are_paths_or_absolute),
         cmocka_unit_test(end_within_a_request_is_refused),
         cmocka_unit_test(ambiguous_framing_is_refused_and_closed),
+        cmocka_unit_test(who_begins_with_http_2_is_told_in_it),
         cmocka_unit_test(nul_in_a_header_is_refused),
         cmocka_unit_test(control_character_anywhere_in_a_value_is_refused),
         cmocka_unit_test(field_is_found_by_its_name_in_any_case),

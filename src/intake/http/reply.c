@@ -153,6 +153,17 @@ void http_say_continue(sl_http_connection *connection, sl_http_exchange *exchang
         sl_buffer_text(output_for(connection), "HTTP/1.1 100 Continue\r\n\r\n");
 }
 
+void http_say_no_http2(sl_http_connection *connection) {
+    /* Its frames: a length of 24 bits, type, flags, stream of 32 bits. RFC 9113 sections 3.4, 6.5, 6.8, 7. */
+    static const uint8_t frames[] = "\0\0\0\4\0\0\0\0\0"            /* SETTINGS, empty: the server's preface. */
+                                    "\0\0\x2e\7\0\0\0\0\0"         /* GOAWAY of 46 bytes. */
+                                    "\0\0\0\0\0\0\0\x0d"           /* Nothing was done; HTTP_1_1_REQUIRED. */
+                                    "HTTP/2 isn't spoken here: use HTTP/1.1"; /* For people. */
+    static_assert(sizeof frames - 1 == 9 + 9 + 8 + 38 && 8 + 38 == 0x2e, "the lengths are those of the frames");
+    connection->shared->replies.of[5]++;
+    sl_buffer_append(output_for(connection), frames, sizeof frames - 1);
+}
+
 static void take_stored(sl_http_exchange *exchange, sl_buffer *out) {
     if (exchange->stored.failed)
         out->failed = true;
