@@ -33,6 +33,10 @@ def test_wrong_words_are_named_in_one_line(root):
         (("generate", "clicks"), "sluice generate: "),
         (("generate", "orders", "--rat", "5"), "--rat"),
         (("generate", "orders", "--count", "many"), "--count"),
+        (("replay", "--code", "schema", "--code", "require"), "--code require: it is there twice, and a replay is of one"),
+        (("replay", "--since", "yesterday"), "--since yesterday: a time, once: 2026-01-31, "),
+        (("replay", "--since", "2026-01-02", "--until", "2026-01-01"), "--since is not before --until"),
+        (("replay", "--streem", "a"), "--streem: no such option"),
         (("replay", "--code", "reqire"), "--code reqire: no event is refused with that code (did you mean 'require'?)"),
     ):
         done = sluice(*words)

@@ -202,6 +202,8 @@ static bool print_json(const replay *r) {
 static bool parse_time(const char *text, int64_t *us) {
     int64_t ago;
     int32_t day;
+    if (*us != INT64_MIN && *us != INT64_MAX)
+        return false; /* Twice. */
     if (sl_duration_parse(text, strlen(text), &ago)) {
         *us = sl_wall_us() - ago;
         return true;
@@ -225,6 +227,25 @@ static bool known_code(const char *code, const char **near) {
     return false;
 }
 
+static bool take_once(const char **option, const char *value) {
+    bool first = *option == NULL;
+    *option = value;
+    return first && value != NULL;
+}
+
+static int refuse(const char *option, const char *value, bool takes) {
+    const char *why = ": it is there twice, and a replay is of one";
+    if (!takes)
+        why = ": no such option";
+    else if (value == NULL)
+        why = " needs a value";
+    else if (strcmp(option, "--since") == 0 || strcmp(option, "--until") == 0)
+        why = ": a time, once: 2026-01-31, 2026-01-31T10:00:00Z, or 90m, 12h, 7d ago";
+    bool shown = takes && value != NULL;
+    (void)fprintf(stderr, "sluice: replay: %s%s%s%s; see sluice replay --help\n", option, shown ? " " : "", shown ? value : "", why);
+    return EXIT_USAGE;
+}
+
 /* @return -1: go on; else the exit code. */
 static int parse(int argc, char **argv, replay_options *o) {
     *o = (replay_options){.since_us = INT64_MIN, .until_us = INT64_MAX};
@@ -234,13 +255,13 @@ static int parse(int argc, char **argv, replay_options *o) {
         if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0)
             return fputs(usage, stdout) < 0;
         if (strcmp(a, "-c") == 0 || strcmp(a, "--config") == 0)
-            o->config = value;
+            good = take_once(&o->config, value);
         else if (strcmp(a, "--stream") == 0)
-            o->stream = value;
+            good = take_once(&o->stream, value);
         else if (strcmp(a, "--into") == 0)
-            o->into = value;
+            good = take_once(&o->into, value);
         else if (strcmp(a, "--code") == 0)
-            o->code = value;
+            good = take_once(&o->code, value);
         else if (strcmp(a, "--since") == 0)
             good = good && parse_time(value, &o->since_us);
         else if (strcmp(a, "--until") == 0)
@@ -252,15 +273,16 @@ static int parse(int argc, char **argv, replay_options *o) {
             o->dry_run |= strcmp(a, "--dry-run") == 0;
             o->json |= strcmp(a, "--json") == 0;
         }
-        if (!good) {
-            (void)fprintf(stderr, "sluice: replay: %s%s%s\n%s", a, takes && value != NULL ? " " : "",
-                          takes ? (value != NULL ? value : " needs a value") : ": no such option", usage);
-            return EXIT_USAGE;
-        }
+        if (!good)
+            return refuse(a, value, takes);
         i += takes;
     }
     if (o->into != NULL && (o->stream == NULL || o->code != NULL || o->dry_run || o->json)) {
         (void)fprintf(stderr, "sluice: replay: --into goes with --stream, --since and --until, and needs --stream\n%s", usage);
+        return EXIT_USAGE;
+    }
+    if (o->since_us >= o->until_us) {
+        (void)fputs("sluice: replay: --since is not before --until, so nothing arrived between them\n", stderr);
         return EXIT_USAGE;
     }
     const char *near = NULL;
