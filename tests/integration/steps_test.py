@@ -100,6 +100,30 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(root):
     stopped(daemon)
 
 
+def test_what_cannot_be_set_is_null_in_every_table(root):
+    """Also where the schema requires the member: no 0 and no "" that nobody sent. A member that is set makes its object."""
+    config = steps_configuration(root)
+    stream = config["streams"]["events"]
+    properties = {"id": {"type": "integer"}, "per": {"type": "integer"}, "text": {"type": "string"},
+                  "label": {"type": "object", "required": ["size"], "properties": {"size": {"type": "integer"}}}}
+    stream["schema"] = {"type": "object", "required": ["id", "per", "text"], "properties": properties}
+    stream["steps"] = [{"set": {"per": "100 / per", "text": "text.substring(3)", "label.short": "size(text) < 3"}}]
+    del stream["event_time"], stream["lake"]["partition_by"], config["windows"]
+    daemon = started(Daemon(root, config))
+    daemon.post([{"id": 1, "per": 4, "text": "abcde", "label": {"size": 7}}, {"id": 2, "per": 0, "text": "ab"}, {"id": 3, "per": 5, "text": "abc"}],
+                "/v1/events/events")
+    daemon.flush()
+    want = [(1, 25, "de", 7, True), (2, None, None, None, None), (3, 20, "", None, True)]
+    assert sorted(rows(root / "lake", "id, per, text, label.size, label.short")) == want, rows(root / "lake", "*")
+    assert sorted(rows(root / "lake", "id, label IS NULL")) == [(1, False), (2, True), (3, False)]
+    with sqlite3.connect(daemon.warehouse()) as db:
+        got = db.execute("SELECT id, per, text, label_size, label_short FROM event_rows ORDER BY id").fetchall()
+    assert got == want, got
+    code, text = daemon.audit()
+    assert code == 0, text
+    stopped(daemon)
+
+
 def test_the_shown_configuration_is_read_again(root):
     daemon = started(Daemon(root, steps_configuration(root)))
     shown = daemon.request("GET", "/config")[1].decode()

@@ -377,6 +377,7 @@ static sl_status add_enrichment(planner *p, const sl_step_definition *d) {
     if (status == SL_OK) {
         o->source = source;
         o->fields = fields;
+        o->field_count = count;
     }
     return status;
 }
@@ -507,6 +508,69 @@ static sl_status output_path(planner *p, const sl_expression_name *name) {
     return status == SL_OK ? output_add(p, parent, at, strlen(at), name->column, &parent) : status;
 }
 
+/* --- objects that steps make where the event has none --- */
+
+/** Around a member by its place, around a step's own column by its path; the innermost first. @return how many. */
+static uint32_t objects_around(const planner *p, uint32_t field, uint32_t out[SL_DEPTH_MAX]) {
+    const sl_field *fields = p->plan->schema->fields;
+    uint32_t count = 0;
+    for (uint32_t at = fields[field].parent; at != 0; at = fields[at].parent)
+        out[count++] = at;
+    if (fields[field].parent != 0 || field < p->input->count)
+        return count;
+    const char *path = fields[field].path;
+    for (size_t length = strlen(path); length-- > 0 && count < SL_DEPTH_MAX;) {
+        uint32_t object = path[length] == '.' ? object_of(p->plan->schema, path, length) : ALWAYS;
+        if (object != ALWAYS)
+            out[count++] = object;
+    }
+    return count;
+}
+
+/** What tables see of the column may be null. */
+static void loosen(planner *p, uint32_t column) {
+    for (uint32_t f = 1; f < p->plan->output->count; f++)
+        if (p->plan->columns[f] == column) {
+            p->plan->output->fields[f].required = false;
+            p->plan->output->fields[f].nullable = true;
+        }
+}
+
+/** An object that a step makes lacks the members that the event's own always has. */
+static sl_status make_objects(planner *p, operation *o, uint32_t field) {
+    const sl_field *fields = p->plan->schema->fields;
+    uint32_t around[SL_DEPTH_MAX], count = objects_around(p, field, around);
+    o->objects = sl_arena_get(&p->plan->arena, (count + 1) * sizeof *o->objects);
+    if (o->objects == NULL)
+        return nomem(p);
+    o->object_count = 0;
+    while (count-- > 0) {
+        if (!fields[around[count]].nullable && o->object_count == 0)
+            continue; /* It is always there. */
+        o->objects[o->object_count++] = around[count];
+        for (uint32_t f = fields[around[count]].first_child; f != SL_NO_FIELD; f = fields[f].next_sibling)
+            loosen(p, f);
+    }
+    return SL_OK;
+}
+
+static sl_status all_objects(planner *p) {
+    sl_steps *plan = p->plan;
+    sl_status status = SL_OK;
+    for (uint32_t i = 0; i < plan->operation_count && status == SL_OK; i++) {
+        operation *o = &plan->operations[i];
+        uint32_t count = o->field_count;
+        if (o->kind == OPERATION_SET)
+            loosen(p, o->target); /* An expression that fails leaves null. */
+        if (o->kind == OPERATION_MAKE || o->kind == OPERATION_SET || o->kind == OPERATION_DEFAULT || o->kind == OPERATION_COPY)
+            status = make_objects(p, o, o->target);
+        for (uint32_t k = 0; o->kind == OPERATION_ENRICH && k < count && status == SL_OK; k++)
+            if (o->fields[k] != SL_NO_FIELD)
+                status = make_objects(p, o, o->fields[k]);
+    }
+    return status;
+}
+
 static sl_status make_output(planner *p) {
     sl_steps *plan = p->plan;
     plan->output = sl_schema_create(p->input->name);
@@ -543,7 +607,9 @@ static sl_status plan_all(planner *p) {
             break;
         }
     }
-    return status == SL_OK ? make_output(p) : status;
+    if (status == SL_OK)
+        status = make_output(p);
+    return status == SL_OK ? all_objects(p) : status;
 }
 
 sl_status sl_steps_create(const sl_step_definition *definitions, uint32_t count, const sl_schema *schema,

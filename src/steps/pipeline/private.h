@@ -27,7 +27,11 @@ typedef struct operation {
     sl_expression_name *names; /**< What it may use; the plan's. */
     uint32_t name_count;
     uint32_t source, target;  /**< Fields of the plan's schema. */
-    const uint32_t *fields;   /**< ENRICH. */
+    const uint32_t *fields;   /**< ENRICH: */
+    uint32_t field_count;
+    uint32_t *objects;        /**< Around `target`, those that an event may lack, the outermost first: they are there where it
+                                   gets a value. */
+    uint32_t object_count;
     const char *pointer;      /**< REQUIRE: JSON pointer of the field that is its label, or "". */
 } operation;
 

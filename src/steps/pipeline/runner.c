@@ -101,11 +101,31 @@ static const sl_column *evaluate(const sl_step_runner *r, uint32_t at, const sl_
     return sl_expression_run(r->expressions[at], b, &count->errors);
 }
 
+/** Those around the target are there from now on; new ones hold nothing that an earlier member of the name has left. */
+static void open_objects(const operation *o, sl_batch *b, uint32_t row) {
+    const sl_field *fields = b->schema->fields;
+    for (uint32_t i = 0; i < o->object_count; i++) {
+        uint8_t *valid = &b->columns[o->objects[i]].valid[row];
+        for (uint32_t f = fields[o->objects[i]].first_child; !*valid && f != SL_NO_FIELD; f = fields[f].next_sibling)
+            b->columns[f].valid[row] = 0;
+        *valid = 1;
+    }
+}
+
+/** Of a column that the operation has filled. */
+static void see_made(const operation *o, sl_batch *b, sl_step_count *count) {
+    for (uint32_t row = 0; row < b->rows; row++)
+        if (is_kept(b, row) && b->columns[o->target].valid[row]) {
+            open_objects(o, b, row);
+            count->changed++;
+        }
+}
+
 static sl_status make(sl_step_runner *r, uint32_t at, sl_batch *b, sl_step_count *count) {
-    uint32_t target = r->plan->operations[at].target;
-    sl_status status = sl_expression_assign(r->expressions[at], b, target, &count->errors);
-    for (uint32_t row = 0; row < b->rows && status == SL_OK; row++)
-        count->changed += is_kept(b, row) && b->columns[target].valid[row];
+    const operation *o = &r->plan->operations[at];
+    sl_status status = sl_expression_assign(r->expressions[at], b, o->target, &count->errors);
+    if (status == SL_OK)
+        see_made(o, b, count);
     return status;
 }
 
@@ -124,9 +144,11 @@ static sl_status assign(sl_step_runner *r, uint32_t at, sl_batch *b, sl_step_cou
         return SL_ENOMEM;
     const sl_field *field = &b->schema->fields[o->target];
     for (uint32_t row = 0; row < b->rows; row++) {
-        if (!is_kept(b, row) || (o->kind != OPERATION_SET && b->columns[o->source].valid[row]))
+        if (!is_kept(b, row) || (o->kind != OPERATION_SET && sl_batch_present(b, o->source, row)))
             continue;
         bool failed = is_too_long(field, from, row);
+        if (!failed && from->valid[row])
+            open_objects(o, b, row);
         count->errors += failed;
         count->changed += failed ? put_null(&b->columns[o->target], row)
                                  : put_result(b, o->target, row, r->expressions[at], from);
@@ -196,8 +218,8 @@ static void copy(const operation *o, sl_batch *b, sl_step_count *count) {
             to->values.truth[row] = from->values.truth[row];
         else
             to->values.i64[row] = from->values.i64[row]; /* A span has as many bytes. */
-        count->changed += is_kept(b, row) && to->valid[row];
     }
+    see_made(o, b, count);
 }
 
 static bool is_space(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }

@@ -229,9 +229,70 @@ static void rename_takes_a_member_out_of_an_object_that_may_be_absent(void **sta
     const sl_step_definition steps[] = {step(SL_STEP_RENAME, "place.city", "city"), step(SL_STEP_RENAME, "user", "place.user")};
     fixture f;
     made(&f, steps, 2, "{\"place\":{\"city\":\"Bonn\"},\"user\":\"u\"}\n{\"user\":\"v\"}");
-    /* What is below an object of the event is there where the object is. */
-    rows_are(&f, "{city=\"Bonn\" place.user=\"u\"}{}");
+    rows_are(&f, "{city=\"Bonn\" place.user=\"u\"}{place.user=\"v\"}");
     end(&f);
+}
+
+static void a_member_that_is_set_makes_its_object(void **state) {
+    (void)state;
+    const sl_step_definition steps[] = {step(SL_STEP_SET, "place.known", "user == 'u'"), step(SL_STEP_DEFAULT, "place.city", "'Ulm'"),
+                                        step(SL_STEP_SET, "place.zip", "user")};
+    fixture f;
+    made(&f, steps, 3,
+         "{\"user\":\"u\"}\n{\"user\":\"v\",\"place\":{\"city\":\"Bonn\",\"zip\":\"5\"}}\n{\"user\":\"u\",\"place\":null}\n"
+         "{\"place\":{\"zip\":\"stale\"},\"place\":null}");
+    rows_are(&f, "{user=\"u\" place.city=\"Ulm\" place.zip=\"u\" place.known=true}"
+                 "{user=\"v\" place.city=\"Bonn\" place.zip=\"v\" place.known=false}"
+                 "{user=\"u\" place.city=\"Ulm\" place.zip=\"u\" place.known=true}"
+                 "{place.city=\"Ulm\"}");
+    end(&f);
+    /* What can't be told makes none, and a new one holds nothing of one that another of its name has replaced. */
+    const sl_step_definition known[] = {step(SL_STEP_SET, "place.known", "user == 'u'")};
+    made(&f, known, 1, "{}\n{\"place\":{\"zip\":\"stale\"},\"place\":null,\"user\":\"u\"}");
+    rows_are(&f, "{}{user=\"u\" place.known=true}");
+    assert_false(sl_batch_present(f.view, sl_schema_find(f.view->schema, "place"), 0));
+    end(&f);
+}
+
+/** "name" or "name?" where tables may see null, in order. */
+static void nullable_are(const fixture *f, const char *expected) {
+    sl_buffer text = SL_BUFFER_EMPTY;
+    const sl_schema *output = sl_steps_output(f->plan);
+    for (uint32_t i = 1; i < output->count; i++)
+        sl_buffer_printf(&text, "%s%s%s", i == 1 ? "" : " ", output->fields[i].path, output->fields[i].nullable ? "?" : "");
+    assert_string_equal(sl_buffer_cstr(&text), expected);
+    sl_buffer_fini(&text);
+}
+
+static void what_steps_may_leave_null_is_null_to_tables(void **state) {
+    (void)state;
+    static const char required[] =
+        "{\"type\":\"object\",\"required\":[\"n\",\"m\",\"always\"],\"properties\":{\"n\":{\"type\":\"integer\"},"
+        "\"m\":{\"type\":\"integer\"},\"always\":{\"type\":\"object\",\"required\":[\"a\"],\"properties\":"
+        "{\"a\":{\"type\":\"integer\"}}},\"some\":{\"type\":\"object\",\"required\":[\"a\",\"deep\"],\"properties\":"
+        "{\"a\":{\"type\":\"integer\"},\"deep\":{\"type\":\"object\",\"required\":[\"b\"],\"properties\":"
+        "{\"b\":{\"type\":\"integer\"}}}}}}}";
+    static const struct {
+        const char *name, *nullable;
+    } cases[] = {
+        {"more", "n m always always.a some? some.a some.deep some.deep.b more?"},
+        {"n", "n? m always always.a some? some.a some.deep some.deep.b"},
+        {"always.more", "n m always always.a some? some.a some.deep some.deep.b always.more?"},
+        {"some.more", "n m always always.a some? some.a? some.deep? some.deep.b some.more?"},
+        {"some.deep.more", "n m always always.a some? some.a? some.deep? some.deep.b? some.deep.more?"},
+        {"some.deep.b", "n m always always.a some? some.a? some.deep? some.deep.b?"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const sl_step_definition steps[] = {step(SL_STEP_SET, cases[i].name, "n / m")};
+        fixture f = {0};
+        uint32_t wrong;
+        sl_error error;
+        assert_int_equal(schema_of(required, false, &f.schema, &error), SL_OK);
+        if (sl_steps_create(steps, 1, f.schema, NULL, &f.plan, &wrong, &error) != SL_OK)
+            fail_msg("%s", error.text);
+        nullable_are(&f, cases[i].nullable);
+        end(&f);
+    }
 }
 
 static void texts_are_trimmed_lowered_redacted_and_hashed(void **state) {
@@ -317,6 +378,8 @@ int main(void) {
         cmocka_unit_test(what_isnt_required_true_becomes_a_dead_letter),
         cmocka_unit_test(dropped_members_are_gone_and_empty_objects_with_them),
         cmocka_unit_test(rename_takes_a_member_out_of_an_object_that_may_be_absent),
+        cmocka_unit_test(a_member_that_is_set_makes_its_object),
+        cmocka_unit_test(what_steps_may_leave_null_is_null_to_tables),
         cmocka_unit_test(texts_are_trimmed_lowered_redacted_and_hashed),
         cmocka_unit_test(wrong_definitions_name_the_item),
         cmocka_unit_test(every_failed_allocation_is_told_or_changes_nothing),
