@@ -132,9 +132,12 @@ char *sl_loader_identifier(sl_loader *l, const char *name);
 sl_status sl_timezone_read(const char *directory, const char *name, int64_t *standard_us,
                            int64_t *summer_us);
 #define SL_ZONES "/usr/share/zoneinfo"
-/** tests.c: before expansion. What stands in tests isn't expanded; for a test, what only says where data goes is taken out. */
+/** tests.c: once streams and windows are there. */
+void sl_loader_tests(sl_loader *l);
+/** trial_value.c: a node and what is below it. @return NULL: no memory. */
+sl_trial_value *sl_loader_trial_value(sl_arena *arena, const sl_node *node);
+/** trial.c: before expansion. What stands in tests isn't expanded; for a test, what only says where data goes is taken out. */
 void sl_loader_prepare_tests(sl_loader *l);
-void sl_loader_tests(sl_loader *l); /**< Once streams and windows are there. */
 /** @return whether the test that is loaded for brings this table's rows along; then they are its table. */
 bool sl_loader_test_lookup(sl_loader *l, sl_config_lookup *lookup);
 /** show.c: the text of /config. */

@@ -87,13 +87,21 @@ static void append(sl_node *parent, sl_node *child) {
     parent->count++;
 }
 
-sl_node *sl_yaml_copy(sl_tree *tree, const sl_node *from) {
-    sl_node *node = ++tree->copies > SL_TREE_COPIES ? NULL : sl_arena_get(&tree->arena, sizeof *node);
+/** Without its children. */
+static sl_node *copy_alone(sl_tree *tree, const sl_node *from) {
+    sl_node *node = sl_arena_get(&tree->arena, sizeof *node);
     if (!node)
         return NULL;
     *node = *from;
     node->first = node->last = node->next = NULL;
     node->count = 0;
+    return node;
+}
+
+sl_node *sl_yaml_copy(sl_tree *tree, const sl_node *from) {
+    sl_node *node = ++tree->copies > SL_TREE_COPIES ? NULL : copy_alone(tree, from);
+    if (!node)
+        return NULL;
     node->copied = true;
     for (const sl_node *child = from->first; child; child = child->next) {
         sl_node *copy = sl_yaml_copy(tree, child);
@@ -191,12 +199,9 @@ static sl_status copy_node(builder *b, const sl_node *from, yaml_mark_t mark,
     if (++b->tree->copies > SL_TREE_COPIES)
         return refuse(b, mark, SL_ELIMIT, "aliases make more than %u values",
                       SL_TREE_COPIES);
-    sl_node *node = sl_arena_get(&b->tree->arena, sizeof *node);
+    sl_node *node = copy_alone(b->tree, from);
     if (!node)
         return no_memory(b);
-    *node = *from;
-    node->first = node->last = node->next = NULL;
-    node->count = 0;
     for (const sl_node *child = from->first; child; child = child->next) {
         sl_node *copy;
         sl_status status = copy_node(b, child, mark, depth + 1, &copy);
