@@ -1,14 +1,6 @@
 // Lines of CSV as events: the rules of decode.h, by what comes out of them.
 
-#include "decode_testing.h"
-#include "schema_of.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "decode_test_help.h"
 
 static const char schema_text[] =
     "{\"type\":\"object\",\"required\":[\"id\"],\"properties\":{"
@@ -24,50 +16,11 @@ static const char schema_text[] =
     "\"k\":{\"type\":\"string\"},\"v\":{\"type\":\"integer\"},"
     "\"h\":{\"type\":\"object\",\"properties\":{\"z\":{\"type\":\"integer\"}}}}}}}";
 
-static sl_schema *make_schema(const char *text) {
-    sl_schema *schema = NULL;
-    sl_error error;
-    if (schema_of(text, true, &schema, &error) != SL_OK)
-        fail_msg("%s", error.text);
-    return schema;
-}
-
-static sl_schema *make_inferred(void) {
-    sl_schema *schema = sl_schema_create("s");
-    assert_non_null(schema);
-    schema->inferred = true;
-    schema->rest = sl_schema_add(schema, 0, "_rest", 5, SL_TYPE_JSON);
-    schema->fields[schema->rest].origin = SL_ORIGIN_REST;
-    schema->fields[schema->rest].nullable = true;
-    return schema;
-}
-
 static const sl_format with_header = {SL_FORMAT_CSV, SL_HEADER_PRESENT, ','};
 static const sl_format without_header = {SL_FORMAT_CSV, SL_HEADER_ABSENT, ','};
 
-/** The same text from each variant, whatever lies behind the body. */
-static void expect_all(sl_format format, const sl_decode_names *names, const sl_schema *schema, const sl_decoder_options *base,
-                       const char *body, size_t length, bool places, const char *expected) {
-    static const int fills[] = {0, '}', '"', '1', ',', '\n'};
-    for (int simd = SL_SIMD_SCALAR; simd <= SL_SIMD_AVX2; simd++) {
-        for (size_t i = 0; i < sizeof fills / sizeof *fills; i++) {
-            sl_decoder_options options = *base;
-            options.simd = (sl_simd)simd;
-            uint8_t *copy = padded_copy(body, length, fills[i]);
-            sl_buffer out = SL_BUFFER_EMPTY;
-            sl_status status = decode_dump_as(format, names, &out, schema, &options, copy, length, places);
-            free(copy);
-            if (status != SL_EUNSUPPORTED) {
-                assert_int_equal(status, SL_OK);
-                assert_string_equal(sl_buffer_cstr(&out), expected);
-            }
-            sl_buffer_fini(&out);
-        }
-    }
-}
-
 static void expect_format(sl_format format, const char *body, bool places, const char *expected) {
-    sl_schema *schema = make_schema(schema_text);
+    sl_schema *schema = make_schema(schema_text, true);
     expect_all(format, NULL, schema, &(sl_decoder_options){0}, body, strlen(body), places, expected);
     sl_schema_unref(schema);
 }
@@ -109,7 +62,7 @@ static void nothing_between_commas_is_no_value_and_quotes_are_an_empty_text(void
     /* A required member that may be null is null; one that may not isn't there. */
     sl_schema *schema = make_schema("{\"type\":\"object\",\"required\":[\"n\",\"g\"],\"properties\":{\"n\":{\"type\":"
                                     "[\"integer\",\"null\"]},\"g\":{\"type\":\"object\",\"properties\":{\"k\":{"
-                                    "\"type\":\"string\"}}},\"s\":{\"type\":\"string\"}}}");
+                                    "\"type\":\"string\"}}},\"s\":{\"type\":\"string\"}}}", true);
     const char body[] = "s,n,g.k\n,,\n";
     expect_all(with_header, NULL, schema, &(sl_decoder_options){0}, body, sizeof body - 1, false,
                "row: g={}\naccepted 1 rejected 0\n");
@@ -169,7 +122,7 @@ static void names_may_come_from_the_configuration(void **state) {
     static char id[] = "id", z[] = "g.h.z";
     char *const list[] = {id, z};
     const sl_decode_names names = {list, 2};
-    sl_schema *schema = make_schema(schema_text);
+    sl_schema *schema = make_schema(schema_text, true);
     expect_all(without_header, &names, schema, &(sl_decoder_options){0}, "a,1\nb,2", 7, true,
                "row 0+3: id=a g={} g.h={} g.h.z=1\nrow 4+3: id=b g={} g.h={} g.h.z=2\naccepted 2 rejected 0\n");
     sl_format tabs = {SL_FORMAT_CSV, SL_HEADER_ABSENT, '\t'};
@@ -219,7 +172,7 @@ static void an_event_may_be_an_objects_json(void **state) {
 
 static void a_row_that_is_too_large_is_refused_with_its_place(void **state) {
     (void)state;
-    sl_schema *schema = make_schema(schema_text);
+    sl_schema *schema = make_schema(schema_text, true);
     sl_decoder_options options = {.event_bytes_max = 16};
     const char body[] = "id,n\na234567890123,1\na23456789012345,1\n";
     expect_all(with_header, NULL, schema, &options, body, sizeof body - 1, true,
@@ -232,7 +185,7 @@ static void a_row_that_is_too_large_is_refused_with_its_place(void **state) {
 /** Many rows, over several batches, against the same as JSON. */
 static void rows_over_batches_equal_those_of_json(void **state) {
     (void)state;
-    sl_schema *schema = make_schema(schema_text);
+    sl_schema *schema = make_schema(schema_text, true);
     sl_buffer csv = SL_BUFFER_EMPTY, json = SL_BUFFER_EMPTY, out[2] = {SL_BUFFER_EMPTY, SL_BUFFER_EMPTY};
     sl_buffer_text(&csv, "n,g.k,id,unknown,g.h.z\n");
     for (int i = 0; i < 10000; i++) {
@@ -259,7 +212,7 @@ static void rows_over_batches_equal_those_of_json(void **state) {
 
 static void the_event_as_json_is_kept_beside_its_row(void **state) {
     (void)state;
-    sl_schema *schema = make_schema(schema_text);
+    sl_schema *schema = make_schema(schema_text, true);
     const char body[] = "g.k,id,n\n\"a\"\"\",b,1\n,c,\n";
     uint8_t *copy = padded_copy(body, sizeof body - 1, 0);
     sl_decoder *decoder;
@@ -285,7 +238,7 @@ static void the_event_as_json_is_kept_beside_its_row(void **state) {
 /** As streams that share a record do it: found by one decoder, decoded by another. */
 static void a_row_that_was_found_is_decoded_by_another_schema(void **state) {
     (void)state;
-    sl_schema *schema = make_schema(schema_text), *look = sl_schema_create("look");
+    sl_schema *schema = make_schema(schema_text, true), *look = sl_schema_create("look");
     assert_non_null(look);
     assert_int_not_equal(sl_schema_add(look, 0, "n", 1, SL_TYPE_INT64), SL_NO_FIELD);
     const char body[] = "id,\"n\n\",n,g.k\na,\"x\ny\",1,\"\"\"\"\nb,,x,\n";
@@ -324,7 +277,7 @@ static void a_row_that_was_found_is_decoded_by_another_schema(void **state) {
 
 static void every_failing_allocation_is_reported(void **state) {
     (void)state;
-    sl_schema *schema = make_schema(schema_text), *inferred = make_inferred();
+    sl_schema *schema = make_schema(schema_text, true), *inferred = make_inferred();
     sl_buffer body = SL_BUFFER_EMPTY;
     sl_buffer_text(&body, "id,g.k,new,g.h.z\n");
     for (int i = 0; i < 40; i++)
