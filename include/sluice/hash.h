@@ -11,6 +11,8 @@
 
 /** Continue `crc` (0 to begin) over `bytes`. Hardware where there is SSE 4.2, same answers elsewhere. */
 uint32_t sl_crc32c(uint32_t crc, const void *bytes, size_t length);
+/** The CRC of bytes whose CRC is `first` and of `length` bytes behind them, whose own is `second`. */
+uint32_t sl_crc32c_join(uint32_t first, uint32_t second, size_t length);
 /** The portable form, for tests that compare. */
 uint32_t sl_crc32c_portable(uint32_t crc, const void *bytes, size_t length);
 

@@ -35,6 +35,7 @@ typedef struct sl_journal_record {
     int64_t arrival_us;
     sl_format format;
     bool damaged; /**< Read back with a wrong CRC: quarantined, to be skipped and counted. */
+    uint32_t hash; /**< The journal's own: of a large record that was added, the CRC of its texts and body by themselves. */
 } sl_journal_record;
 
 /** Records that become durable together. Bytes are 4 KiB aligned, with SL_PADDING readable beyond. */

@@ -212,6 +212,9 @@ static void hardware_crc_equals_the_portable_one(void **state) {
             size_t half = length / 3;
             assert_int_equal(
                 sl_crc32c(sl_crc32c(7, bytes + at, half), bytes + at + half, length - half), want);
+            assert_int_equal(sl_crc32c_join(sl_crc32c(7, bytes + at, half), sl_crc32c(0, bytes + at + half, length - half),
+                                            length - half),
+                             want);
         }
 }
 

@@ -12,12 +12,23 @@
 
 static uint32_t byte_table[256];
 static uint32_t shift_table[2][4][256]; /* [0]: by PART bytes, [1]: by 2 · PART bytes */
+static uint32_t powers[64];             /* x^(8 · 2^k) mod P; the highest bit is x^0. */
 static bool hardware;
 
 static uint32_t portable_raw(uint32_t crc, const uint8_t *bytes, size_t length) {
     for (size_t i = 0; i < length; i++)
         crc = crc >> 8 ^ byte_table[(crc ^ bytes[i]) & 0xff];
     return crc;
+}
+
+/* Of two polynomials, modulo P. */
+static uint32_t product(uint32_t a, uint32_t b) {
+    uint32_t sum = 0;
+    for (uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
+        sum ^= a & bit ? b : 0;
+        b = b & 1 ? b >> 1 ^ POLYNOMIAL : b >> 1;
+    }
+    return sum;
 }
 
 static void prepare(void) {
@@ -37,6 +48,9 @@ static void prepare(void) {
                     c = portable_raw(c, zeros, PART);
                 shift_table[k][b][i] = c;
             }
+    powers[0] = 1u << 23;
+    for (unsigned k = 1; k < 64; k++)
+        powers[k] = product(powers[k - 1], powers[k - 1]);
 #if defined(__x86_64__)
     hardware = __builtin_cpu_supports("sse4.2");
 #endif
@@ -93,4 +107,12 @@ uint32_t sl_crc32c(uint32_t crc, const void *bytes, size_t length) {
         return ~hardware_raw(~crc, bytes, length);
 #endif
     return ~portable_raw(~crc, bytes, length);
+}
+
+uint32_t sl_crc32c_join(uint32_t first, uint32_t second, size_t length) {
+    (void)pthread_once(&once, prepare);
+    for (unsigned k = 0; length != 0; k++, length >>= 1)
+        if (length & 1)
+            first = product(first, powers[k]);
+    return first ^ second;
 }

@@ -3,6 +3,11 @@
 #include <assert.h>
 #include <string.h>
 
+enum {
+    HASHED_LEAST = 16 << 10, /* Bytes of a record. */
+    PIECE = 12 << 10,
+};
+
 static_assert(GROUP_HEADER % 8 == 0 && RECORD_HEADER % 8 == 0, "records are 8-byte aligned");
 
 static void put32(uint8_t *at, uint32_t value) {
@@ -92,8 +97,10 @@ void sl_journal_seal_group(sl_group *group, uint64_t offset, uint64_t number,
         uint64_t start = group->records[i].stream - RECORD_HEADER;
         uint8_t *at = bytes + start;
         uint32_t crc = record_header_crc(at, offset + start, generation);
+        size_t data = (size_t)record_data_bytes(at);
         put32(at, crc);
-        put32(at + 4, sl_crc32c(crc, at + RECORD_HEADER, (size_t)record_data_bytes(at)));
+        put32(at + 4, data >= HASHED_LEAST ? sl_crc32c_join(crc, group->records[i].hash, data)
+                                           : sl_crc32c(crc, at + RECORD_HEADER, data));
     }
     group->offset = offset;
     group->next = offset + group->length;
@@ -255,6 +262,16 @@ sl_status sl_journal_group_reserve(sl_group *group, size_t bytes) {
     return SL_OK;
 }
 
+/* A large record is hashed piece by piece as it is copied, while the piece is in the cache. */
+static uint32_t copy_hashed(uint8_t *to, const uint8_t *from, size_t length, uint32_t crc) {
+    for (size_t n; length != 0; to += n, from += n, length -= n) {
+        n = length < PIECE ? length : PIECE;
+        memcpy(to, from, n);
+        crc = sl_crc32c(crc, to, n);
+    }
+    return crc;
+}
+
 sl_status sl_group_add(sl_group *group, const sl_journal_input *input) {
     uint64_t data = (uint64_t)input->stream_length + input->source_length + input->key_length +
                     input->length;
@@ -299,9 +316,13 @@ sl_status sl_group_add(sl_group *group, const sl_journal_input *input) {
                  {input->source, input->source_length, record.source},
                  {input->key, input->key_length, record.key},
                  {input->body, input->length, record.body}};
+    uint32_t hash = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (parts[i].length)
+        if (data >= HASHED_LEAST)
+            hash = copy_hashed(group->bytes + parts[i].to, parts[i].bytes, parts[i].length, hash);
+        else if (parts[i].length)
             memcpy(group->bytes + parts[i].to, parts[i].bytes, parts[i].length);
+    group->records[index].hash = hash;
     uint64_t data_end = (uint64_t)record.body + record.length;
     memset(group->bytes + data_end, 0, (size_t)(end - data_end));
     group->length = (size_t)end;

@@ -154,6 +154,36 @@ static void a_record_keeps_its_format_and_one_that_says_nothing_is_json(void **s
     assert_int_equal(csv->delimiter, ';');
 }
 
+/* Small ones are hashed where they lie, large ones as they are copied: one reader knows both. */
+static void records_of_any_size_come_back_whole_and_damage_in_them_is_seen(void **state) {
+    rig *r = *state;
+    const uint32_t large = 16 << 10, sizes[] = {2 * large + 5, 0, 1, large - 10, large - 9, large - 1, large, 3 * large, 150000};
+    uint64_t at[sizeof sizes / sizeof *sizes], quarantined = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (uint32_t k = 0; k < sizes[i]; k++)
+            bytes[k] = (uint8_t)(k * k / 5 + i);
+        const sl_journal_input input = {.stream = "clicks", .stream_length = 6, .key = "key", .key_length = 3,
+                                        .body = bytes, .length = sizes[i]};
+        sl_group_reset(r->group);
+        assert_int_equal(sl_group_add(r->group, &input), SL_OK);
+        assert_int_equal(sl_journal_write(r->journal, r->group, NULL), SL_OK);
+        at[i] = r->group->offset;
+    }
+    reopen(r, true);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        assert_int_equal(get(r, at[i], &quarantined), SL_OK);
+        assert_int_equal(quarantined, 0);
+        const sl_journal_record *record = &r->group->records[0];
+        assert_int_equal(record->length, sizes[i]);
+        assert_memory_equal(r->group->bytes + record->key, "key", 3);
+        for (uint32_t k = 0; k < sizes[i]; k++)
+            assert_int_equal(r->group->bytes[record->body + k], (uint8_t)(k * k / 5 + i));
+    }
+    assert_true(fake_disk_corrupt(r->disk, FIRST_SEGMENT, SL_BLOCK + large, 1));
+    assert_int_equal(get(r, 0, &quarantined), SL_OK);
+    assert_true(r->group->records[0].damaged && quarantined > sizes[0]);
+}
+
 static void identity_stays_and_offsets_respect_cursors(void **state) {
     rig *r = *state;
     char identity[33];
@@ -487,6 +517,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(group_takes_records_until_it_is_full_and_one_of_any_size),
         journal_test(a_record_keeps_its_format_and_one_that_says_nothing_is_json),
+        journal_test(records_of_any_size_come_back_whole_and_damage_in_them_is_seen),
         journal_test(groups_read_back_in_order_across_segments_and_restarts),
         journal_test(identity_stays_and_offsets_respect_cursors),
         journal_test(failed_sync_seals_the_segment_and_the_group_goes_to_the_next),
