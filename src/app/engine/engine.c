@@ -281,6 +281,7 @@ bool sl_engine_poll(sl_engine *e) {
         if (sl_ring_count(&e->workers[i].pipeline) != 0)
             e->options.host.wake(e->options.host.context, &e->workers[i].actor);
     any = cuts_poll(e, now) || any;
+    tasks_spare(e, now);
     data_forget(e);
     if (e->stopping && !e->stopped) {
         /* A disk that is full must not keep us here: what isn't committed is in the journal. */

@@ -14,7 +14,6 @@
 enum {
     PATIENCE_MS = 1, /* The longest wait of a group for the senders that were just answered. */
     PATIENCE_BYTES = 128 << 10,
-    TASKS_SPARE = 4, /* Kept for requests and the reader while the pipeline stands still. */
 };
 
 bool sequence_place(sl_engine *e, task *t, uint32_t record, const char *name, size_t length) {

@@ -12,7 +12,7 @@
 
 static void processed(sl_engine *e, task *t) {
     if (t->stage == TASK_PROCESS)
-        e->pipeline_bytes -= t->bytes;
+        atomic_fetch_sub_explicit(&e->pipeline_bytes, t->bytes, memory_order_relaxed);
     for (uint32_t i = 0; i < e->table_count && t->broken; i++) {
         table *b = e->tables[i];
         int status = atomic_exchange_explicit(&b->broken, 0, memory_order_relaxed);

@@ -65,8 +65,11 @@ struct sl_engine {
     task *live_first, **live_last;     /**< In log order, not yet dispatched. */
     task *read_first, **read_last; /**< From the reader, in log order. */
     task *free_tasks;
-    uint32_t task_count;
-    uint64_t live_bytes, pipeline_bytes, outstanding_bytes;
+    uint32_t task_count, free_count;
+    uint32_t free_least;               /**< Of the free ones, how many nobody needed since: */
+    int64_t spared_at_us;
+    uint64_t live_bytes, outstanding_bytes;
+    _Atomic uint64_t pipeline_bytes;   /**< Relaxed: workers only weigh it. */
     _Atomic int hungry;    /**< The loop waits for processed tasks; else they may wait for its next turn. */
     uint64_t position;      /**< Everything below is ticketed. */
     uint64_t journal_next;  /**< Where the next group may begin. */

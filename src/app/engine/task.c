@@ -5,6 +5,8 @@
 
 #include "sluice/journal.h"
 
+enum { SPARE_EVERY_S = 30 };
+
 void task_use(task *t, shape *s) {
     for (uint32_t i = 0; i < t->use_count; i++)
         if (t->uses[i] == s)
@@ -17,6 +19,8 @@ task *task_get(sl_engine *e) {
     if (t != NULL) {
         e->free_tasks = t->next;
         t->next = NULL;
+        e->free_count--;
+        e->free_least = e->free_count < e->free_least ? e->free_count : e->free_least;
         return t;
     }
     if (e->task_count == e->tasks_max)
@@ -69,6 +73,22 @@ void task_free(sl_engine *e, task *t) {
                 .passes = t->passes,
                 .pass_capacity = t->pass_capacity};
     e->free_tasks = t;
+    e->free_count++;
+}
+
+/* What a burst took isn't kept for ever: it would stand beside what others take later. A few stay, so that requests come
+ * through, and workers seal, while open files have the budget. */
+void tasks_spare(sl_engine *e, int64_t now_us) {
+    if (now_us - e->spared_at_us < SPARE_EVERY_S * SL_SECOND_US)
+        return;
+    e->spared_at_us = now_us;
+    for (; e->free_least != 0 && e->task_count > TASKS_SPARE; e->free_least--) {
+        task *t = e->free_tasks;
+        e->free_tasks = t->next;
+        e->free_count--;
+        task_destroy(e, t);
+    }
+    e->free_least = e->free_count;
 }
 
 void task_release(sl_engine *e, task *t) {

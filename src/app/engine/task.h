@@ -11,6 +11,7 @@
 
 enum {
     TASKS_MAX = 1024,      /* In flight at once: fewer than a ring holds. */
+    TASKS_SPARE = 4,       /* Kept for requests and the reader while the pipeline stands still. */
     GROUP_BYTES = 2 << 20, /* A group gathers up to this, a lone record may be larger. */
 };
 #define ROUTED UINT32_MAX /* In sl_record.stream: its events belong to several streams. */
@@ -98,3 +99,4 @@ void task_use(task *t, shape *s);
 void task_append(task ***last, task *t);
 void task_unlink(task **first, task ***last, task *t);
 void tasks_destroy(sl_engine *e, task *first); /**< With their batches. */
+void tasks_spare(sl_engine *e, int64_t now_us); /**< Give back what nobody needed for a while. */

@@ -143,7 +143,7 @@ static bool ticket(sl_engine *e, task *t, task **first, task ***last) {
     else
         e->read_count--;
     e->position = t->group->next;
-    e->pipeline_bytes += t->bytes;
+    atomic_fetch_add_explicit(&e->pipeline_bytes, t->bytes, memory_order_relaxed);
     t->stage = TASK_PROCESS;
     pipeline_task(e, t);
     return true;

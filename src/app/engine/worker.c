@@ -16,15 +16,19 @@
 #include <stdlib.h>
 
 enum {
-    BEHIND = 4,             /* More groups than this in the pipeline: it gets every other turn. */
+    BEHIND = 4,             /* More groups than this in the pipeline: it gets every other turn, and more: */
+    RAREST = 6,             /* The 64th turn at the least is a verdict's. */
     KEPT_BATCHES = 16,
 };
 
 /* Batches are bounded by the groups in flight, which the budget bounds; a verdict never waits for memory
  * that open files hold. */
 static sl_batch *batch_get(worker *w) {
-    return w->free_count != 0 ? w->free_batches[--w->free_count]
-                              : sl_batch_create(NULL);
+    if (w->free_count == 0)
+        return sl_batch_create(NULL);
+    w->free_count--;
+    w->free_least = w->free_count < w->free_least ? w->free_count : w->free_least;
+    return w->free_batches[w->free_count];
 }
 
 static void batch_put(worker *w, sl_batch *batch) {
@@ -34,6 +38,15 @@ static void batch_put(worker *w, sl_batch *batch) {
         sl_batch_destroy(batch);
     else
         w->free_batches[w->free_count++] = batch;
+}
+
+/* The first ones are those that nobody needed since the last cut. */
+static void batches_spare(worker *w) {
+    for (uint32_t i = 0; i < w->free_least; i++)
+        sl_batch_destroy(w->free_batches[i]);
+    w->free_count -= w->free_least;
+    memmove(w->free_batches, w->free_batches + w->free_least, w->free_count * sizeof(sl_batch *));
+    w->free_least = w->free_count;
 }
 
 sl_decoder *worker_decoder(worker *w, const shape *s) {
@@ -218,15 +231,26 @@ static bool serve_verdict(worker *w) {
     return true;
 }
 
+/* While a cut is sealed nothing leaves the pipeline, and each verdict adds to it: from a share of the budget on, verdicts have
+ * half as many turns for each 128th of it more. So senders wait rather than memory grows by what a cut takes. */
+static bool verdicts_turn(worker *w) {
+    if (sl_ring_count(&w->pipeline) <= BEHIND)
+        return true;
+    const sl_engine *e = w->engine;
+    uint64_t share = atomic_load_explicit(&e->pipeline_bytes, memory_order_relaxed) / (e->config->memory / 128 + 1);
+    uint64_t rare = share < 3 ? 1 : share - 1;
+    return (++w->turn & ((1u << (rare < RAREST ? rare : RAREST)) - 1)) == 0;
+}
+
 static bool worker_run(void *context) {
     worker *w = context;
-    bool behind = sl_ring_count(&w->pipeline) > BEHIND;
-    if ((!behind || (w->turn++ & 1)) && serve_verdict(w))
+    if (verdicts_turn(w) && serve_verdict(w))
         return true;
     if (w->cutting != NULL) {
         if (worker_cut_slice(w, w->cutting)) {
             cut *c = w->cutting;
             w->cutting = NULL;
+            batches_spare(w);
             CRASH(worker_sealed);
             engine_return(w->engine, &w->out, c);
         }

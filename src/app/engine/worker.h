@@ -36,7 +36,8 @@ struct worker {
     sl_expression *ids[STREAMS_MAX + 64];      /**< By stream, where an expression tells events apart; NULL: none yet. */
     uint64_t runner_data[STREAMS_MAX + 64]; /**< Number of the data set that it uses; 0: that of its plan. */
     sl_batch **free_batches;
-    uint32_t free_count, free_capacity;
+    uint32_t free_count;
+    uint32_t free_least;     /**< How many of them nobody needed since the last cut. */
     route_look *look;        /**< NULL: no record is shared by streams. */
     sl_batch *letters;       /**< Dead letters on their way to Parquet. */
     cut *cutting;            /**< Being sealed, a slice at a time. */
