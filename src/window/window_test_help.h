@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include <math.h>
+
 // NULL texts, NAN amounts and ABSENT integers are null.
 #define ABSENT INT64_MIN
 typedef struct sl_test_row {
@@ -221,3 +223,82 @@ static inline sl_window_plan *test_plan(const sl_schema *schema, int64_t width_u
     assert_int_equal(status, SL_OK);
     return plan;
 }
+
+#define SECOND SL_SECOND_US
+#define MINUTE SL_MINUTE_US
+
+typedef struct world_of {
+    sl_schema *schema;
+    sl_batch *batch;
+    sl_record records[512];
+    sl_window_plan *plan;
+    sl_window *window;
+    sl_test_store store;
+    uint64_t late;
+} world_of;
+
+static inline void world_init(world_of *world, const char *by, const char *const *texts) {
+    *world = (world_of){.schema = test_schema(), .batch = sl_batch_create(NULL)};
+    assert_non_null(world->batch);
+    world->plan = test_plan(world->schema, MINUTE, by, texts);
+    world->store.plan = world->plan;
+    assert_int_equal(sl_window_create(world->plan, NULL, &world->window), SL_OK);
+}
+
+static inline void world_fini(world_of *world) {
+    sl_window_destroy(world->window);
+    test_store_fini(&world->store);
+    sl_window_plan_destroy(world->plan);
+    sl_batch_destroy(world->batch);
+    sl_schema_unref(world->schema);
+}
+
+static inline void add(world_of *world, const sl_test_row *rows, uint32_t count) {
+    test_fill(world->batch, world->schema, world->records, rows, count);
+    uint32_t row = 0;
+    assert_int_equal(
+        sl_window_add(world->window, world->batch, &row, SL_NO_TIME, &world->late),
+        SL_OK);
+    assert_int_equal(row, count);
+}
+
+static inline sl_value number(const world_of *world, size_t cell, uint32_t measure) {
+    static sl_value numbers[MEASURES_MAX];
+    const sl_buffer *state = &world->store.cells[cell].state;
+    assert_true(cell < world->store.count);
+    assert_int_equal(
+        sl_window_state_numbers(world->plan, state->bytes, state->length, numbers),
+        SL_OK);
+    return numbers[measure];
+}
+
+static inline uint64_t rows_of(const world_of *world, size_t cell) {
+    const sl_buffer *state = &world->store.cells[cell].state;
+    return sl_window_state_rows(world->plan, state->bytes, state->length);
+}
+
+static inline void assert_i64(sl_value value, sl_type type, int64_t want) {
+    assert_int_equal(value.type, type);
+    assert_false(value.null);
+    assert_int_equal(value.as.i64, want);
+}
+
+static inline void assert_f64(sl_value value, double want) {
+    assert_int_equal(value.type, SL_TYPE_DOUBLE);
+    assert_false(value.null);
+    assert_true(value.as.f64 == want);
+}
+
+static inline void assert_text(sl_value value, const char *want) {
+    assert_int_equal(value.type, SL_TYPE_STRING);
+    assert_false(value.null);
+    assert_int_equal(value.as.text.length, strlen(want));
+    assert_memory_equal(value.as.text.bytes, want, strlen(want));
+}
+
+static const sl_test_row four[] = {
+    {10 * SECOND, 100 * SECOND, "buy", "ann", "DE", 1.5, 10, 250, SL_VERDICT_KEEP},
+    {20 * SECOND, 100 * SECOND, "buy", "bob", "FR", 2.5, 30, -50, SL_VERDICT_KEEP},
+    {59 * SECOND, 100 * SECOND, "buy", "ann", NULL, NAN, ABSENT, ABSENT, SL_VERDICT_KEEP},
+    {60 * SECOND, 100 * SECOND, "view", "cat", "DE", 7, 1, 1, SL_VERDICT_KEEP},
+};
