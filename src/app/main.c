@@ -14,12 +14,14 @@
 #include "sluice/replay.h"
 #include "sluice/watch.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78 };
 #define PATIENCE_US (30 * SL_SECOND_US) /* Of a start; then systemd, or whoever started it, begins again. */
@@ -339,7 +341,17 @@ static int refuse_verb(const char *word) {
     return EXIT_USAGE;
 }
 
+/* With one of them closed, the first files that are opened would take their numbers: log lines would be written into the ledger. */
+static bool keep_standard_open(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY) != fd)
+            return false;
+    return true;
+}
+
 int main(int argc, char **argv) {
+    if (!keep_standard_open())
+        return EXIT_FAILURE;
     const char *verb = argc > 1 && argv[1][0] != '-' ? argv[1] : "run";
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
         verb = "help";

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from support import BINARY, Daemon, body, configuration, run_tests, started, stopped
+from support import BINARY, Daemon, body, configuration, run_tests, started, stopped, wait_for
 
 
 def sluice(*words, **environment):
@@ -76,11 +76,8 @@ def test_commands_reach_a_daemon_whose_one_port_has_tls(root):
     daemon.start(wait=False)
     file = root / "sluice.yaml"
     try:
-        for _ in range(200):
-            done = sluice("top", "-c", file, "--once")
-            if done.returncode == 0:
-                break
-            time.sleep(0.05)
+        wait_for("the daemon", lambda: sluice("top", "-c", file, "--once").returncode == 0)
+        done = sluice("top", "-c", file, "--once")
         assert done.returncode == 0 and f"sluice https://127.0.0.1:{daemon.port}" in done.stdout, done
         done = sluice("replay", "-c", file, "--dry-run")
         assert done.returncode == 0 and not done.stderr, done
@@ -98,6 +95,21 @@ def test_commands_reach_a_daemon_whose_one_port_has_tls(root):
         assert '"stage":"dead"' in tap.communicate(timeout=20)[0] and tap.returncode == 0
     finally:
         stopped(daemon)
+
+
+def test_log_lines_go_into_no_file_when_standard_descriptors_are_closed(root):
+    for name, closed in (("in", "<&-"), ("out", ">&-"), ("error", "2>&-"), ("all", "<&- >&- 2>&-")):
+        directory = root / name
+        daemon = Daemon(directory, configuration(directory))
+        (directory / "sluice.yaml").write_text(json.dumps(daemon.config))
+        daemon.process = subprocess.Popen(["/bin/sh", "-c", f'exec "$@" {closed}', "sh", BINARY, "run", "-c", directory / "sluice.yaml"])
+        wait_for("the daemon", lambda: sluice("top", "-c", directory / "sluice.yaml", "--once").returncode == 0)
+        daemon.post(body(0, 10), "/v1/events/events")
+        daemon.flush()
+        stopped(daemon)
+        for file in (directory / "data").rglob("*"):
+            assert not file.is_file() or b'event="listening"' not in file.read_bytes(), (closed, file)
+        assert daemon.audit()[0] == 0
 
 
 def test_validate_knows_files_from_directories(root):

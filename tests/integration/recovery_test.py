@@ -213,6 +213,30 @@ def test_a_journal_that_is_gone_is_refused(root):
     assert "is not the journal that ledger.db belongs to" in daemon.said(), daemon.said()
 
 
+def test_a_ledger_that_is_gone_is_refused(root):
+    """A new one beside a journal with events would take them for delivered."""
+    daemon = started(Daemon(root, configuration(root)))
+    daemon.post([event(1)], "/v1/events/events")
+    flush_until(daemon)
+    daemon.post([event(2)], "/v1/events/events")
+    daemon.kill()
+    kept = root / "kept"
+    kept.mkdir()
+    for file in (daemon.directory / "data").glob("ledger.db*"):
+        file.rename(kept / file.name)
+    code = daemon.start()
+    assert code == 1, code
+    assert "holds events, and ledger.db, which says what became of them, is new" in daemon.said(), daemon.said()[-500:]
+    for file in (daemon.directory / "data").glob("ledger.db*"):
+        file.unlink()
+    for file in kept.iterdir():
+        file.rename(daemon.directory / "data" / file.name)
+    started(daemon)
+    flush_until(daemon)
+    check_once(daemon, [1, 2], root / "lake")
+    stopped(daemon)
+
+
 def test_a_missing_segment_is_refused(root):
     daemon = backlog_of(root, [noise(n * 50, 50, 2000) for n in range(100)])
     files = segments(daemon)

@@ -92,6 +92,12 @@ static sl_status open_journal(sl_engine *e, uint64_t highest, sl_error *error) {
                               "%s/journal is not the journal that ledger.db belongs to (%s, not %s);"
                               " put the right one back, or start with an empty data_dir",
                               e->config->data_dir, e->uuid, (const char *)text.bytes);
+    else if (status == SL_OK && text.length == 0 && sl_journal_end(e->journal) != sl_journal_begin(e->journal))
+        /* Nobody would know what of it was delivered: all of it again, or never. */
+        status = sl_error_set(error, SL_ECONFLICT,
+                              "%s/journal holds events, and ledger.db, which says what became of them, is new;"
+                              " put the right one back, or start with an empty data_dir",
+                              e->config->data_dir);
     else if (status == SL_OK && text.length == 0)
         status = sl_ledger_set(e->storage.ledger, "journal", e->uuid, error);
     sl_buffer_clear(&text);
