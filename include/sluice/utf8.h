@@ -14,5 +14,7 @@
 size_t sl_utf8_valid(const void *text, size_t length);
 /** The longest part of the first `limit` bytes of `text`, which is UTF-8, that ends with a whole character. */
 size_t sl_utf8_cut(const void *text, size_t length, size_t limit);
+/** `text`, which is UTF-8, without Unicode's White_Space at both ends. @param[out] begin Where it begins then. @return how many bytes it has. */
+size_t sl_utf8_trim(const void *text, size_t length, size_t *begin);
 /** A character up to U+10FFFF. @param out Takes 4 bytes. @return how many it has. */
 size_t sl_utf8_encode(uint32_t character, uint8_t *out);

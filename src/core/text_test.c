@@ -78,6 +78,28 @@ static void a_cut_leaves_whole_characters(void **state) {
     assert_int_equal(sl_utf8_cut(text, 5, 0), 0);
 }
 
+static void trimmed_is(const char *text, const char *expected) {
+    size_t begin, length = sl_utf8_trim(text, strlen(text), &begin);
+    assert_int_equal(length, strlen(expected));
+    assert_memory_equal(text + begin, expected, length);
+}
+
+static void white_space_of_unicode_is_trimmed_at_both_ends(void **state) {
+    (void)state;
+    trimmed_is("", "");
+    trimmed_is("a b", "a b");
+    trimmed_is(" \t\n\v\f\r", "");
+    trimmed_is("\xc2\xa0\xe3\x80\x80 a\xc2\xa0"
+               "b\xe2\x80\x83\xc2\x85",
+               "a\xc2\xa0"
+               "b");
+    trimmed_is("\xe1\x9a\x80\xe2\x80\x80\xe2\x80\xaf\xe2\x81\x9f\xe2\x80\xa8", "");
+    // Neither the zero-width space nor the byte order mark is one, nor what shares bytes.
+    trimmed_is("\xe2\x80\x8b", "\xe2\x80\x8b");
+    trimmed_is("\xef\xbb\xbf \xc3\xa0", "\xef\xbb\xbf \xc3\xa0");
+    trimmed_is(" \xf0\x9f\x98\x80\xc2\xa1 ", "\xf0\x9f\x98\x80\xc2\xa1");
+}
+
 // ---- Cache
 // ----------------------------------------------------------------------------------------------
 
@@ -184,6 +206,7 @@ int main(void) {
         cmocka_unit_test(every_short_sequence_is_judged_by_the_definition),
         cmocka_unit_test(the_first_wrong_byte_is_found_wherever_it_is),
         cmocka_unit_test(a_cut_leaves_whole_characters),
+        cmocka_unit_test(white_space_of_unicode_is_trimmed_at_both_ends),
         cmocka_unit_test(an_answer_is_found_again),
         cmocka_unit_test(texts_with_equal_hashes_are_told_apart),
         cmocka_unit_test(what_was_overwritten_is_gone_and_nothing_else_changes),

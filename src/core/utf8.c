@@ -69,6 +69,40 @@ size_t sl_utf8_cut(const void *text, size_t length, size_t limit) {
     return limit;
 }
 
+/** Bytes of the white space that begins at `p`, 0 if none does. Unicode's White_Space is
+ * ASCII's, U+0085, A0, 1680, 2000 to 200A, 2028, 2029, 202F, 205F and 3000. */
+static size_t space(const uint8_t *p, size_t length) {
+    if (*p == ' ' || (*p >= '\t' && *p <= '\r'))
+        return 1;
+    if (length >= 2 && *p == 0xC2)
+        return p[1] == 0x85 || p[1] == 0xA0 ? 2 : 0;
+    if (length < 3 || *p < 0xE1 || *p > 0xE3)
+        return 0;
+    const uint32_t c =
+        (uint32_t)(*p & 15) << 12 | (uint32_t)(p[1] & 63) << 6 | (p[2] & 63);
+    return c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
+                   c == 0x202F || c == 0x205F || c == 0x3000
+               ? 3
+               : 0;
+}
+
+size_t sl_utf8_trim(const void *text, size_t length, size_t *begin) {
+    const uint8_t *p = text;
+    size_t from = 0, end = length;
+    for (size_t bytes; from < end && (bytes = space(p + from, end - from)) != 0;)
+        from += bytes;
+    while (end > from) {
+        size_t last = end - 1;
+        while (last > from && (p[last] & 0xC0) == 0x80)
+            last--;
+        if (space(p + last, end - last) != end - last)
+            break;
+        end = last;
+    }
+    *begin = from;
+    return end - from;
+}
+
 size_t sl_utf8_encode(uint32_t c, uint8_t *out) {
     if (c < 0x80) {
         out[0] = (uint8_t)c;

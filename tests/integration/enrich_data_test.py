@@ -61,6 +61,15 @@ def test_each_event_has_what_the_references_say(root):
     stopped(daemon)
 
 
+def test_a_database_of_another_kind_is_refused_before_the_start(root):
+    config = geo_configuration(root)
+    shutil.copy(DATABASE.parent / "MaxMind-DB-test-ipv4-24.mmdb", root / "other.mmdb")
+    config["streams"]["events"]["steps"][0]["geoip"]["database"] = str(root / "other.mmdb")
+    del config["windows"]
+    daemon = Daemon(root, config)
+    assert daemon.start() == 78 and "a database of type Test tells neither country, city nor ASN" in daemon.said(), daemon.said()
+
+
 def test_a_damaged_database_leaves_the_old_one_in_use(root):
     daemon = started(Daemon(root, geo_configuration(root)))
     events = lines(EVENTS)

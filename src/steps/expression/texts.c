@@ -4,6 +4,8 @@
 
 #include "kernels.h"
 
+#include "sluice/utf8.h"
+
 #include <stdlib.h>
 
 #define PIECES_MAX (TEXT_BYTES_MAX / sizeof(text))
@@ -192,50 +194,13 @@ bool run_upper_ascii(const step *s, uint32_t rows) {
     return change_case(s, rows, 'a', 'z');
 }
 
-// Unicode's White_Space.
-static bool is_space(uint32_t code) {
-    return (code >= 9 && code <= 13) || code == 32 || code == 0x85 || code == 0xa0 ||
-           code == 0x1680 || (code >= 0x2000 && code <= 0x200a) || code == 0x2028 ||
-           code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
-}
-
-// No space needs more than three bytes.
-static uint32_t code_of(const uint8_t *bytes, uint32_t length) {
-    if (length == 1)
-        return bytes[0];
-    if (length == 2)
-        return (uint32_t)(bytes[0] & 31) << 6 | (bytes[1] & 63);
-    if (length == 3)
-        return (uint32_t)(bytes[0] & 15) << 12 | (uint32_t)(bytes[1] & 63) << 6 |
-               (bytes[2] & 63);
-    return 0;
-}
-
-static text trimmed(text t) {
-    uint32_t begin = 0, end = t.length;
-    while (begin < end) {
-        uint32_t next = begin + 1;
-        while (next < end && continues_character(t.bytes[next]))
-            next++;
-        if (!is_space(code_of(t.bytes + begin, next - begin)))
-            break;
-        begin = next;
-    }
-    while (end > begin) {
-        uint32_t last = end - 1;
-        while (last > begin && continues_character(t.bytes[last]))
-            last--;
-        if (!is_space(code_of(t.bytes + last, end - last)))
-            break;
-        end = last;
-    }
-    return text_of(t.bytes + begin, end - begin);
-}
-
 bool run_trim(const step *s, uint32_t rows) {
     valid_of_one(s, rows);
-    EACH_VALID(s, rows, i)
-    s->out->values.text[i] = trimmed(s->in[0]->values.text[i]);
+    EACH_VALID(s, rows, i) {
+        text t = s->in[0]->values.text[i];
+        size_t begin, length = sl_utf8_trim(t.bytes, t.length, &begin);
+        s->out->values.text[i] = text_of(t.bytes + begin, (uint32_t)length);
+    }
     return true;
 }
 

@@ -21,6 +21,9 @@ sl_status enrichment_declare(sl_steps *plan, const sl_step_definition *d, const 
     *fields = list;
     if (d->kind == SL_STEP_LOOKUP)
         return sl_lookup_declare(plan->schema, d->into, d->table, list, error);
+    if (d->kind == SL_STEP_GEOIP && sl_geoip_parts(d->database) == 0)
+        return sl_error_set(error, SL_EINVAL, "a database of type %.60s tells neither country, city nor ASN: the step would make no field",
+                            sl_geoip_type(d->database));
     if (d->kind == SL_STEP_GEOIP)
         return sl_geoip_declare(plan->schema, d->into, sl_geoip_parts(d->database), list, error);
     return sl_user_agent_declare(plan->schema, d->into, list, error);

@@ -188,6 +188,9 @@ static sl_status add_require(planner *p, const sl_step_item *item) {
 static sl_status fits(planner *p, const char *path, sl_type type, uint8_t scale, const sl_expression_name *into) {
     bool good = type == into->type && (type != SL_TYPE_DECIMAL || scale == into->scale);
     good = good || (type == SL_TYPE_INT64 && into->type == SL_TYPE_DOUBLE);
+    if (!good && type == SL_TYPE_DECIMAL && into->type == type)
+        return sl_error_set(p->error, SL_ETYPE, "'%.100s' has %u decimals, the expression %u: set a field of another name", path,
+                            into->scale, scale);
     return good ? SL_OK
                 : sl_error_set(p->error, SL_ETYPE, "'%.100s' is of type %s, the expression of type %s: cast one of them", path,
                                sl_type_name(into->type), sl_type_name(type));

@@ -2,6 +2,7 @@
 #include "private.h"
 
 #include "sluice/power.h"
+#include "sluice/utf8.h"
 
 struct sl_step_runner {
     sl_steps *plan;
@@ -222,18 +223,11 @@ static void copy(const operation *o, sl_batch *b, sl_step_count *count) {
     see_made(o, b, count);
 }
 
-static bool is_space(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
 static bool trim(const sl_batch *b, sl_span *span) {
-    const uint8_t *text = sl_batch_text(b, *span);
-    uint32_t begin = 0, end = span->length;
-    while (begin < end && is_space(text[begin]))
-        begin++;
-    while (end > begin && is_space(text[end - 1]))
-        end--;
-    bool changed = end - begin != span->length;
-    span->offset += begin; /* The arena's mark is the highest bit. */
-    span->length = end - begin;
+    size_t begin, length = sl_utf8_trim(sl_batch_text(b, *span), span->length, &begin);
+    bool changed = length != span->length;
+    span->offset += (uint32_t)begin; /* The arena's mark is the highest bit. */
+    span->length = (uint32_t)length;
     return changed;
 }
 
