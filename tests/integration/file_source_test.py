@@ -162,6 +162,18 @@ def test_csv_is_copied_and_truncated(root):
     rotations(root, True, csv_line, b"id,kind,text,at\r\n", stream={"format": "csv"})
 
 
+def test_a_file_whose_lines_end_in_cr_alone_is_told_of(root):
+    daemon = started(Daemon(root, configuration(root, format="csv")))
+    (root / "logs/app.log.old").write_bytes(b"id,kind\r0,a\r1,b\r")
+    (root / "logs" / LOG).write_bytes(b"id,kind\r\n0,a\r\n")
+    wait_for("the other's line", lambda: taken(daemon) == 1)
+    wait_for("a warning", lambda: 'app.log.old reason="the line of names has a CR within and no end yet: lines end in LF or CRLF"' in daemon.said())
+    time.sleep(0.5)
+    assert daemon.said().count("no end yet") == 1 and daemon.metric("sluice_file_lag_bytes") > 0, daemon.said()
+    check(daemon, root, 1)
+    stopped(daemon)
+
+
 def test_killed_again_and_again_while_a_writer_appends(root):
     daemon = started(Daemon(root, configuration(root)))
     writer = Writer(root / "logs" / LOG)

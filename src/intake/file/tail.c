@@ -491,6 +491,9 @@ static bool read_header(sl_tail *t, tail_file *f, bool last) {
     size_t got = read_at(t, f->file, 0, HEADER_MAX, bytes), used = 0;
     t->csv.begun = false;
     sl_status status = sl_csv_row(&t->csv, bytes, got, last || got == HEADER_MAX, &used, NULL);
+    const uint8_t *cr = got != 0 ? memchr(bytes, '\r', got - 1) : NULL;
+    if (status == SL_EAGAIN && cr != NULL && cr[1] != '\n') /* It may wait for ever. */
+        tell_once(t, f->path, "the line of names has a CR within and no end yet: lines end in LF or CRLF");
     if (status == SL_EAGAIN || status == SL_ENOTFOUND || status == SL_ENOMEM || used == 0)
         return false;
     f->header_length = used;
