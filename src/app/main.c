@@ -349,9 +349,7 @@ static bool keep_standard_open(void) {
     return true;
 }
 
-int main(int argc, char **argv) {
-    if (!keep_standard_open())
-        return EXIT_FAILURE;
+static int dispatch(int argc, char **argv) {
     const char *verb = argc > 1 && argv[1][0] != '-' ? argv[1] : "run";
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
         verb = "help";
@@ -378,4 +376,14 @@ int main(int argc, char **argv) {
         return code >= 0 ? code : commands[i].run(&a);
     }
     return refuse_verb(verb);
+}
+
+int main(int argc, char **argv) {
+    if (!keep_standard_open())
+        return EXIT_FAILURE;
+    int code = dispatch(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    perror("sluice: standard output"); /* Half a DDL, or half of an audit, isn't told as a whole one. */
+    return code == 0 ? EXIT_FAILURE : code;
 }

@@ -50,6 +50,14 @@ def test_every_verb_has_help(root):
         assert done.returncode == 0 and done.stdout.lower().startswith("usage: sluice") and not done.stderr, done
 
 
+def test_output_that_finds_no_room_is_a_failure(root):
+    root.mkdir(parents=True)
+    for words in (("help",), ("version",), ("ddl", "postgres"), ("validate",)):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([BINARY, *words], stdout=full, stderr=subprocess.PIPE, text=True, cwd=root)
+        assert done.returncode == 1 and "standard output: No space left on device" in done.stderr, (words, done)
+
+
 def test_replay_makes_no_data_dir(root):
     done = sluice("replay", SLUICE_DATA_DIR=str(root / "none"), SLUICE_HTTP_LISTEN="127.0.0.1:1")
     assert done.returncode == 1 and f"{root}/none/ledger.db: No such file or directory" in done.stderr, done
@@ -102,7 +110,8 @@ def test_log_lines_go_into_no_file_when_standard_descriptors_are_closed(root):
         directory = root / name
         daemon = Daemon(directory, configuration(directory))
         (directory / "sluice.yaml").write_text(json.dumps(daemon.config))
-        daemon.process = subprocess.Popen(["/bin/sh", "-c", f'exec "$@" {closed}', "sh", BINARY, "run", "-c", directory / "sluice.yaml"])
+        daemon.process = subprocess.Popen(["/bin/sh", "-c", f'exec "$@" {closed}', "sh", BINARY, "run", "-c", directory / "sluice.yaml"],
+                                          stderr=subprocess.DEVNULL, env=daemon.environment)
         wait_for("the daemon", lambda: sluice("top", "-c", directory / "sluice.yaml", "--once").returncode == 0)
         daemon.post(body(0, 10), "/v1/events/events")
         daemon.flush()
