@@ -108,10 +108,6 @@ struct sl_engine {
     sl_metric *metric_memory, *metric_uncommitted, *metric_rewinds, *metric_sync_failures, *metric_voids;
 };
 
-/** Index into the engine's sources; a name that is new is added. Loop. */
-uint32_t source_index(sl_engine *e, const char *name, size_t length);
-void sources_destroy(sl_engine *e);
-
 static inline int64_t engine_now(const sl_engine *e) {
     return e->options.clock.monotonic_us(e->options.clock.context);
 }

@@ -115,10 +115,13 @@ struct table {
                                always has a place to note what went wrong. */
 };
 
-/* shape.c: streams, tables and shapes */
+/* shape.c */
 sl_status shape_create(sl_engine *e, stream *s, sl_schema *schema, shape **out, sl_error *error);
 shape *shape_ref(shape *shape);
 void shape_unref(shape *shape);
+sl_schema *letters_schema(void); /**< Of dead letters. */
+
+/* stream.c */
 sl_status stream_add(sl_engine *e, const char *name, const sl_config_stream *config,
                      uint64_t position, stream **out, sl_error *error);
 stream *stream_find(sl_engine *e, const char *name, size_t length);
@@ -127,12 +130,22 @@ stream *stream_route(sl_engine *e, const char *name, size_t length, const char *
 /** What the configuration says of the stream that a request goes to, by its name or its source. @return NULL: nothing. */
 const sl_config_stream *stream_asked(sl_engine *e, const char *name, size_t length, const char *source);
 void streams_destroy(sl_engine *e);
-sl_schema *letters_schema(void);
+/** Index into the engine's sources; a name that is new is added. Loop. */
+uint32_t source_index(sl_engine *e, const char *name, size_t length);
+void sources_destroy(sl_engine *e);
+/** A series with one label. */
+sl_metric *engine_metric(sl_engine *e, sl_metric_kind kind, const char *name, const char *help, const char *label, const char *value);
 
+/* tables.c */
+/** All of a new stream's; those that were made stay after a failure. */
+sl_status tables_add(sl_engine *e, stream *s, uint64_t position, sl_error *error);
+void table_destroy(table *t);
 /** Whether it leaves this machine, and whose quota it is counted in. @return SL_EUNSUPPORTED: nobody would take it. */
 sl_status table_destination(sl_engine *e, table *t, sl_error *error);
 /** Its series. */
 void table_metrics(sl_engine *e, table *t);
+/** Another engine may go on without the table: nothing of it waits or fails any more. */
+void table_gauges_end(table *t);
 
 /* retired.c: tables that aren't configured any more */
 /** Inside a transaction: keep what delivering takes once a table isn't configured any more. */
