@@ -396,7 +396,7 @@ static bool answer_repeats(sl_engine *e) {
         e->refused_first = w->next;
         if (e->refused_first == NULL)
             e->refused_last = &e->refused_first;
-        sl_intake_reply reply = {.status = 422, .message = "this Idempotency-Key came before with another body"};
+        sl_intake_reply reply = {.status = 422, .message = "this Idempotency-Key came before with another body, stream or format"};
         w->done(w->token, &reply);
         sl_free(w);
         any = true;

@@ -245,9 +245,17 @@ static void throttle(aws_operation operation, const char *stream, aws_fault *fau
                       "Rate exceeded for shard " AWS_SHARD " in stream %s under account 000000000000.", stream);
 }
 
+/* [A-Za-z_][A-Za-z0-9_.-]{0,62}; the rest was checked when it was read. */
+static bool can_be_stream(const char *name) {
+    size_t length = strlen(name);
+    bool letter = (*name | 32) >= 'a' && (*name | 32) <= 'z';
+    return (letter || *name == '_') && length <= 63;
+}
+
 static void not_found(aws_operation operation, const char *stream, aws_fault *fault) {
-    aws_fault_set(fault, 400, "ResourceNotFoundException", "%s %s under account 000000000000 not found.",
-                  aws_is_firehose(operation) ? "Firehose" : "Stream", stream);
+    aws_fault_set(fault, 400, "ResourceNotFoundException", "%s %s under account 000000000000 not found.%s",
+                  aws_is_firehose(operation) ? "Firehose" : "Stream", stream,
+                  can_be_stream(stream) ? "" : " Here a stream's name begins with a letter or _ and has up to 63 characters.");
 }
 
 bool sl_aws_intake_refuse(sl_aws_intake *routes, const char *method, const char *path, sl_http_exchange *exchange, int status,
@@ -324,13 +332,6 @@ static void refuse_submit(sl_status status, const aws_request *request, aws_oper
         aws_fault_set(fault, 400, "InvalidArgumentException", "the records are larger than http.max_body allows");
     else
         throttle(operation, request->stream, fault); /* Nothing was taken: let it come again. */
-}
-
-/* [A-Za-z_][A-Za-z0-9_.-]{0,62}; the rest was checked when it was read. */
-static bool can_be_stream(const char *name) {
-    size_t length = strlen(name);
-    bool letter = (*name | 32) >= 'a' && (*name | 32) <= 'z';
-    return (letter || *name == '_') && length <= 63;
 }
 
 static bool knows(const sl_aws_intake *routes, const char *stream) {

@@ -260,6 +260,7 @@ static void streams_are_those_of_the_configuration(void **state) {
     assert_int_equal(send(&f, PUT, "{\"StreamName\":\"any-1\",\"Data\":\"YQ==\",\"PartitionKey\":\"k\"}"), 0);
     answer(&f, 200);
     assert_int_equal(send(&f, PUT, "{\"StreamName\":\"1any\",\"Data\":\"YQ==\",\"PartitionKey\":\"k\"}"), 400);
+    assert_true(said(&f, "Stream 1any under account 000000000000 not found. Here a stream's name begins with a letter or _"));
     assert_true(said(&f, "ResourceNotFoundException"));
     close_all(&f);
 }
