@@ -67,6 +67,25 @@ static sl_status migrate(sl_ledger *ledger, sl_error *error) {
     return status;
 }
 
+/* What the tables mean, for programs to come: raised when an older program would misread them. Ledgers of before have 0. */
+enum { FORMAT = 1 };
+
+static sl_status check_format(sl_ledger *ledger, bool read_only, sl_error *error) {
+    sl_sql_statement *s;
+    sl_status status = sl_sql_prepare(ledger->sql, "PRAGMA user_version", &s, error);
+    if (status == SL_OK)
+        status = sl_sql_step(s, error);
+    if (status != SL_OK)
+        return status;
+    int64_t format = sl_sql_int(s, 0);
+    sl_sql_reset(s);
+    if (format > FORMAT)
+        return sl_error_set(error, SL_EUNSUPPORTED,
+                            "a newer sluice has used this data_dir (format %" PRId64 ", and this one knows %d): run that one", format,
+                            FORMAT);
+    return read_only || format == FORMAT ? SL_OK : sl_sql_execute(ledger->sql, "PRAGMA user_version = 1", error);
+}
+
 sl_status sl_ledger_open(const char *path, const sl_sql_options *options, sl_ledger **out,
                          sl_error *error) {
     *out = NULL;
@@ -74,6 +93,8 @@ sl_status sl_ledger_open(const char *path, const sl_sql_options *options, sl_led
     if (ledger == NULL)
         return ledger_no_memory(error);
     sl_status status = sl_sql_open(path, options, &ledger->sql, error);
+    if (status == SL_OK)
+        status = check_format(ledger, options->read_only, error);
     if (status == SL_OK && !options->read_only)
         status = sl_sql_execute(ledger->sql, schema_text, error);
     if (status == SL_OK && !options->read_only)

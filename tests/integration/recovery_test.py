@@ -270,6 +270,24 @@ def test_a_damaged_ledger_is_said_plainly(root):
     stopped(daemon)
 
 
+def test_a_newer_ones_data_dir_is_refused(root):
+    """An older program would misread what it doesn't know of. Ledgers of before the format had a number are 0, and are taken."""
+    daemon = started(Daemon(root, configuration(root)))
+    daemon.post([event(1)], "/v1/events/events")
+    flush_until(daemon)
+    stopped(daemon)
+    for number, code in ((2, 1), (0, None), (1, None)):
+        with sqlite3.connect(daemon.directory / "data" / "ledger.db") as db:
+            db.execute(f"PRAGMA user_version = {number}")
+        db.close()
+        told = "a newer sluice has used this data_dir (format 2, and this one knows 1)"
+        assert daemon.start() == code
+        assert (daemon.audit()[0] == 1 and told in daemon.audit()[1] and told in daemon.said()) if code else daemon.audit()[0] == 0
+        if code is None:
+            stopped(daemon)
+    check_once(daemon, [1], root / "lake")
+
+
 def test_spool_files_that_are_lost_stop_their_table_alone(root):
     """A committed file that vanished from the spool can't be delivered: an alarm, and everything else goes on."""
     daemon = backlog_of(root, [body(0, 50)])
