@@ -6,7 +6,8 @@ W2          one event a request over 64 connections; beside it the floor: a serv
 ack         latency of the acknowledgement at an offered 100,000 events/s in bodies of 1,000
 visibility  from POST to the event's row in /v1/windows/NAME
 partitions  W1 with 500 lake partitions open
-x4          W1 with four times the events (its file four times: those that come again are late)
+x4          W1 with four times the events: 20,000,000 different ones of four hours, made while they are sent
+x4_late     W1's file four times: what comes again is late
 steady      five minutes of 120,000 events/s whose time is the present: memory, minute by minute
 backlog     start with 10 GB in the journal (--backlog GB)
 w3          W1 with the lake on S3 and the windows in PostgreSQL (tests/rigs), in turn with W1 on the embedded
@@ -39,7 +40,7 @@ import urllib.error
 import urllib.request
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-PARTS = ["w1", "w2", "ack", "visibility", "partitions", "x4", "steady", "backlog", "w3", "drain", "steps", "kinesis", "w4"]
+PARTS = ["w1", "w2", "ack", "visibility", "partitions", "x4", "x4_late", "steady", "backlog", "w3", "drain", "steps", "kinesis", "w4"]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 SCHEMA = {
@@ -224,10 +225,11 @@ class Daemon:
         return [p for p in self.lake.rglob("*.parquet") if p.is_file()]
 
 
-def generate(options, daemon, events, batch, connections, rate=0, file=None, kinesis=False):
-    """Sends events of the prepared file; the sender's own figures."""
+def generate(options, daemon, events, batch, connections, rate=0, file=None, kinesis=False, hours=0):
+    """Sends events of the prepared file, or makes them, of so many hours; the sender's own figures."""
     summary = daemon.directory / "sent.json"
-    command = [options.sluice, "generate", "--file", str(file or options.file), "--count", str(events)]
+    source = ["clickstream", "--seed", "1", "--event-hours", str(hours)] if hours else ["--file", str(file or options.file)]
+    command = [options.sluice, "generate", *source, "--count", str(events)]
     path = f"kinesis://127.0.0.1:{daemon.port}/clicks" if kinesis else daemon.url + "/v1/events/clicks"
     command += ["--to", path, "--batch", str(batch)]
     command += ["--connections", str(connections), "--no-progress", "--summary", str(summary)]
@@ -322,7 +324,7 @@ class Profile:
         print("\n".join(line for line in text.splitlines() if line and not line.startswith("#"))[:6000])
 
 
-def throughput(options, name, events, batch, connections, *, files=None, file_of=None, outside=None, kinesis=False, **daemon_options):
+def throughput(options, name, events, batch, connections, *, files=None, file_of=None, outside=None, kinesis=False, hours=0, **daemon_options):
     """Start, send, flush, stop: one line of figures."""
     daemon = Daemon(options, name, outside=outside, **daemon_options)
     cpu = daemon.cpu_s()
@@ -332,7 +334,7 @@ def throughput(options, name, events, batch, connections, *, files=None, file_of
     total = {"cpu_s": 0.0, "wall_s": 0.0}
     figures = {}
     for file, count in files or [(file_of or options.file, events)]:
-        figures = generate(options, daemon, count, batch, connections, file=file, kinesis=kinesis)
+        figures = generate(options, daemon, count, batch, connections, file=file, kinesis=kinesis, hours=hours)
         sent += figures["sent"]
         total["cpu_s"] += figures["cpu_s"]
         total["wall_s"] += figures["wall_s"]
@@ -760,7 +762,9 @@ def targets(r):
         if "duckdb" in r:
             add("W1 CPU / DuckDB's", w1["cpu_s_per_million"] / r["duckdb"]["cpu_s_per_million"], 0.4)
             add("W1 output / DuckDB's", w1["output_bytes"] / r["duckdb"]["output_bytes"], 1.03)
-    for name in ("x4", "partitions"):
+    if "w1" in r and "x4" in r:
+        add("x4: MiB more than W1", r["x4"]["peak_memory_mib"] - r["w1"]["peak_memory_mib"], 16)
+    for name in ("x4", "x4_late", "partitions"):
         if name in r:
             add(f"{name}: peak memory, MiB", r[name]["peak_memory_mib"], 256)
     if "w2" in r:
@@ -825,7 +829,8 @@ def main():
         "ack": lambda: run_ack(options),
         "visibility": lambda: run_visibility(options),
         "partitions": lambda: run_partitions(options),
-        "x4": lambda: throughput(options, "x4", 0, 1000, 8, files=[(options.file, options.events)] * 4),
+        "x4": lambda: throughput(options, "x4", 4 * options.events, 1000, 8, hours=4),
+        "x4_late": lambda: throughput(options, "x4_late", 0, 1000, 8, files=[(options.file, options.events)] * 4),
         "steady": lambda: run_steady(options),
         "backlog": lambda: run_backlog(options),
         "w3": lambda: run_w3(options, median),
