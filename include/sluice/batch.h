@@ -165,6 +165,7 @@ void sl_batch_destroy(sl_batch *batch); /**< NULL is allowed. */
 SL_CHECKED sl_status sl_batch_prepare(sl_batch *batch, const sl_schema *schema,
                                       const uint8_t *raw, const sl_record *records);
 size_t sl_batch_memory(const sl_batch *batch); /**< Bytes held. */
+size_t sl_batch_used(const sl_batch *batch);   /**< Of these, by rows, rejects and texts. */
 
 static inline const uint8_t *sl_batch_text(const sl_batch *batch, sl_span span) {
     return (span.offset & SL_SPAN_ARENA) ? batch->arena.bytes + (span.offset & ~SL_SPAN_ARENA)

@@ -26,6 +26,7 @@
 #include "sluice/message.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -40,6 +41,7 @@ extern char **environ;
 enum { TICK_MS = 50, LINGER_US = 2000000, UNCOUNTED = 24 << 20 };
 #define REQUESTS_LIMIT_US (2 * SL_SECOND_US) /* How long a stop waits for requests that have begun to come. */
 #define RETRY_US (2 * SL_SECOND_US)          /* Between attempts to get an engine again. */
+#define TRIM_US (10 * SL_SECOND_US)
 
 typedef struct asked_flush {
     struct asked_flush *next;
@@ -68,7 +70,7 @@ typedef struct daemon {
     loading loading;
     bool again;       /**< HUP came meanwhile. */
     sl_data_refresh *refresh; /**< Of `config`. */
-    int64_t reload_at_us, retry_at_us;
+    int64_t reload_at_us, retry_at_us, trim_at_us;
     sl_clock clock;
     sl_budget budget;
     sl_metrics *metrics;
@@ -682,6 +684,15 @@ static void on_turn(void *context) {
         close_servers(d);
 }
 
+/* What is free between what is used doesn't go back by itself. That takes milliseconds, so only after what was out of the ordinary. */
+static void trim(daemon_state *d, int64_t now) {
+    if (now < d->trim_at_us)
+        return;
+    d->trim_at_us = now + TRIM_US;
+    if (mallinfo2().fordblks > d->config->memory / 4)
+        (void)malloc_trim(0);
+}
+
 static void on_tick(void *context) {
     daemon_state *d = context;
     int64_t now = sl_monotonic_us();
@@ -691,6 +702,7 @@ static void on_tick(void *context) {
     sl_data_refresh_poll(d->refresh, d->stopping || d->next != NULL ? NULL : d->engine);
     sl_gate_refuse(d->gate, d->stopping);
     measure(d);
+    trim(d, now);
     if (d->engine == NULL && !d->stopping && now >= d->retry_at_us)
         retry_engine(d);
     if (d->watchdog_ms != 0 && now - d->watchdog_at_us >= (int64_t)d->watchdog_ms * 1000) {

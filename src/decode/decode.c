@@ -209,6 +209,16 @@ bool sl_decode_undo(sl_decoder *decoder, const mark *before) {
     return !failed;
 }
 
+/* Mistakes come in crowds: what was said of the last one is said of this one without a text of its own. */
+static sl_span said_once(sl_batch *batch, sl_span text) {
+    const sl_reject *last = batch->reject_count != 0 ? &batch->rejects[batch->reject_count - 1] : NULL;
+    if (last == NULL || batch->arena.failed || last->message.length != text.length ||
+        memcmp(sl_batch_text(batch, last->message), sl_batch_text(batch, text), text.length) != 0)
+        return text;
+    batch->arena.length -= text.length;
+    return last->message;
+}
+
 sl_status sl_decode_reject(sl_decoder *decoder, sl_decode_input *input, const uint8_t *begin,
                            const uint8_t *end, uint32_t at, const char *place) {
     sl_reject r = {.record = input->record,
@@ -218,7 +228,7 @@ sl_status sl_decode_reject(sl_decoder *decoder, sl_decode_input *input, const ui
                    .at = at,
                    .code = decoder->failure.code};
     r.path = failure_path(decoder);
-    r.message = failure_message(decoder, place);
+    r.message = said_once(decoder->batch, failure_message(decoder, place));
     if (decoder->batch->arena.failed || !sl_batch_reject(decoder->batch, &r))
         return SL_ENOMEM;
     input->rejected++;

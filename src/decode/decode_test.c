@@ -300,6 +300,18 @@ static void empty_body_is_one_reject(void **state) {
     expect(" \n", "reject #0 2+0 at 0 syntax : empty body\naccepted 0 rejected 1\n");
 }
 
+static void what_was_said_of_the_last_one_is_said_again(void **state) {
+    (void)state;
+    expect("1\n{\"n\":\"x\"}\n2\n3\n\"s\"\n4\n",
+           "reject #0 0+1 at 0 not_an_object : expected object, found a number\n"
+           "reject #1 2+9 at 5 type /n: expected int64, found a string\n"
+           "reject #2 12+1 at 0 not_an_object : expected object, found a number\n"
+           "reject #3 14+1 at 0 not_an_object : expected object, found a number\n"
+           "reject #4 16+3 at 0 not_an_object : expected object, found a string\n"
+           "reject #5 20+1 at 0 not_an_object : expected object, found a number\n"
+           "accepted 0 rejected 6\n");
+}
+
 static void byte_order_mark_in_front_of_a_body_is_ignored(void **state) {
     (void)state;
     expect("\xef\xbb\xbf{\"id\":\"a\"}\n{\"id\":\"b\"}", "row: id=a\nrow: id=b\naccepted 2 rejected 0\n");
@@ -635,6 +647,7 @@ int main(void) {
         cmocka_unit_test(broken_line_does_not_hurt_its_neighbours),
         cmocka_unit_test(unfinished_event_ends_at_the_body_end),
         cmocka_unit_test(empty_body_is_one_reject),
+        cmocka_unit_test(what_was_said_of_the_last_one_is_said_again),
         cmocka_unit_test(byte_order_mark_in_front_of_a_body_is_ignored),
         cmocka_unit_test(values_that_are_no_objects_are_refused_one_by_one),
         cmocka_unit_test(syntax_is_checked_behind_a_refusal),

@@ -73,13 +73,18 @@ size_t sl_batch_memory(const sl_batch *batch) {
            batch->proposal_capacity * sizeof *batch->proposals;
 }
 
+static size_t row_bytes(uint32_t fields) { return 25 + (size_t)fields * 9; }
+
+size_t sl_batch_used(const sl_batch *batch) {
+    return batch->rows * row_bytes(batch->field_count) + batch->reject_count * sizeof *batch->rejects + batch->arena.length;
+}
+
 static size_t lines(size_t bytes) {
     return (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
 }
 
 static uint32_t rows_for(uint32_t fields) {
-    size_t row_bytes = 25 + (size_t)fields * 9;
-    size_t rows = SLAB_TARGET_BYTES / row_bytes / ROWS_MIN * ROWS_MIN;
+    size_t rows = SLAB_TARGET_BYTES / row_bytes(fields) / ROWS_MIN * ROWS_MIN;
     if (rows < ROWS_MIN)
         rows = ROWS_MIN;
     return rows > SL_BATCH_ROWS_MAX ? SL_BATCH_ROWS_MAX : (uint32_t)rows;

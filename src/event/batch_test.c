@@ -162,7 +162,9 @@ static void the_budget_holds_what_the_batch_holds(void **state) {
     sl_reject reject = {.code = SL_CODE_TYPE};
     for (int i = 0; i < 1000; i++)
         assert_true(sl_batch_reject(batch, &reject));
+    assert_int_equal(sl_batch_used(batch), 10 * sizeof text + 1000 * sizeof reject);
     prepare(batch, schema);
+    assert_int_equal(sl_batch_used(batch), 0);
     assert_int_equal(sl_budget_used(&budget), sl_batch_memory(batch));
     sl_batch_destroy(batch);
     assert_int_equal(sl_budget_used(&budget), 0);

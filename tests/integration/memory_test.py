@@ -5,9 +5,10 @@
 import json
 import subprocess
 import sys
+import time
 
 from support import (
-    BINARY, Daemon, Sender, Watch, check_once, configuration, event, flush_until, rows, run_tests, started, stopped,
+    BINARY, Daemon, Sender, Watch, anonymous_bytes, check_once, configuration, event, flush_until, rows, run_tests, started, stopped,
     within,
 )
 
@@ -72,6 +73,30 @@ def test_tiny_events_in_64_mebibytes(root):
     code, text = daemon.audit()
     assert code == 0, text
     within(most, 64)
+    stopped(daemon)
+
+
+def test_what_bad_events_took_is_given_back(root):
+    """Bodies of a million events that are none: what is told of each is far larger than its text."""
+    config = configuration(root, memory="128MiB", http={"max_body": "3MiB"})
+    daemon = started(Daemon(root, config))
+    senders = [Sender(daemon, [b"1\n" * 1_000_000] * 2, name=f"bad{k}") for k in range(4)]
+    watch = Watch(daemon)
+    watch.start()
+    for s in senders:
+        s.start()
+    for s in senders:
+        s.join(240)
+        assert [status for status, _ in s.bad] == [400, 400], (s.bad, s.statuses)
+    flush_until(daemon)
+    most = watch.end()
+    deadline = time.monotonic() + 60
+    while (held := anonymous_bytes(daemon)) >= 64 * MIB and time.monotonic() < deadline:
+        time.sleep(0.5)
+    print(f"  {most / MIB:.0f} MiB, then {held / MIB:.0f}; statuses {[s.statuses for s in senders]}")
+    within(held, 64)
+    code, text = daemon.audit()
+    assert code == 0, text
     stopped(daemon)
 
 

@@ -219,7 +219,18 @@ void group_written(sl_engine *e, task *t) {
     answer(e, t);
 }
 
+/* Columns that outgrow the bytes they are made of count as bytes do: for who is let in, and for who is let go. */
+static void count_columns(sl_engine *e, task *t) {
+    const uint64_t length = t->bytes - t->beside, beside = t->columns > length ? t->columns - length : 0;
+    e->outstanding_bytes += beside - t->beside;
+    if (t->live)
+        e->live_bytes += beside - t->beside;
+    t->bytes = length + beside;
+    t->beside = beside;
+}
+
 void group_decoded(sl_engine *e, task *t) {
+    count_columns(e, t);
     if (t->nomem) {
         group_decode(e, t);
         note_half(e, t);

@@ -1,6 +1,7 @@
 /* Catching up: what the pipeline wants and nobody has in memory any more is read again from the log, a few groups ahead, until
  * the live ones are met. */
 #include "claims.h"
+#include "requests.h"
 #include "sequence.h"
 #include "state.h"
 
@@ -81,6 +82,8 @@ bool read_back_start(sl_engine *e) {
         return false;
     if (e->reading || e->stopping)
         return false;
+    if (e->read_count != 0 && intake_crowded(e))
+        return false; /* What is there comes first. */
     uint64_t at;
     if (e->scanning_keys) {
         if (e->outstanding_bytes != 0 || e->scan_from == UINT64_MAX)

@@ -54,7 +54,9 @@ struct task {
     sl_group *group;
     uint64_t begin;       /**< The cursor before it. Between a group and the next there may be nothing at all, so that several
                                cursors mean the same place: what was seen is told by group->offset. */
-    uint64_t bytes;       /**< As accounted: the group length when it entered (writing rounds it up). */
+    uint64_t bytes;       /**< As accounted: the group length when it entered (writing rounds it up), and `beside`. */
+    uint64_t columns;     /**< What decoding made of it; the worker's until the loop has the task again. */
+    uint64_t beside;      /**< What of that the group's own length doesn't cover: many events in few bytes. */
     bool live;            /**< From requests; else read back from the log. */
     bool keys_only;       /**< Read back only for its keys. */
     bool dry_run;         /**< Only judged: not in the log. A replay, or: */

@@ -155,8 +155,10 @@ static void decode(worker *w, task *t) {
         bool passed = i < t->group->count && (t->group->records[i].damaged || items_carried(t->records[i].format));
         t->nomem = !passed && !decode_record(w, t, i);
     }
+    t->columns = 0;
     for (uint32_t i = 0; i < t->part_count; i++) {
         part *p = &t->parts[i];
+        t->columns += sl_batch_used(p->batch);
         if (p->batch->arena.failed)
             t->nomem = true;
         p->decoded_rejects = p->batch->reject_count;
