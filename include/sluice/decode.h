@@ -4,7 +4,7 @@
  * A record's body is one object, an array of objects, or objects one after another (NDJSON: white
  * space, usually a newline, between them). Told apart by its first byte: `[` is an array.
  *
- * Rules    RFC 8259, strictly, but for a byte order mark in front of a record, which is ignored: UTF-8 checked, no NUL or other control character in strings, no lone
+ * Rules    RFC 8259, strictly: UTF-8 checked, no NUL or other control character in strings, no lone
  *          surrogate escape, no escaped NUL in a string column (an inferred schema's: to `_rest`), no leading zero or
  *          '+', nesting up to SL_DEPTH_MAX. Duplicate keys: the last wins. Unknown members: syntax-checked, then to `_rest` (nested objects keep their nesting),
  *          refused when the schema is closed. Numbers are exact or refused: an INT64 outside its range

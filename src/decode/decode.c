@@ -427,9 +427,6 @@ bool sl_decode_is_full(const sl_batch *batch) {
 
 static sl_status start(sl_decoder *decoder, sl_decode_input *input, const uint8_t **p) {
     input->started = true;
-    // A byte order mark may be ignored (RFC 8259 section 8.1): Windows' editors put it in front of files.
-    if (decoder->end - *p >= 3 && memcmp(*p, "\xef\xbb\xbf", 3) == 0)
-        *p += 3;
     *p = skip_spaces(*p, decoder->end);
     if (*p == decoder->end) {
         sl_decode_fail(decoder, SL_CODE_SYNTAX, *p, "empty body");

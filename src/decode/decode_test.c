@@ -312,14 +312,11 @@ static void what_was_said_of_the_last_one_is_said_again(void **state) {
            "accepted 0 rejected 6\n");
 }
 
-static void byte_order_mark_in_front_of_a_body_is_ignored(void **state) {
+// RFC 8259 leaves it to the parser (8.1); the published suites call such a text invalid.
+static void byte_order_mark_is_no_json(void **state) {
     (void)state;
-    expect("\xef\xbb\xbf{\"id\":\"a\"}\n{\"id\":\"b\"}", "row: id=a\nrow: id=b\naccepted 2 rejected 0\n");
-    expect("\xef\xbb\xbf [{\"id\":\"a\"}]", "row: id=a\naccepted 1 rejected 0\n");
-    expect("\xef\xbb\xbf", "reject #0 3+0 at 0 syntax : empty body\naccepted 0 rejected 1\n");
-    // Elsewhere it is none.
-    expect("{\"id\":\"a\"}\n\xef\xbb\xbf{\"id\":\"b\"}", "row: id=a\nreject #1 11+13 at 0 syntax : no value\naccepted 1 rejected 1\n");
-    expect("\xef\xbb\xbf\xef\xbb\xbf{}", "reject #0 3+5 at 0 syntax : no value\naccepted 0 rejected 1\n");
+    expect("\xef\xbb\xbf{\"id\":\"a\"}\n{\"id\":\"b\"}",
+           "row: id=b\nreject #0 0+13 at 0 syntax : no value\naccepted 1 rejected 1\n");
 }
 
 static void values_that_are_no_objects_are_refused_one_by_one(void **state) {
@@ -648,7 +645,7 @@ int main(void) {
         cmocka_unit_test(unfinished_event_ends_at_the_body_end),
         cmocka_unit_test(empty_body_is_one_reject),
         cmocka_unit_test(what_was_said_of_the_last_one_is_said_again),
-        cmocka_unit_test(byte_order_mark_in_front_of_a_body_is_ignored),
+        cmocka_unit_test(byte_order_mark_is_no_json),
         cmocka_unit_test(values_that_are_no_objects_are_refused_one_by_one),
         cmocka_unit_test(syntax_is_checked_behind_a_refusal),
         cmocka_unit_test(refused_event_leaves_no_trace),
