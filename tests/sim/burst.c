@@ -5,6 +5,7 @@
  * Shown: while files are cut, which stops the pipeline for hundreds of turns, senders wait, and no groups pile up; and what a burst
  * took is given back when it is over. The budget counts both, so that no measure of the process is needed. */
 #include "fake_disk.h"
+#include "hand_clock.h"
 #include "sqlite_files_vfs.h"
 
 #include "sluice/engine.h"
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BASE_US INT64_C(1767225600000000) /* 2026-01-01 */
 #define MIB (UINT64_C(1) << 20)
 
 enum {
@@ -33,37 +33,6 @@ enum {
 static void fail(const char *what, uint64_t mib) {
     (void)fprintf(stderr, "burst: %s: %" PRIu64 " MiB\n", what, mib);
     exit(1);
-}
-
-/* --- the clock --- */
-
-static int64_t now_us = 1000000;
-
-static int64_t wall(void *context) {
-    (void)context;
-    return BASE_US + now_us;
-}
-static int64_t monotonic(void *context) {
-    (void)context;
-    return now_us;
-}
-static void random_bytes(void *context, void *bytes, size_t length) {
-    (void)context;
-    for (size_t i = 0; i < length; i++)
-        ((uint8_t *)bytes)[i] = (uint8_t)rand();
-}
-static void sleep_us(void *context, int64_t micros) {
-    (void)context;
-    now_us += micros;
-}
-static void wake(void *context, sl_actor *actor) {
-    (void)context, (void)actor;
-}
-static void wake_loop(void *context) {
-    (void)context;
-}
-static void wake_loop_in(void *context, uint32_t ms) {
-    (void)context, (void)ms;
 }
 
 /* --- the daemon --- */

@@ -12,6 +12,7 @@
  * requests are refused at last, it is for the journal; then all comes in order, each event once; and memory stays what it
  * was. */
 #include "fake_disk.h"
+#include "hand_clock.h"
 #include "sqlite_files_vfs.h"
 
 #include "sluice/engine.h"
@@ -23,7 +24,6 @@
 #include <string.h>
 #include <time.h>
 
-#define BASE_US INT64_C(1767225600000000) /* 2026-01-01 */
 #define SPOOL "/data/spool/"
 
 enum {
@@ -198,37 +198,6 @@ static void make_disk(fake_disk *below) {
                             .sync_directory = passed_sync_directory,
                             .list = passed_list,
                             .free_space = passed_free_space};
-}
-
-/* --- the clock --- */
-
-static int64_t now_us = 1000000;
-
-static int64_t wall(void *context) {
-    (void)context;
-    return BASE_US + now_us;
-}
-static int64_t monotonic(void *context) {
-    (void)context;
-    return now_us;
-}
-static void random_bytes(void *context, void *bytes, size_t length) {
-    (void)context;
-    for (size_t i = 0; i < length; i++)
-        ((uint8_t *)bytes)[i] = (uint8_t)rand();
-}
-static void sleep_us(void *context, int64_t micros) {
-    (void)context;
-    now_us += micros;
-}
-static void wake(void *context, sl_actor *actor) {
-    (void)context, (void)actor;
-}
-static void wake_loop(void *context) {
-    (void)context;
-}
-static void wake_loop_in(void *context, uint32_t ms) {
-    (void)context, (void)ms;
 }
 
 /* --- the targets --- */

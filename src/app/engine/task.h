@@ -28,7 +28,7 @@ struct part {
     sl_batch *batch;
     const sl_batch *view;    /**< The batch as tables see it: itself, or what the steps made of it. */
     sl_span *id_texts;        /**< [rows] Of a task that is only judged, where the stream has ids; length 0: none. */
-    sl_value_key *ids;        /**< [rows] Where the stream has no duplicates; NULL: elsewhere. */
+    sl_value_key *ids;        /**< [rows] Where the stream has no duplicates; NULL: elsewhere. Of a row that isn't kept it says nothing. */
     uint32_t ids_to;         /**< Those of the rows before are hashed already. */
     uint32_t decoded_rejects; /**< Of its rejects, those that have no row: set before the steps add theirs. */
     int64_t watermark_after; /**< Highest min(event time, arrival) of the batch alone. */

@@ -171,8 +171,6 @@ bool worker_ids(worker *w, const task *t, part *p) {
         return false;
     bool good = true;
     const bool texts = is_text(view, p->shape->id);
-    for (uint32_t row = 0; row < p->ids_to; row++)
-        p->ids[row].there = p->ids[row].there && view->verdict[row] == SL_VERDICT_KEEP;
     if (texts)
         good = sl_value_keys_of_texts(view, p->shape->id, p->ids_to, p->ids);
     for (uint32_t row = 0; good && !texts && row < view->rows; row++) {
